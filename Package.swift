@@ -1,0 +1,118 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Every target is made by one of the helpers at the end of this file, so that all of them are compiled alike.
+let package = Package(
+  name: "buddy",
+  products: [
+    .executable(name: "buddy-execution", targets: ["ExecutionService"]),
+    .executable(name: "buddy-progress", targets: ["ProgressService"]),
+    .executable(name: "buddy-learning", targets: ["LearningService"]),
+    .executable(name: "buddy-investment", targets: ["InvestmentService"]),
+    .executable(name: "buddy-artifact", targets: ["ArtifactService"]),
+    .executable(name: "buddy-gateway", targets: ["GatewayService"]),
+    .executable(name: "buddy", targets: ["BuddyCLI"]),
+    .executable(name: "protoc-gen-buddy", targets: ["protoc-gen-buddy"]),
+    .library(name: "BuddyRPC", targets: ["RPC"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["CommandLineArguments"]),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
+  ],
+  targets: [
+    // C libraries: one module map each, imported by exactly one Swift target.
+    cLibrary("CNghttp2", pkgConfig: "libnghttp2", apt: "libnghttp2-dev"),
+    cLibrary("CProtobufC", pkgConfig: "libprotobuf-c", apt: "libprotobuf-c-dev"),
+    cLibrary("CLibXML2", pkgConfig: "libxml-2.0", apt: "libxml2-dev"),
+    .target(name: "CMessages", dependencies: ["CProtobufC"]),
+
+    library("Messages", ["CMessages", "CProtobufC", .nio("NIOCore")]),
+    library("HTTP2", ["CNghttp2", .nio("NIOCore")]),
+    library("RPC", ["HTTP2", .nio("NIOCore"), .nio("NIOPosix")]),
+    library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
+    library("Storage", [.product(name: "GRDB", package: "GRDB.swift"), .log]),
+    library(
+      "ServiceKit",
+      [
+        "RPC", "Messages", "Stubs", "Storage", .log, .nio("NIOCore"), .nio("NIOPosix"),
+        .product(name: "Configuration", package: "swift-configuration"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+      ]),
+    tool("protoc-gen-buddy", ["CProtobufC", "CMessages", "Messages"], path: "Sources/protoc-gen-buddy"),
+
+    service("ExecutionService", path: "execution", migrations: ["001_initial.sql"],
+      ["CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1")]),
+    service("ProgressService", path: "progress", migrations: ["001_initial.sql"]),
+    service("LearningService", path: "learning", migrations: ["001_initial.sql"]),
+    service("InvestmentService", path: "investment", migrations: ["001_initial.sql"]),
+    service("ArtifactService", path: "artifact", migrations: ["001_initial.sql"], [.product(name: "Crypto", package: "swift-crypto")]),
+    service(
+      "GatewayService", path: "gateway", [.product(name: "Hummingbird", package: "hummingbird"), .nio("NIOHTTP1")]),
+    service(
+      "BuddyCLI", path: "cli",
+      [
+        .asyncHTTPClient, .nio("NIOHTTP1"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Subprocess", package: "swift-subprocess"),
+      ]),
+
+    library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
+  ]
+)
+
+// MARK: - One helper per kind of target
+
+/// Settings every Swift target is compiled with: Swift 6 and the import rules that keep dependencies one-way.
+/// Warnings are errors where `CI` is set; elsewhere a newer compiler's new warning must not stop anyone.
+func strict() -> [SwiftSetting] {
+  let rules: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("ExistentialAny"),
+  ]
+  return Context.environment["CI"] == nil ? rules : rules + [.treatAllWarnings(as: .error)]
+}
+
+func cLibrary(_ name: String, pkgConfig: String, apt: String) -> Target {
+  .systemLibrary(name: name, path: "Sources/\(name)", pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: strict())
+}
+
+func tool(_ name: String, _ dependencies: [Target.Dependency], path: String) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: strict())
+}
+
+/// A service's binary. The numbered `.sql` migrations of its database, if it has one, are compiled into it.
+func service(
+  _ name: String, path: String, migrations: [String] = [], _ dependencies: [Target.Dependency] = []
+) -> Target {
+  let common: [Target.Dependency] = ["ServiceKit", "RPC", "Messages", "Stubs", .log, .nio("NIOCore")]
+  return .executableTarget(
+    name: name, dependencies: common + (migrations.isEmpty ? [] : ["Storage"]) + dependencies,
+    path: "services/\(path)", resources: migrations.map { .embedInCode("Migrations/\($0)") }, swiftSettings: strict())
+}
+
+func tests(_ target: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .testTarget(
+    name: "\(target)Tests", dependencies: [.target(name: target), "TestSupport"] + dependencies,
+    path: "Tests/\(target)Tests", swiftSettings: strict())
+}
+
+extension Target.Dependency {
+  static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
+  static var log: Self { .product(name: "Logging", package: "swift-log") }
+  static var asyncHTTPClient: Self { .product(name: "AsyncHTTPClient", package: "async-http-client") }
+}

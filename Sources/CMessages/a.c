@@ -1,0 +1,1 @@
+int buddy_placeholder;

@@ -1,0 +1,4 @@
+import Configuration
+import ServiceLifecycle
+import Logging
+import NIOPosix

@@ -1,0 +1,2 @@
+import Crypto
+@main enum Main { static func main() async {} }

@@ -1,0 +1,4 @@
+import ArgumentParser
+import Subprocess
+import AsyncHTTPClient
+@main enum Main { static func main() async {} }

@@ -1,0 +1,2 @@
+import AsyncHTTPClient
+@main enum Main { static func main() async {} }

@@ -1,0 +1,2 @@
+import Hummingbird
+@main enum Main { static func main() async {} }
