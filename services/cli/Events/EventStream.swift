@@ -1,5 +1,7 @@
+import AsyncHTTPClient
 import Messages
 import NIOCore
+import NIOHTTP1
 
 /// Follows a mission's events to their end through a gateway that may go away and come back.
 struct EventStream: Sendable {

@@ -40,8 +40,8 @@ struct FileChunks: AsyncSequence, Sendable {
     }
 
     mutating func next() async throws -> ByteBuffer? {
-      let reader = try await self.reader ?? FileReader.open(path)
-      self.reader = reader
+      if reader == nil { reader = try await FileReader.open(path) }
+      guard let reader else { return nil }
       let piece = try await reader.read(upTo: FileChunks.pieceSize)
       guard piece.readableBytes > 0 else {
         digest.set(hash.finalize().hexadecimal)

@@ -1,4 +1,5 @@
 import Foundation
+import NIOHTTP1
 
 /// How the gateway and the services behind it are.
 struct GatewayHealth: Decodable, Sendable, Hashable {

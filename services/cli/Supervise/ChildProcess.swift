@@ -17,7 +17,8 @@ struct ChildProcess: Sendable {
 
   /// Starts a process, calls `started` once it runs and `ended` once it does not, and returns how it ended.
   static func run(
-    _ command: ServiceCommand, started: (ChildProcess) async -> Void, ended: () async -> Void
+    _ command: ServiceCommand, started: @escaping @Sendable (ChildProcess) async -> Void,
+    ended: @escaping @Sendable () async -> Void
   ) async -> ServiceEnding {
     do {
       let log = try FileDescriptor.open(
@@ -30,7 +31,8 @@ struct ChildProcess: Sendable {
   }
 
   private static func run(
-    _ command: ServiceCommand, _ log: FileDescriptor, _ started: (ChildProcess) async -> Void, _ ended: () async -> Void
+    _ command: ServiceCommand, _ log: FileDescriptor, _ started: @Sendable (ChildProcess) async -> Void,
+    _ ended: @Sendable () async -> Void
   ) async throws -> ServiceEnding {
     var platform = PlatformOptions()
     platform.processGroupID = 0

@@ -73,7 +73,7 @@ actor Supervisor {
   private func keepRunning(_ name: ServiceName) async {
     while !isStopping, let command = entries[name]?.command {
       let start = ContinuousClock.now
-      let ending = await ChildProcess.run(command) { started(name, $0) } ended: { entries[name]?.child = nil }
+      let ending = await ChildProcess.run(command) { await self.started(name, $0) } ended: { await self.ended(name) }
       if isStopping { break }
       guard await mayRestart(name, ending, after: start.duration(to: .now)) else { break }
     }
@@ -85,6 +85,8 @@ actor Supervisor {
     // The order to stop came while it was being started.
     if isStopping { child.send(SIGTERM) }
   }
+
+  private func ended(_ name: ServiceName) { entries[name]?.child = nil }
 
   /// Says what happened and waits as long as the policy wants. False if the service is not to be started again.
   private func mayRestart(_ name: ServiceName, _ ending: ServiceEnding, after uptime: Duration) async -> Bool {
