@@ -39,7 +39,9 @@ let package = Package(
     library("HTTP2", ["CNghttp2", .nio("NIOCore")]),
     library("RPC", ["HTTP2", .nio("NIOCore"), .nio("NIOPosix")]),
     library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
-    library("Storage", [.product(name: "GRDB", package: "GRDB.swift"), .log]),
+    library(
+      "Storage",
+      [.product(name: "GRDB", package: "GRDB.swift"), .product(name: "Crypto", package: "swift-crypto"), .log]),
     library(
       "ServiceKit",
       [
@@ -67,6 +69,7 @@ let package = Package(
       ]),
 
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
+    tests("Storage", [.log]),
   ]
 )
 
