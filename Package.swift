@@ -70,6 +70,12 @@ let package = Package(
 
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
     tests("Storage", [.log]),
+
+    tests("ExecutionService", ["Messages", "RPC", "Storage"]),
+    tests("ProgressService", ["Messages", "RPC", "Storage"]),
+    tests("LearningService", ["Messages", "RPC", "Storage"]),
+    tests("InvestmentService", ["Messages", "RPC", "Storage"]),
+    tests("ArtifactService", ["Messages", "RPC", "Storage"]),
   ]
 )
 
