@@ -22,8 +22,8 @@ struct RestartPolicy: Sendable, Hashable {
   private var pause: Duration?
   private var earlyDeaths = 0
 
-  /// 64 (usage) and 73 (the data folder cannot be made): the next start would end alike.
-  private static let incurable: Set<Int32> = [64, 73]
+  /// 64 (usage): the next start would end alike. A database that is locked (73) may be free in a moment.
+  private static let incurable: Set<Int32> = [64]
 
   init() {}
 
