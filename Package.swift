@@ -66,6 +66,9 @@ let package = Package(
       ]),
 
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
+
+    tests("HTTP2", [.nio("NIOCore")]),
+    tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
   ]
 )
 
