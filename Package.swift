@@ -77,6 +77,9 @@ let package = Package(
     tests("LearningService", ["Messages", "RPC", "Storage"]),
     tests("InvestmentService", ["Messages", "RPC", "Storage"]),
     tests("ArtifactService", ["Messages", "RPC", "Storage"]),
+
+    tests("HTTP2", [.nio("NIOCore")]),
+    tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
   ]
 )
 
