@@ -20,6 +20,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["CommandLineArguments"]),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
@@ -52,7 +53,7 @@ let package = Package(
     tool("protoc-gen-buddy", ["CProtobufC", "CMessages", "Messages"], path: "Sources/protoc-gen-buddy"),
 
     service("ExecutionService", path: "execution", migrations: ["001_initial.sql"],
-      ["CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1")]),
+      ["CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1"), .product(name: "DequeModule", package: "swift-collections")]),
     service("ProgressService", path: "progress", migrations: ["001_initial.sql"]),
     service("LearningService", path: "learning", migrations: ["001_initial.sql"]),
     service("InvestmentService", path: "investment", migrations: ["001_initial.sql"]),
