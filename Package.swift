@@ -34,6 +34,7 @@ let package = Package(
     cLibrary("CProtobufC", pkgConfig: "libprotobuf-c", apt: "libprotobuf-c-dev"),
     cLibrary("CLibXML2", pkgConfig: "libxml-2.0", apt: "libxml2-dev"),
     .target(name: "CMessages", dependencies: ["CProtobufC"]),
+    .target(name: "CDescriptors", dependencies: ["CProtobufC"]),
 
     library("Messages", ["CMessages", "CProtobufC", .nio("NIOCore")]),
     library("HTTP2", ["CNghttp2", .nio("NIOCore")]),
@@ -50,7 +51,7 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ]),
-    tool("protoc-gen-buddy", ["CProtobufC", "CMessages", "Messages"], path: "Sources/protoc-gen-buddy"),
+    tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
     service("ExecutionService", path: "execution", migrations: ["001_initial.sql"],
       ["CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1"), .product(name: "DequeModule", package: "swift-collections")]),
@@ -70,6 +71,12 @@ let package = Package(
 
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
     tests("Storage", [.log]),
+
+    tests("ExecutionService", ["Messages", "RPC", "Storage"]),
+    tests("ProgressService", ["Messages", "RPC", "Storage"]),
+    tests("LearningService", ["Messages", "RPC", "Storage"]),
+    tests("InvestmentService", ["Messages", "RPC", "Storage"]),
+    tests("ArtifactService", ["Messages", "RPC", "Storage"]),
   ]
 )
 

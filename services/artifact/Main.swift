@@ -10,9 +10,7 @@ enum Main {
 
   static func main() async {
     await runService(.artifact, settings: [maximumSize]) { environment in
-      let database = try await environment.openDatabase(migrations: [
-        Migration(1, "initial", sql: PackageResources._01_initial_sql)
-      ])
+      let database = try await environment.openDatabase(migrations: migrations)
       let files = try await ContentFiles.open(folder: environment.dataDirectory + "/artifacts")
       let store = ArtifactStore(database: database, files: files)
       var router = Router()
@@ -21,3 +19,8 @@ enum Main {
     }
   }
 }
+
+/// The schema of this service's database.
+let migrations = [
+  Migration(1, "initial", sql: PackageResources._01_initial_sql)
+]

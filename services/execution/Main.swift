@@ -8,10 +8,7 @@ import Stubs
 enum Main {
   static func main() async {
     await runService(.execution, settings: ExecutionSettings.all) { environment in
-      let database = try await environment.openDatabase(migrations: [
-        Migration(1, "initial", sql: PackageResources._01_initial_sql),
-        Migration(2, "outbox", sql: Outbox.schema),
-      ])
+      let database = try await environment.openDatabase(migrations: migrations)
       let settings = environment.settings
       let store = MissionStore(database: database)
       let peers = try Peers(environment)
@@ -93,3 +90,9 @@ extension Peers {
       patience: settings[ExecutionSettings.patience], callTimeout: settings[ExecutionSettings.callTimeout])
   }
 }
+
+/// The schema of this service's database.
+let migrations = [
+  Migration(1, "initial", sql: PackageResources._01_initial_sql),
+  Migration(2, "outbox", sql: Outbox.schema),
+]

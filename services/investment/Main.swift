@@ -14,9 +14,7 @@ enum Main {
 
   static func main() async {
     await runService(.investment, settings: [budget, currency]) { environment in
-      let database = try await environment.openDatabase(migrations: [
-        Migration(1, "initial", sql: PackageResources._01_initial_sql)
-      ])
+      let database = try await environment.openDatabase(migrations: migrations)
       let ledger = Ledger(database: database)
       try await ledger.open(
         limit: Int64(environment.settings[budget]), currency: environment.settings[currency])
@@ -26,3 +24,8 @@ enum Main {
     }
   }
 }
+
+/// The schema of this service's database.
+let migrations = [
+  Migration(1, "initial", sql: PackageResources._01_initial_sql)
+]

@@ -11,9 +11,7 @@ enum Main {
 
   static func main() async {
     await runService(.progress, settings: [unknownMissionWait]) { environment in
-      let database = try await environment.openDatabase(migrations: [
-        Migration(1, "initial", sql: PackageResources._01_initial_sql)
-      ])
+      let database = try await environment.openDatabase(migrations: migrations)
       let log = EventLog(database: database, hub: EventHub())
       var router = Router()
       router.register(
@@ -22,3 +20,8 @@ enum Main {
     }
   }
 }
+
+/// The schema of this service's database.
+let migrations = [
+  Migration(1, "initial", sql: PackageResources._01_initial_sql)
+]

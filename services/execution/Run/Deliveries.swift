@@ -34,16 +34,7 @@ struct Deliveries: Sendable {
   private func relay(
     _ topic: String, deliver: @escaping @Sendable ([OutboxRow]) async throws -> Void
   ) -> @Sendable () async throws -> Void {
-    { [database, logger] in
-      let relay = OutboxRelay(database: database, topic: topic) { rows in
-        do {
-          try await deliver(rows)
-        } catch {
-          logger.debug("a delivery failed and will be repeated", metadata: ["topic": "\(topic)", "error": "\(error)"])
-          throw error
-        }
-      }
-      try await relay.run()
-    }
+    let relay = OutboxRelay(database, topic: topic, logger: logger, deliver: deliver)
+    return { await relay.run() }
   }
 }
