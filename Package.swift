@@ -70,7 +70,8 @@ let package = Package(
       ]),
 
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
-    tests("Storage", [.log]),
+    tests("Storage"),
+    tests("ServiceKit", ["RPC", "Messages", "Storage", "Stubs", .log]),
 
     tests("ExecutionService", ["Messages", "RPC", "Storage"]),
     tests("ProgressService", ["Messages", "RPC", "Storage"]),
