@@ -65,7 +65,7 @@ let package = Package(
       "BuddyCLI", path: "cli",
       [
         .asyncHTTPClient, .nio("NIOHTTP1"),
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .argumentParser,
         .product(name: "Subprocess", package: "swift-subprocess"),
       ]),
 
@@ -78,6 +78,10 @@ let package = Package(
     tests("LearningService", ["Messages", "RPC", "Storage"]),
     tests("InvestmentService", ["Messages", "RPC", "Storage"]),
     tests("ArtifactService", ["Messages", "RPC", "Storage"]),
+    .testTarget(
+      name: "EndToEndTests", dependencies: ["TestSupport", "Messages"], path: "Tests/EndToEndTests",
+      swiftSettings: strict()),
+    benchmark("mission-bench", ["RPC", "Messages", "Stubs", .argumentParser]),
 
     tests("HTTP2", [.nio("NIOCore")]),
     tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
@@ -126,8 +130,14 @@ func tests(_ target: String, _ dependencies: [Target.Dependency] = []) -> Target
     path: "Tests/\(target)Tests", swiftSettings: strict())
 }
 
+/// A program behind `make bench`; not part of any product.
+func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  tool(name, dependencies, path: "Tests/Benchmarks/\(name)")
+}
+
 extension Target.Dependency {
   static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
+  static var argumentParser: Self { .product(name: "ArgumentParser", package: "swift-argument-parser") }
   static var log: Self { .product(name: "Logging", package: "swift-log") }
   static var asyncHTTPClient: Self { .product(name: "AsyncHTTPClient", package: "async-http-client") }
 }
