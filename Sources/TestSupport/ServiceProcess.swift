@@ -72,8 +72,8 @@ public final class ServiceProcess: Sendable {
     return process.terminationReason == .uncaughtSignal ? -process.terminationStatus : process.terminationStatus
   }
 
-  /// Takes text and JSON logs.
-  static func port(in log: String) -> Int? {
+  /// The port of the last `listening` line of a log, as text or JSON.
+  public static func port(in log: String) -> Int? {
     let line = log.split(separator: "\n").last { $0.contains("listening") && $0.contains("address") }
     guard let digits = line?.firstMatch(of: #/address"?[=:]"?[^\s"]*:([0-9]+)/#)?.1 else { return nil }
     return Int(digits)

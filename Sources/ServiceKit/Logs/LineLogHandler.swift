@@ -33,7 +33,7 @@ struct LineLogHandler: LogHandler {
     all.merge(event.metadata ?? [:]) { $1 }
     if let error = event.error { all["error"] = "\(error)" }
     let pairs = all.sorted { $0.key < $1.key }
-    let time = Date().formatted(.iso8601.year().month().day().time(includingFractionalSeconds: true))
+    let time = Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
     switch format {
     case .text: write(Self.text(time, event, label, pairs))
     case .json: write(Self.json(time, event, label, pairs))

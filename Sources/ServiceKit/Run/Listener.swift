@@ -35,7 +35,7 @@ struct RPCListener: Listener {
 
   init(_ router: Router, logger: Logger) {
     var router = router
-    health = Health(services: router.services)
+    health = Health(services: router.services + [GrpcHealthV1HealthMethods.serviceName])
     router.register(health)
     server = Server(router: router, interceptors: [FailureLog(logger: logger)]) { line in
       logger.warning("connection cut off", metadata: ["reason": "\(line)"])
