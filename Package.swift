@@ -67,6 +67,8 @@ let package = Package(
       ]),
 
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
+    tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
+    tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
   ]
 )
 
