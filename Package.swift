@@ -20,6 +20,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["CommandLineArguments"]),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
@@ -39,7 +40,9 @@ let package = Package(
     library("HTTP2", ["CNghttp2", .nio("NIOCore")]),
     library("RPC", ["HTTP2", .nio("NIOCore"), .nio("NIOPosix")]),
     library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
-    library("Storage", [.product(name: "GRDB", package: "GRDB.swift"), .log]),
+    library(
+      "Storage",
+      [.product(name: "GRDB", package: "GRDB.swift"), .product(name: "Crypto", package: "swift-crypto"), .log]),
     library(
       "ServiceKit",
       [
@@ -51,7 +54,7 @@ let package = Package(
     tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
     service("ExecutionService", path: "execution", migrations: ["001_initial.sql"],
-      ["CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1")]),
+      ["CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1"), .product(name: "DequeModule", package: "swift-collections")]),
     service("ProgressService", path: "progress", migrations: ["001_initial.sql"]),
     service("LearningService", path: "learning", migrations: ["001_initial.sql"]),
     service("InvestmentService", path: "investment", migrations: ["001_initial.sql"]),
@@ -69,6 +72,16 @@ let package = Package(
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
     tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
     tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
+    tests("Storage", [.log]),
+
+    tests("ExecutionService", ["Messages", "RPC", "Storage"]),
+    tests("ProgressService", ["Messages", "RPC", "Storage"]),
+    tests("LearningService", ["Messages", "RPC", "Storage"]),
+    tests("InvestmentService", ["Messages", "RPC", "Storage"]),
+    tests("ArtifactService", ["Messages", "RPC", "Storage"]),
+
+    tests("HTTP2", [.nio("NIOCore")]),
+    tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
   ]
 )
 

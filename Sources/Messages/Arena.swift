@@ -41,7 +41,8 @@ struct Arena: ~Copyable {
     }
   }
 
-  /// Uninitialized memory, aligned for every type protobuf-c has. Nil when the budget or the machine's memory is used up.
+  /// Uninitialized memory, aligned for every type protobuf-c has. Nil when the budget, or the machine's memory, is
+  /// used up.
   mutating func allocate(_ bytes: Int) -> UnsafeMutableRawPointer? {
     let size = (max(bytes, 1) + 7) & ~7
     guard bytes >= 0, size <= budget else {

@@ -23,8 +23,8 @@ public enum ProtoJSON {
     }
   }
 
-  /// Throws JSONError for a value that JSON has no form for: a Timestamp or Duration out of range, an Any of a type that
-  /// is not known here, a string with a NUL character.
+  /// Throws JSONError for a value that JSON has no form for: a Timestamp or Duration out of range, an Any of a type
+  /// that is not known here, a string with a NUL character.
   public static func encode(_ message: some ProtobufMessage, options: Options = .init()) throws -> String {
     String(decoding: try encodeBytes(message, options: options), as: UTF8.self)
   }

@@ -139,7 +139,7 @@ private struct Protoc {
       "  /// One to one.\n  func one(_ request: Q, _ context: ServerContext) async throws -> R\n",
       "  func `import`(_ request: Q, _ responses: ResponseWriter<R>, _ context: ServerContext) async throws\n",
       "  func up(_ requests: RequestStream<Q>, _ context: ServerContext) async throws -> R\n",
-      "  func both(_ requests: RequestStream<Q>, _ responses: ResponseWriter<R>, _ context: ServerContext) async throws\n",
+      "  func both(_ requests: RequestStream<Q>, _ responses: ResponseWriter<R>, _ context: ServerContext) async",
       "  public mutating func register(_ handler: some ThingsHandler) {\n",
       "    bidirectional(ThingsMethods.both) { try await handler.both($0, $1, $2) }\n",
       "  public static let serviceName = \"buddy.test.v1.Things\"\n",

@@ -110,7 +110,9 @@ struct RandomMessages {
     (0..<Int.random(in: 0...5, using: &generator)).map { _ in element(&self) }
   }
 
-  mutating func map<K: Hashable, V>(_ key: (inout RandomMessages) -> K, _ value: (inout RandomMessages) -> V) -> [K: V] {
+  mutating func map<K: Hashable, V>(
+    _ key: (inout RandomMessages) -> K, _ value: (inout RandomMessages) -> V
+  ) -> [K: V] {
     Dictionary(list { (key(&$0), value(&$0)) }, uniquingKeysWith: { $1 })
   }
 
