@@ -85,6 +85,8 @@ let package = Package(
 
     tests("HTTP2", [.nio("NIOCore")]),
     tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
+    tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
+    tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
   ]
 )
 
