@@ -90,6 +90,14 @@ let package = Package(
     tests("LearningService", ["Messages", "RPC", "Storage"]),
     tests("InvestmentService", ["Messages", "RPC", "Storage"]),
     tests("ArtifactService", ["Messages", "RPC", "Storage"]),
+    tests(
+      "GatewayService",
+      [
+        "Messages", "RPC", "Stubs", "ServiceKit", .asyncHTTPClient, .log, .nio("NIOCore"), .nio("NIOPosix"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
   ]
 )
 

@@ -13,13 +13,18 @@ struct Upstreams: Sendable {
   let artifacts: ArtifactsClient
   let learning: LearningClient
   let investment: InvestmentClient
+  /// For watches and long polls.
+  let progressStreams: StreamClients
+  /// For uploads and downloads.
+  let artifactStreams: StreamClients
   private let clients: [ServiceName: Client]
   /// The most time one call may take.
   private let timeout: Duration
 
-  init(timeout: Duration, client: (ServiceName) -> Client) {
-    var clients: [ServiceName: Client] = [:]
-    for name in Self.names { clients[name] = client(name) }
+  /// - Parameter makeClient: a new client for a service, with a connection of its own.
+  init(timeout: Duration, makeClient: @escaping @Sendable (ServiceName) -> Client) {
+    let clients = Dictionary(uniqueKeysWithValues: Self.names.map { ($0, makeClient($0)) })
+    let client = { (name: ServiceName) in clients[name] ?? makeClient(name) }
     self.clients = clients
     self.timeout = timeout
     missions = MissionsClient(client(.execution))
@@ -27,6 +32,8 @@ struct Upstreams: Sendable {
     artifacts = ArtifactsClient(client(.artifact))
     learning = LearningClient(client(.learning))
     investment = InvestmentClient(client(.investment))
+    progressStreams = StreamClients { makeClient(.progress) }
+    artifactStreams = StreamClients { makeClient(.artifact) }
   }
 
   /// Calls `service` with a deadline.

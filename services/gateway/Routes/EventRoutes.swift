@@ -70,13 +70,15 @@ struct EventRoutes: Sendable {
   private func poll(
     _ mission: String, after: UInt64, until end: ContinuousClock.Instant, limit: Int32
   ) async throws -> ListEventsResponse {
+    let lease = upstreams.progressStreams.lease()
+    let progress = ProgressClient(lease.client)
     var isKnown = false
     while true {
       let left = max(.zero, ContinuousClock.now.duration(to: end))
       let wanted = ListEventsRequest(
         missionId: mission, afterSequence: after, wait: GoogleProtobufDuration(left), limit: limit)
       do {
-        return try await upstreams.call(.progress, extra: left) { try await upstreams.progress.list(wanted, $0) }
+        return try await upstreams.call(.progress, extra: left) { try await progress.list(wanted, $0) }
       } catch let failure as UpstreamFailure where failure.status.code == .notFound {
         // Progress hears of a mission a moment after execution took it.
         if !isKnown { try await requireMission(mission) }

@@ -58,17 +58,29 @@ extension Download {
     var headers = headers
     headers[.contentLength] = String(count)
     guard request.method != .head, count > 0 else { return Response(status: status, headers: headers) }
-    let stream = try await open(from: offset)
+    let (stream, lease) = try await open(from: offset)
     let body = ResponseBody(contentLength: Int(count)) { writer in
       try await copy(stream, count: count, to: &writer)
       try await writer.finish(nil)
+      withExtendedLifetime(lease) {}
     }
     return Response(status: status, headers: headers, body: body)
   }
 
-  private func open(from offset: UInt64) async throws -> ResponseStream<GetArtifactResponse> {
+  /// Opens the stream and reads the description in front of the bytes.
+  private func open(
+    from offset: UInt64
+  ) async throws -> (ResponseStream<GetArtifactResponse>, StreamClients.Lease) {
+    let lease = upstreams.artifactStreams.lease()
     let wanted = GetArtifactRequest(id: artifact.id, offset: offset)
-    return try await upstreams.call(.artifact, extra: Self.timeLimit) { try await upstreams.artifacts.get(wanted, $0) }
+    return try await upstreams.call(.artifact, extra: Self.timeLimit) { options in
+      let stream = try await ArtifactsClient(lease.client).get(wanted, options)
+      var first = stream.makeAsyncIterator()
+      guard case .artifact(let opened) = try await first.next()?.part, opened.sha256 == artifact.sha256 else {
+        throw Status(.internalError, "the artifact service did not say what it sends")
+      }
+      return (stream, lease)
+    }
   }
 
   /// Writes `count` bytes of the stream. An error on the way leaves the body short of its Content-Length and closes the

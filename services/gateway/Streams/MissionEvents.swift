@@ -25,7 +25,7 @@ struct MissionEvents: AsyncSequence, Sendable {
   struct Iterator: AsyncIteratorProtocol {
     private let events: MissionEvents
     private var last: UInt64
-    private var source: ResponseStream<ProgressEvent>.AsyncIterator?
+    private var subscription: Subscription?
     private var backoff = Backoff()
     private var hasEnded = false
 
@@ -41,7 +41,7 @@ struct MissionEvents: AsyncSequence, Sendable {
         do {
           if let event = try await advance() { return event }
         } catch let status as Status where status.isWorthRetrying {
-          source = nil
+          subscription = nil
           events.logger.debug("watch broke", metadata: ["mission": "\(events.missionID)", "status": "\(status)"])
         } catch let failure as UpstreamFailure where failure.status.isWorthRetrying {
           // Whether the mission has ended could not be asked; that is found out next time.
@@ -56,13 +56,13 @@ struct MissionEvents: AsyncSequence, Sendable {
 
     /// The next event of the subscription; nil if it has to be made anew, or if the mission has ended.
     private mutating func advance() async throws -> ProgressEvent? {
-      if source == nil { source = try await events.subscribe(after: last).makeAsyncIterator() }
-      while let event = try await source?.next() {
+      if subscription == nil { subscription = try await events.subscribe(after: last) }
+      while let event = try await subscription?.responses.next() {
         if event.sequence <= last { continue }
         guard event.sequence == last + 1 else {
           events.logger.warning(
             "gap in the event log", metadata: ["mission": "\(events.missionID)", "after": "\(last)"])
-          source = nil
+          subscription = nil
           return nil
         }
         last = event.sequence
@@ -70,14 +70,23 @@ struct MissionEvents: AsyncSequence, Sendable {
         if event.isLast { hasEnded = true }
         return event
       }
-      source = nil
+      subscription = nil
       hasEnded = try await events.isComplete(after: last)
       return nil
     }
   }
 
-  private func subscribe(after last: UInt64) async throws -> ResponseStream<ProgressEvent> {
-    try await upstreams.progress.watch(WatchEventsRequest(missionId: missionID, afterSequence: last))
+  /// One watch, and its place on a connection.
+  private struct Subscription {
+    let lease: StreamClients.Lease
+    var responses: ResponseStream<ProgressEvent>.AsyncIterator
+  }
+
+  private func subscribe(after last: UInt64) async throws -> Subscription {
+    let lease = upstreams.progressStreams.lease()
+    let wanted = WatchEventsRequest(missionId: missionID, afterSequence: last)
+    let responses = try await ProgressClient(lease.client).watch(wanted)
+    return Subscription(lease: lease, responses: responses.makeAsyncIterator())
   }
 
   /// True if the mission has ended and nothing comes after `last`.

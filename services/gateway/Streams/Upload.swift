@@ -49,8 +49,9 @@ struct Upload: Sendable {
   private func put(
     to upstreams: Upstreams, onRefusal: @escaping @Sendable (any Error) -> Void
   ) async throws -> Artifact {
-    try await upstreams.call(.artifact, extra: Self.timeLimit) { options in
-      try await upstreams.artifacts.put(options) { writer in
+    let lease = upstreams.artifactStreams.lease()
+    return try await upstreams.call(.artifact, extra: Self.timeLimit) { options in
+      try await ArtifactsClient(lease.client).put(options) { writer in
         try await writer.write(PutArtifactRequest(part: .header(header)))
         var pieces = CheckedBody(request: request, limit: limit, announced: announced)
         while var piece = try await pieces.next(onRefusal) {
