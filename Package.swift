@@ -98,6 +98,9 @@ let package = Package(
         .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
+
+    tests("HTTP2", [.nio("NIOCore")]),
+    tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
   ]
 )
 
