@@ -90,11 +90,7 @@ import Testing
     }
     let missions = try await RunningServer { $0.register(ScriptedMissions()) }
     let first = try await RunningServer { [stuck] in $0.register(stuck) }
-    let down = Client(host: "127.0.0.1", port: 1)
-    var clients = Dictionary(uniqueKeysWithValues: Upstreams.names.map { ($0, down) })
-    clients[.execution] = Client(host: "127.0.0.1", port: missions.port)
-    clients[.progress] = Client(host: "127.0.0.1", port: first.port)
-    try await withGateway(clients) { gateway in
+    try await withGateway(ports: [.execution: missions.port, .progress: first.port]) { gateway in
       let response = try await gateway.open("GET", "/api/v1/missions/m/events", Self.sse)
       var reader = EventReader(response)
       #expect(try await reader.next()?.id == "1")
@@ -105,7 +101,6 @@ import Testing
       await second.server.shutdown(grace: .zero)
     }
     await missions.server.shutdown(grace: .zero)
-    for client in clients.values { await client.close() }
   }
 
   @Test func unknownMissionsAre404BeforeAnyByte() async throws {
@@ -192,6 +187,43 @@ import Testing
       #expect(sent.load(ordering: .relaxed) < 20_000)
       var reader = EventReader(response)
       for number in 1...2000 { #expect(try await reader.next()?.id == "\(number)") }
+    }
+  }
+
+  /// More watchers than calls fit on one connection: all get their events, and short calls are not stuck behind.
+  @Test func manyWatchersAtOnce() async throws {
+    let watchers = 3 * StreamClients.callsPerClient + 1
+    let log = EventLogScript(mission: "m", count: 3)
+    let (gate, open) = AsyncStream.makeStream(of: Void.self)
+    let opened = Task { for await _ in gate {} }
+    var backend = Backend(progress: log.progress)
+    backend.progress.onWatch = { _, responses in
+      try await log.write(1...2, to: responses)
+      await opened.value
+      try await log.write(3...3, to: responses)
+    }
+    try await withGateway(backend) { gateway in
+      try await withThrowingTaskGroup(of: [SentEvent].self) { group in
+        let (started, start) = AsyncStream.makeStream(of: Void.self)
+        for _ in 0..<watchers {
+          group.addTask {
+            var reader = EventReader(try await gateway.open("GET", "/api/v1/missions/m/events", Self.sse))
+            let first = [try await reader.next(), try await reader.next()].compactMap(\.self)
+            start.yield()
+            return first + (try await reader.rest())
+          }
+        }
+        var count = 0
+        for await _ in started {
+          count += 1
+          if count == watchers { break }
+        }
+        #expect(gateway.upstreams.progressStreams.count == 4)
+        #expect(try await gateway.get("/api/v1/missions/m/events").status == 200)
+        open.finish()
+        for try await events in group { #expect(events.map(\.id) == expectedIDs(1...3)) }
+      }
+      try await eventually("the connections are given back") { gateway.upstreams.progressStreams.count == 1 }
     }
   }
 

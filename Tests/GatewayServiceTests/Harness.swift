@@ -18,6 +18,7 @@ struct Backend: Sendable {
   var health: GrpcHealthV1HealthCheckResponse.ServingStatus = .serving
   /// Services that are not started: their ports refuse connections.
   var down: Set<ServiceName> = []
+  var upstreamTimeout: Duration = .seconds(10)
   var configure: @Sendable (inout GatewayOptions) -> Void = { _ in }
 
   fileprivate func router(_ name: ServiceName) -> Router {
@@ -39,6 +40,7 @@ struct Backend: Sendable {
 struct TestGateway: Sendable {
   let port: Int
   let group: ServiceGroup
+  let upstreams: Upstreams
 
   var address: String { "http://127.0.0.1:\(port)" }
 
@@ -94,42 +96,44 @@ func withGateway<Value: Sendable>(
   _ backend: Backend = Backend(), _ body: @Sendable (TestGateway) async throws -> Value
 ) async throws -> Value {
   var servers: [Server] = []
-  var clients: [ServiceName: Client] = [:]
+  var ports: [ServiceName: Int] = [:]
   for name in Upstreams.names {
     let server = Server(router: backend.router(name))
-    let port = try await server.start(host: "127.0.0.1", port: 0).port
+    ports[name] = try await server.start(host: "127.0.0.1", port: 0).port
     if backend.down.contains(name) { await server.shutdown(grace: .zero) } else { servers.append(server) }
-    clients[name] = Client(host: "127.0.0.1", port: port)
   }
-  defer { withExtendedLifetime(servers) {} }
-  let result = await Result { try await withGateway(clients, backend.configure, body) }
+  let result = await Result {
+    try await withGateway(ports: ports, timeout: backend.upstreamTimeout, backend.configure, body)
+  }
   for server in servers { await server.shutdown(grace: .zero) }
-  for client in clients.values { await client.close() }
   return try result.get()
 }
 
-/// Runs `body` against a gateway in front of whatever `clients` reach.
+/// Runs `body` against a gateway in front of the services on `ports`; the others are down.
 func withGateway<Value: Sendable>(
-  _ clients: [ServiceName: Client], _ configure: @Sendable (inout GatewayOptions) -> Void = { _ in },
-  _ body: @Sendable (TestGateway) async throws -> Value
+  ports: [ServiceName: Int], timeout: Duration = .seconds(10),
+  _ configure: @Sendable (inout GatewayOptions) -> Void = { _ in }, _ body: @Sendable (TestGateway) async throws -> Value
 ) async throws -> Value {
   var options = GatewayOptions()
   options.port = 0
   configure(&options)
-  let upstreams = Upstreams(timeout: options.upstreamTimeout) { clients[$0]! }
+  let upstreams = Upstreams(timeout: timeout) { Client(host: "127.0.0.1", port: ports[$0] ?? 1) }
   var logger = Logger(label: "gateway")
   logger.logLevel = .critical
   let gateway = Gateway(options: options, upstreams: upstreams, logger: logger)
-  let (ports, port) = AsyncStream.makeStream(of: Int.self)
-  let group = ServiceGroup(services: [Listening(gateway: gateway, port: port)], logger: logger)
+  let (listening, port) = AsyncStream.makeStream(of: Int.self)
+  let service = Listening(gateway: gateway, port: port)
+  let group = ServiceGroup(
+    configuration: .init(
+      services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)], logger: logger))
   return try await withThrowingTaskGroup(of: Void.self) { tasks in
     tasks.addTask { try await group.run() }
-    var iterator = ports.makeAsyncIterator()
+    var iterator = listening.makeAsyncIterator()
     guard let number = await iterator.next() else {
       try await tasks.next()
       throw Status(.unavailable, "the gateway did not start")
     }
-    let result = await Result { try await body(TestGateway(port: number, group: group)) }
+    let result = await Result { try await body(TestGateway(port: number, group: group, upstreams: upstreams)) }
     await group.triggerGracefulShutdown()
     tasks.cancelAll()
     return try result.get()

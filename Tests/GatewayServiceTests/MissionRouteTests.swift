@@ -151,7 +151,7 @@ import Testing
       try await Task.sleep(for: .seconds(3600))
       throw unscripted
     }
-    backend.configure = { $0.upstreamTimeout = .milliseconds(100) }
+    backend.upstreamTimeout = .milliseconds(100)
     try await withGateway(backend) { gateway in
       let answer = try await gateway.get("/api/v1/missions/m")
       #expect(answer.status == 504)

@@ -13,7 +13,6 @@ struct GatewayOptions: Sendable {
   var allowedHosts: [String] = []
   /// In bytes.
   var maximumUpload = 256 << 20
-  var upstreamTimeout: Duration = .seconds(10)
   var heartbeat: Duration = .seconds(15)
   /// A connection on which nothing is asked, or whose request stops arriving, is closed after this long.
   var idleTimeout: Duration = .seconds(75)
