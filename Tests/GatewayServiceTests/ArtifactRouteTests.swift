@@ -63,8 +63,8 @@ import Testing
       let response = try await gateway.open(
         "POST", "/api/v1/artifacts?name=C:%5Cdata%5C..%2Fs%C3%A4les.csv",
         ["Content-Type": "text/csv; charset=utf-8", "X-Content-SHA256": digest], body: .bytes(bytes))
-      #expect(response.status == .created)
-      #expect(response.headers.first(name: "Location") == "/api/v1/artifacts/a1")
+      #expect(response.code == 201)
+      #expect(response.header("Location") == "/api/v1/artifacts/a1")
       let state = store.state.withLock { $0 }
       #expect(state.bytes == bytes)
       #expect(state.largestChunk <= 256 << 10)
@@ -89,7 +89,7 @@ import Testing
     try await withGateway(backend) { gateway in
       let announced = try await gateway.open(
         "POST", "/api/v1/artifacts?name=a", body: .bytes([UInt8](repeating: 0, count: (1 << 20) + 1)))
-      #expect(announced.status == .payloadTooLarge)
+      #expect(announced.code == 413)
       #expect(store.state.withLock { $0.header } == nil)
       let pieces = AsyncStream { continuation in
         for _ in 0..<40 { continuation.yield(ByteBuffer(repeating: 7, count: 64 << 10)) }
@@ -97,14 +97,14 @@ import Testing
       }
       let chunked = try await gateway.open(
         "POST", "/api/v1/artifacts?name=a", body: .stream(pieces, length: .unknown))
-      #expect(chunked.status == .payloadTooLarge)
+      #expect(chunked.code == 413)
       let text = String(buffer: try await chunked.body.collect(upTo: 4096))
       #expect(text.contains("CONTENT_TOO_LARGE"))
       try await eventually("the put is given up") { store.state.withLock { $0.hasFailed } }
       #expect(!store.state.withLock { $0.isComplete })
       let exact = try await gateway.open(
         "POST", "/api/v1/artifacts?name=a", body: .bytes([UInt8](repeating: 0, count: 1 << 20)))
-      #expect(exact.status == .created)
+      #expect(exact.code == 201)
     }
   }
 
@@ -193,12 +193,12 @@ import Testing
         ("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "sandbox; default-src 'none'"),
         ("Content-Disposition", "attachment; filename=\"s_les _1_.csv\"; filename*=UTF-8''s%C3%A4les%20%221%22.csv"),
       ] {
-        #expect(answer.headers.first(name: name) == value)
+        #expect(answer.header(name) == value)
       }
       #expect(try await gateway.get("/api/v1/artifacts/a1").json["size"] as? String == "300000")
       let head = try await gateway.send("HEAD", "/api/v1/artifacts/a1/content")
       #expect(head.status == 200 && head.body.readableBytes == 0)
-      #expect(head.headers.first(name: "Content-Length") == "300000")
+      #expect(head.header("Content-Length") == "300000")
       #expect(try await gateway.get("/api/v1/artifacts/zz/content").status == 404)
     }
   }
@@ -213,7 +213,7 @@ import Testing
       #expect(answer.status == 206)
       #expect(Array(answer.body.readableBytesView) == Array(Self.bytes[expected]))
       #expect(
-        answer.headers.first(name: "Content-Range") == "bytes \(expected.lowerBound)-\(expected.upperBound - 1)/300000")
+        answer.header("Content-Range") == "bytes \(expected.lowerBound)-\(expected.upperBound - 1)/300000")
     }
   }
 
@@ -222,7 +222,7 @@ import Testing
       let path = "/api/v1/artifacts/a1/content"
       let outside = try await gateway.get(path, ["Range": "bytes=300000-"])
       #expect(outside.status == 416)
-      #expect(outside.headers.first(name: "Content-Range") == "bytes */300000")
+      #expect(outside.header("Content-Range") == "bytes */300000")
       #expect(outside.errorCode == "OUT_OF_RANGE")
       let same = try await gateway.get(path, ["If-None-Match": "W/\"x\", \"abc\""])
       #expect(same.status == 304)
@@ -238,7 +238,7 @@ import Testing
   @Test func aFailureOnTheWayBreaksTheConnection() async throws {
     try await withGateway(Self.backend(available: 130_000)) { gateway in
       let response = try await gateway.open("GET", "/api/v1/artifacts/a1/content")
-      #expect(response.status == .ok)
+      #expect(response.code == 200)
       await #expect(throws: (any Error).self) { try await response.body.collect(upTo: 1 << 20) }
       #expect(try await gateway.get("/healthz").status == 200)
     }

@@ -1,8 +1,9 @@
 import AsyncHTTPClient
 import Foundation
 import Logging
+import Messages
 import NIOCore
-import NIOPosix
+import NIOHTTP1
 import RPC
 import ServiceKit
 import ServiceLifecycle
@@ -21,7 +22,7 @@ struct Backend: Sendable {
   var upstreamTimeout: Duration = .seconds(10)
   var configure: @Sendable (inout GatewayOptions) -> Void = { _ in }
 
-  fileprivate func router(_ name: ServiceName) -> Router {
+  func router(_ name: ServiceName) -> Router {
     var router = Router()
     switch name {
     case .execution: router.register(missions)
@@ -50,7 +51,7 @@ struct TestGateway: Sendable {
   ) async throws -> Answer {
     let response = try await open(method, path, headers, body: body.map { .bytes(ByteBuffer(string: $0)) })
     let bytes = try await response.body.collect(upTo: 64 << 20)
-    return Answer(status: Int(response.status.code), headers: response.headers, body: bytes)
+    return Answer(status: response.code, headers: response.headers, body: bytes)
   }
 
   /// Sends JSON.
@@ -76,8 +77,10 @@ struct TestGateway: Sendable {
 
 struct Answer: Sendable {
   let status: Int
-  let headers: AsyncHTTPClient.HTTPClientResponse.HeaderFields
+  let headers: HTTPHeaders
   let body: ByteBuffer
+
+  func header(_ name: String) -> String? { headers.first(name: name) }
 
   var text: String { String(buffer: body) }
 
@@ -91,10 +94,15 @@ struct Answer: Sendable {
   var errorService: String? { (json["error"] as? [String: Any])?["service"] as? String }
 }
 
+extension HTTPClientResponse {
+  var code: Int { Int(status.code) }
+  func header(_ name: String) -> String? { headers.first(name: name) }
+}
+
 /// Runs `body` against a gateway in front of `backend`, and stops everything afterwards.
-func withGateway<Value: Sendable>(
-  _ backend: Backend = Backend(), _ body: @Sendable (TestGateway) async throws -> Value
-) async throws -> Value {
+func withGateway(
+  _ backend: Backend = Backend(), _ body: @Sendable (TestGateway) async throws -> Void
+) async throws {
   var servers: [Server] = []
   var ports: [ServiceName: Int] = [:]
   for name in Upstreams.names {
@@ -102,18 +110,18 @@ func withGateway<Value: Sendable>(
     ports[name] = try await server.start(host: "127.0.0.1", port: 0).port
     if backend.down.contains(name) { await server.shutdown(grace: .zero) } else { servers.append(server) }
   }
-  let result = await Result {
+  let result = await Result<Void, any Error> {
     try await withGateway(ports: ports, timeout: backend.upstreamTimeout, backend.configure, body)
   }
   for server in servers { await server.shutdown(grace: .zero) }
-  return try result.get()
+  try result.get()
 }
 
 /// Runs `body` against a gateway in front of the services on `ports`; the others are down.
-func withGateway<Value: Sendable>(
+func withGateway(
   ports: [ServiceName: Int], timeout: Duration = .seconds(10),
-  _ configure: @Sendable (inout GatewayOptions) -> Void = { _ in }, _ body: @Sendable (TestGateway) async throws -> Value
-) async throws -> Value {
+  _ configure: @Sendable (inout GatewayOptions) -> Void = { _ in }, _ body: @Sendable (TestGateway) async throws -> Void
+) async throws {
   var options = GatewayOptions()
   options.port = 0
   configure(&options)
@@ -126,17 +134,17 @@ func withGateway<Value: Sendable>(
   let group = ServiceGroup(
     configuration: .init(
       services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)], logger: logger))
-  return try await withThrowingTaskGroup(of: Void.self) { tasks in
+  try await withThrowingTaskGroup(of: Void.self) { tasks in
     tasks.addTask { try await group.run() }
     var iterator = listening.makeAsyncIterator()
     guard let number = await iterator.next() else {
       try await tasks.next()
       throw Status(.unavailable, "the gateway did not start")
     }
-    let result = await Result { try await body(TestGateway(port: number, group: group, upstreams: upstreams)) }
+    let result = await Result<Void, any Error> { try await body(TestGateway(port: number, group: group, upstreams: upstreams)) }
     await group.triggerGracefulShutdown()
     tasks.cancelAll()
-    return try result.get()
+    try result.get()
   }
 }
 

@@ -1,6 +1,7 @@
 import Messages
 import RPC
 import ServiceKit
+import ServiceLifecycle
 import Synchronization
 import Testing
 
