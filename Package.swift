@@ -78,12 +78,13 @@ let package = Package(
       "BuddyCLI", path: "cli",
       [
         .asyncHTTPClient, .nio("NIOHTTP1"),
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .argumentParser,
         .product(name: "Subprocess", package: "swift-subprocess"),
       ]),
 
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
-    tests("Storage", [.log]),
+    tests("Storage"),
+    tests("ServiceKit", ["RPC", "Messages", "Storage", "Stubs", .log]),
 
     tests("ExecutionService", ["Messages", "RPC", "Storage"]),
     tests("ProgressService", ["Messages", "RPC", "Storage"]),
@@ -99,6 +100,10 @@ let package = Package(
         .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
+    .testTarget(
+      name: "EndToEndTests", dependencies: ["TestSupport", "Messages"], path: "Tests/EndToEndTests",
+      swiftSettings: strict()),
+    benchmark("mission-bench", ["RPC", "Messages", "Stubs", .argumentParser]),
 
     tests("HTTP2", [.nio("NIOCore")]),
     tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
@@ -147,8 +152,14 @@ func tests(_ target: String, _ dependencies: [Target.Dependency] = []) -> Target
     path: "Tests/\(target)Tests", swiftSettings: strict())
 }
 
+/// A program behind `make bench`; not part of any product.
+func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  tool(name, dependencies, path: "Tests/Benchmarks/\(name)")
+}
+
 extension Target.Dependency {
   static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
+  static var argumentParser: Self { .product(name: "ArgumentParser", package: "swift-argument-parser") }
   static var log: Self { .product(name: "Logging", package: "swift-log") }
   static var asyncHTTPClient: Self { .product(name: "AsyncHTTPClient", package: "async-http-client") }
 }
