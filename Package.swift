@@ -26,6 +26,10 @@ let package = Package(
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    // Hummingbird's own dependencies, where the gateway uses their types by name.
+    .package(url: "https://github.com/apple/swift-async-algorithms.git", from: "1.1.0"),
+    .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.34.1"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
   ],
   targets: [
@@ -60,7 +64,16 @@ let package = Package(
     service("InvestmentService", path: "investment", migrations: ["001_initial.sql"]),
     service("ArtifactService", path: "artifact", migrations: ["001_initial.sql"], [.product(name: "Crypto", package: "swift-crypto")]),
     service(
-      "GatewayService", path: "gateway", [.product(name: "Hummingbird", package: "hummingbird"), .nio("NIOHTTP1")]),
+      "GatewayService", path: "gateway",
+      [
+        .nio("NIOHTTP1"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
     service(
       "BuddyCLI", path: "cli",
       [
@@ -78,6 +91,15 @@ let package = Package(
     tests("LearningService", ["Messages", "RPC", "Storage"]),
     tests("InvestmentService", ["Messages", "RPC", "Storage"]),
     tests("ArtifactService", ["Messages", "RPC", "Storage"]),
+    tests(
+      "GatewayService",
+      [
+        "Messages", "RPC", "Stubs", "ServiceKit", .asyncHTTPClient, .log, .nio("NIOCore"), .nio("NIOHTTP1"),
+        .nio("NIOPosix"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
     .testTarget(
       name: "EndToEndTests", dependencies: ["TestSupport", "Messages"], path: "Tests/EndToEndTests",
       swiftSettings: strict()),
