@@ -1,0 +1,183 @@
+import CNghttp2
+package import NIOCore
+
+/// One HTTP/2 connection without its socket: bytes in → events out, requests in → bytes out.
+///
+/// A session belongs to one event loop and is not `Sendable`. nghttp2's callbacks only append events and count; the
+/// owner acts on them after `receive` or `drain` has returned, because calling into nghttp2 from inside it crashes.
+///
+/// Ownership: nghttp2 holds this object unretained and calls it only inside `receive` and `drain`; `deinit` frees it.
+package final class Session {
+  package enum Role: Sendable { case client, server }
+
+  package struct Configuration: Sendable {
+    /// Streams that the peer may have open at once.
+    package var maximumStreams = 100
+    /// Received header list in bytes, each field counted as name + value + 32 (RFC 9113 §6.5.2).
+    package var maximumHeaderBytes = 16 * 1024
+    package var maximumHeaderFields = 100
+    /// Bytes that the peer may send on one stream before we credit it.
+    package var streamWindow = 256 * 1024
+    /// The same for the connection, which is credited as soon as bytes arrive.
+    package var connectionWindow = 1024 * 1024
+    /// Resets the peer may send at once, and per second after that (rapid reset, CVE-2023-44487).
+    package var resetBurst = 200
+    package var resetsPerSecond = 20
+
+    package init() {}
+  }
+
+  let handle: OpaquePointer
+  let configuration: Configuration
+  package let role: Role
+
+  private var events: [Event] = []
+  private var spareEvents: [Event] = []
+  private var gate: FrameGate
+
+  // Written by the callbacks.
+  var outputs: [Int32: StreamOutput] = [:]
+  var endsToReport: Set<Int32> = []
+  var headerBlock = HeaderBlock()
+  var headerBytes = 0
+  var headersAreOversized = false
+  var input = ByteBuffer()
+  var inputBase: UnsafeRawPointer?
+  var dataBytes = 0
+  var provoked = 0
+  var sentProgress = false
+
+  /// - Throws: `HTTP2Error` when nghttp2 has no memory.
+  package init(_ role: Role, configuration: Configuration = Configuration()) throws {
+    self.role = role
+    self.configuration = configuration
+    gate = FrameGate(prefaceBytes: role == .server ? 24 : 0)
+
+    var options: OpaquePointer?
+    try check(nghttp2_option_new(&options))
+    defer { nghttp2_option_del(options) }
+    nghttp2_option_set_no_auto_window_update(options, 1)
+    nghttp2_option_set_no_closed_streams(options, 1)
+    nghttp2_option_set_stream_reset_rate_limit(
+      options, UInt64(configuration.resetBurst), UInt64(configuration.resetsPerSecond))
+
+    // The session's address is not known before it exists: it is set below, before anything can call back.
+    var session: OpaquePointer?
+    switch role {
+    case .server: try check(nghttp2_session_server_new2(&session, Callbacks.shared.pointer, nil, options))
+    case .client: try check(nghttp2_session_client_new2(&session, Callbacks.shared.pointer, nil, options))
+    }
+    guard let session else { throw HTTP2Error(code: NGHTTP2_ERR_NOMEM.rawValue, message: "no session") }
+    handle = session
+    nghttp2_session_set_user_data(session, Unmanaged.passUnretained(self).toOpaque())
+    try submitSettings()
+  }
+
+  deinit { nghttp2_session_del(handle) }
+
+  private func submitSettings() throws {
+    func entry(_ id: nghttp2_settings_id, _ value: Int) -> nghttp2_settings_entry {
+      nghttp2_settings_entry(settings_id: Int32(id.rawValue), value: UInt32(clamping: value))
+    }
+    var entries = [
+      entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, configuration.streamWindow),
+      entry(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, configuration.maximumHeaderBytes),
+    ]
+    switch role {
+    case .server: entries.append(entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, configuration.maximumStreams))
+    case .client: entries.append(entry(NGHTTP2_SETTINGS_ENABLE_PUSH, 0))
+    }
+    try check(nghttp2_submit_settings(handle, 0, entries, entries.count))
+    try check(nghttp2_session_set_local_window_size(handle, 0, 0, Int32(clamping: configuration.connectionWindow)))
+  }
+
+  // MARK: - Bytes in
+
+  /// Takes in bytes from the peer. What they meant is in `takeEvents()` afterwards.
+  /// - Throws: `HTTP2Error` when the session is beyond repair; what `drain` still yields should be written, then the
+  ///   connection closed.
+  package func receive(_ bytes: ByteBuffer) throws {
+    var rest = bytes
+    if let header = gate.completeHeld(from: &rest) { try feed(header) }
+    guard let admitted = rest.readSlice(length: gate.admit(rest)), admitted.readableBytes > 0 else { return }
+    try feed(admitted)
+  }
+
+  private func feed(_ bytes: ByteBuffer) throws {
+    input = bytes
+    dataBytes = 0
+    defer {
+      input = ByteBuffer()
+      inputBase = nil
+    }
+    let count = bytes.withUnsafeReadableBytes { raw -> Int in
+      inputBase = raw.baseAddress
+      return nghttp2_session_mem_recv(handle, raw.bindMemory(to: UInt8.self).baseAddress, raw.count)
+    }
+    guard count >= 0 else { throw failure(Int32(truncatingIfNeeded: count)) }
+    // The connection's window is given back at once, so that one stream nobody reads cannot stop the others; each
+    // stream's own window bounds what it can hold.
+    if dataBytes > 0 { try check(nghttp2_session_consume_connection(handle, dataBytes)) }
+  }
+
+  /// The events since the last call. Give the array back with `recycle` to save its allocation.
+  package func takeEvents() -> [Event] {
+    defer {
+      events = spareEvents
+      spareEvents = []
+    }
+    return events
+  }
+
+  package func recycle(_ events: consuming [Event]) {
+    events.removeAll(keepingCapacity: true)
+    spareEvents = events
+  }
+
+  func report(_ event: Event) { events.append(event) }
+
+  package func takeFrameCounts() -> FrameCounts { gate.takeCounts() }
+
+  /// Resets sent because of what the peer did, and invalid frames, since the last call.
+  package func takeProvoked() -> Int {
+    defer { provoked = 0 }
+    return provoked
+  }
+
+  /// Whether data or headers went out since the last call.
+  package func takeSentProgress() -> Bool {
+    defer { sentProgress = false }
+    return sentProgress
+  }
+
+  /// A header block has begun and is not complete.
+  package var isInsideHeaders: Bool { gate.isInsideHeaders }
+
+  // MARK: - Bytes out
+
+  /// Appends what there is to send, as far as windows allow, until `buffer` holds about `limit` bytes.
+  package func drain(into buffer: inout ByteBuffer, limit: Int) throws {
+    while buffer.readableBytes < limit {
+      var data: UnsafePointer<UInt8>?
+      let count = nghttp2_session_mem_send(handle, &data)
+      guard count > 0, let data else {
+        if count < 0 { throw failure(Int32(truncatingIfNeeded: count)) }
+        return
+      }
+      buffer.writeBytes(UnsafeRawBufferPointer(start: data, count: count))
+    }
+  }
+
+  /// False when the session is over: everything was said, and nothing more is expected.
+  package var isAlive: Bool {
+    nghttp2_session_want_read(handle) != 0 || nghttp2_session_want_write(handle) != 0
+  }
+}
+
+func check(_ code: Int32) throws {
+  if code != 0 { throw failure(code) }
+}
+
+func failure(_ code: Int32) -> HTTP2Error {
+  HTTP2Error(code: code, message: String(cString: nghttp2_strerror(code)))
+}

@@ -1,0 +1,101 @@
+import CNghttp2
+
+/// What the owner asks of a session. Nothing is written before the next `drain`.
+extension Session {
+  /// Opens a stream.
+  /// - Parameter output: The body; nil for a request that ends with its headers.
+  /// - Returns: The stream's id.
+  package func request(headers: HeaderBlock, output: StreamOutput?) throws -> Int32 {
+    let stream = headers.withNameValues { fields, count in
+      guard let output else { return nghttp2_submit_request(handle, nil, fields, count, nil, nil) }
+      var provider = Callbacks.provider(output)
+      return nghttp2_submit_request(handle, nil, fields, count, &provider, nil)
+    }
+    guard stream > 0 else { throw failure(stream) }
+    if let output { outputs[stream] = output }
+    return stream
+  }
+
+  /// Answers a request. Without an output the stream ends with these headers.
+  package func respond(stream: Int32, headers: HeaderBlock, output: StreamOutput?) throws {
+    let code = headers.withNameValues { fields, count in
+      guard let output else { return nghttp2_submit_response(handle, stream, fields, count, nil) }
+      var provider = Callbacks.provider(output)
+      return nghttp2_submit_response(handle, stream, fields, count, &provider)
+    }
+    if code == 0, let output { outputs[stream] = output }
+    try check(code)
+  }
+
+  /// Tells nghttp2 that a stream's output has more (or has ended).
+  package func resume(stream: Int32, output: StreamOutput) {
+    guard output.isDeferred else { return }
+    output.isDeferred = false
+    // An error here means that the stream is gone already: its `.closed` says so.
+    _ = nghttp2_session_resume_data(handle, stream)
+  }
+
+  package func reset(stream: Int32, code: ErrorCode) {
+    _ = nghttp2_submit_rst_stream(handle, 0, stream, code.rawValue)
+  }
+
+  /// Gives a stream's window back for bytes that have been used up.
+  package func consume(stream: Int32, bytes: Int) {
+    _ = nghttp2_session_consume_stream(handle, stream, bytes)
+  }
+
+  /// Reports `.endSent` when the last frame of our half goes out.
+  package func notifyEnd(stream: Int32) { endsToReport.insert(stream) }
+
+  /// Whether the peer could still send on this stream.
+  package func isReceiving(stream: Int32) -> Bool { nghttp2_session_get_stream_remote_close(handle, stream) == 0 }
+
+  /// Says that no new streams will be taken soon, without refusing those under way (RFC 9113 §6.8).
+  package func submitShutdownNotice() { _ = nghttp2_submit_shutdown_notice(handle) }
+
+  /// Refuses streams that have not arrived by now; those that have go on.
+  package func submitGoAway(code: ErrorCode = .noError) {
+    _ = nghttp2_submit_goaway(handle, 0, nghttp2_session_get_last_proc_stream_id(handle), code.rawValue, nil, 0)
+  }
+
+  /// Ends the session with GOAWAY: after the next `drain` it is no longer alive.
+  package func terminate(code: ErrorCode, reason: String = "") {
+    guard !reason.isEmpty else {
+      _ = nghttp2_session_terminate_session(handle, code.rawValue)
+      return
+    }
+    let bytes = Array(reason.utf8)
+    let last = nghttp2_session_get_last_proc_stream_id(handle)
+    _ = nghttp2_submit_goaway(handle, 0, last, code.rawValue, bytes, bytes.count)
+  }
+
+  package func submitPing() { _ = nghttp2_submit_ping(handle, 0, nil) }
+
+  /// How many streams the peer lets us have open at once.
+  package var peerMaximumStreams: Int {
+    Int(nghttp2_session_get_remote_settings(handle, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
+  }
+
+  /// Whether another request can be made: false once a GOAWAY has come or ids have run out.
+  package var canRequest: Bool { nghttp2_session_check_request_allowed(handle) != 0 }
+}
+
+extension HeaderBlock {
+  /// Lends the fields in nghttp2's shape. nghttp2 copies what it keeps.
+  func withNameValues<Result>(_ body: (UnsafePointer<nghttp2_nv>?, Int) -> Result) -> Result {
+    bytes.withUnsafeBufferPointer { raw in
+      withUnsafeTemporaryAllocation(of: nghttp2_nv.self, capacity: count) { fields in
+        let base = UnsafeMutablePointer(mutating: raw.baseAddress)
+        var index = 0
+        for field in self {
+          let pair = nghttp2_nv(
+            name: base.map { $0 + field.name.lowerBound }, value: base.map { $0 + field.value.lowerBound },
+            namelen: field.name.count, valuelen: field.value.count, flags: 0)
+          (fields.baseAddress! + index).initialize(to: pair)
+          index += 1
+        }
+        return body(UnsafePointer(fields.baseAddress), index)
+      }
+    }
+  }
+}

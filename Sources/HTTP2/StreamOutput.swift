@@ -1,0 +1,100 @@
+package import NIOCore
+
+/// Buffers first in, first out. The first one needs no allocation: most streams only ever carry one.
+package struct BufferQueue {
+  private var first: ByteBuffer?
+  private var rest: [ByteBuffer] = []
+  private var head = 0
+
+  package init() {}
+
+  package var isEmpty: Bool { first == nil }
+
+  package mutating func append(_ buffer: ByteBuffer) {
+    if first == nil { first = buffer } else { rest.append(buffer) }
+  }
+
+  package mutating func popFirst() -> ByteBuffer? {
+    guard let result = first else { return nil }
+    if head < rest.count {
+      first = rest[head]
+      rest[head] = ByteBuffer()
+      head += 1
+      if head == rest.count || head > 64 {
+        rest.removeFirst(head)
+        head = 0
+      }
+    } else {
+      first = nil
+    }
+    return result
+  }
+
+  package mutating func removeAll() { self = BufferQueue() }
+
+  /// Copies from the front into `target`; returns how many bytes.
+  mutating func read(into target: UnsafeMutableRawBufferPointer) -> Int {
+    var written = 0
+    while written < target.count, first != nil {
+      let count = min(target.count - written, first!.readableBytes)
+      first!.withUnsafeReadableBytes {
+        UnsafeMutableRawBufferPointer(rebasing: target[written..<(written + count)])
+          .copyMemory(from: UnsafeRawBufferPointer(rebasing: $0.prefix(count)))
+      }
+      first!.moveReaderIndex(forwardBy: count)
+      written += count
+      if first!.readableBytes == 0 { _ = popFirst() }
+    }
+    return written
+  }
+}
+
+/// The body that is waiting to go out on one stream, filled by the stream's owner and drained by the session as the
+/// peer's windows allow. Belongs to the session's event loop.
+package final class StreamOutput {
+  private var queue = BufferQueue()
+  /// Bytes appended and not yet framed.
+  package private(set) var bufferedBytes = 0
+  /// When the buffered bytes fall to this, the session reports `.writable` once and clears it.
+  package var drainMark: Int?
+  package private(set) var isEnded = false
+  private(set) var trailers: HeaderBlock?
+  /// nghttp2 found nothing to send and waits to be told that there is more.
+  var isDeferred = false
+
+  package init() {}
+
+  package var hasContent: Bool { bufferedBytes > 0 || isEnded }
+
+  package func append(_ buffer: ByteBuffer) {
+    guard !isEnded, buffer.readableBytes > 0 else { return }
+    bufferedBytes += buffer.readableBytes
+    queue.append(buffer)
+  }
+
+  /// Nothing more follows but these trailers.
+  package func end(trailers: HeaderBlock? = nil) {
+    guard !isEnded else { return }
+    isEnded = true
+    self.trailers = trailers
+  }
+
+  /// Drops what has not been framed yet, so that an error's trailers need not wait behind it.
+  package func discard() {
+    queue.removeAll()
+    bufferedBytes = 0
+  }
+
+  func read(into target: UnsafeMutableRawBufferPointer) -> Int {
+    let count = queue.read(into: target)
+    bufferedBytes -= count
+    return count
+  }
+
+  /// Whether the owner asked to hear of this level; asks once.
+  func takeDrained() -> Bool {
+    guard let mark = drainMark, bufferedBytes <= mark else { return false }
+    drainMark = nil
+    return true
+  }
+}

@@ -1,0 +1,175 @@
+import HTTP2
+import NIOCore
+
+/// What the two sides of a call have in common: messages in, messages out, both with backpressure.
+///
+/// `@unchecked Sendable`: tasks hold calls and come from any thread, but every member is only touched on `loop`, except
+/// by the async functions, which go there first.
+class Call: @unchecked Sendable {
+  /// Bytes a writer may run ahead of the peer's window; over it `write` suspends until half of it is left.
+  static let highWater = 64 * 1024
+
+  let loop: any EventLoop
+  var deframer: Deframer
+  /// Where our half of the stream goes. A client's exists before the stream does.
+  var output: StreamOutput?
+  private(set) var inbound = Inbound()
+  private var writers: [Waiter<Void>] = []
+  /// Bytes taken in that the peer has no window for again yet.
+  private var uncredited = 0
+  /// Why nothing more can be sent or received.
+  private(set) var failure: (any Error)?
+
+  init(loop: any EventLoop, limit: Int, isStreaming: Bool) {
+    self.loop = loop
+    deframer = Deframer(limit: limit, copiesSmall: isStreaming)
+  }
+
+  /// Messages that wait for their reader, then the end.
+  struct Inbound {
+    var messages = BufferQueue()
+    var end: Result<Void, any Error>?
+    var reader: Waiter<ByteBuffer?>?
+  }
+
+  // MARK: - Overridden by the side
+
+  /// Our output has more, or has ended.
+  func outputChanged() {}
+  /// The peer may send that many more bytes.
+  func credit(_ bytes: Int) {}
+  /// A framing error in what the peer sent.
+  func inboundFailed(_ status: Status) {}
+
+  // MARK: - Receiving, on the loop
+
+  final func received(_ chunk: ByteBuffer) {
+    guard inbound.end == nil, failure == nil else { return credit(chunk.readableBytes) }
+    uncredited += chunk.readableBytes
+    deframer.append(chunk)
+    do {
+      while let message = try deframer.next() { deliver(message) }
+    } catch {
+      inboundFailed(Status(reporting: error))
+      return
+    }
+    creditIfIdle()
+  }
+
+  /// The peer will send nothing more.
+  final func receivedEnd() {
+    guard inbound.end == nil else { return }
+    if deframer.isInsideMessage {
+      inboundFailed(Status(.internalError, "the stream ended inside a message"))
+    } else {
+      finishInbound(.success(()))
+    }
+  }
+
+  final func finishInbound(_ end: Result<Void, any Error>) {
+    guard inbound.end == nil else { return }
+    inbound.end = end
+    guard let reader = inbound.reader else { return }
+    inbound.reader = nil
+    reader.resume(end.map { ByteBuffer?.none })
+  }
+
+  private func deliver(_ message: ByteBuffer) {
+    if let reader = inbound.reader, !reader.isDone {
+      inbound.reader = nil
+      reader.resume(.success(message))
+    } else {
+      inbound.messages.append(message)
+    }
+  }
+
+  /// While no whole message waits, all bytes are credited: an incomplete one is bounded by the size limit. Once one
+  /// waits nothing is, so the window bounds what a reader that does not read can pile up.
+  private func creditIfIdle() {
+    guard uncredited > 0, inbound.messages.isEmpty else { return }
+    let bytes = uncredited
+    uncredited = 0
+    credit(bytes)
+  }
+
+  /// A whole message, if one waits.
+  final func takeMessage() -> ByteBuffer? {
+    guard let message = inbound.messages.popFirst() else { return nil }
+    creditIfIdle()
+    return message
+  }
+
+  /// The next message; nil at the end. One reader at a time.
+  final func nextMessage() async throws -> ByteBuffer? {
+    if loop.inEventLoop {
+      if let message = takeMessage() { return message }
+      if let end = inbound.end { return try end.map { ByteBuffer?.none }.get() }
+    }
+    return try await loop.wait { waiter in
+      if let message = self.takeMessage() {
+        waiter.resume(.success(message))
+      } else if let end = self.inbound.end {
+        waiter.resume(end.map { ByteBuffer?.none })
+      } else if let other = self.inbound.reader, !other.isDone {
+        waiter.resume(.failure(Status(.internalError, "two tasks read from one stream")))
+      } else {
+        self.inbound.reader = waiter
+      }
+    }
+  }
+
+  // MARK: - Sending
+
+  /// Sends a framed message; suspends while too much is waiting to go out.
+  /// - Throws: Why the call is over, if it is.
+  final func send(_ frame: ByteBuffer) async throws {
+    if loop.inEventLoop, try enqueue(frame) { return }
+    let isQueued = loop.inEventLoop
+    try await loop.wait { waiter in
+      do {
+        let fits = isQueued ? self.hasRoom : try self.enqueue(frame)
+        if let failure = self.failure { throw failure }
+        if fits { waiter.resume(.success(())) } else { self.writers.append(waiter) }
+      } catch {
+        waiter.resume(.failure(error))
+      }
+    }
+  }
+
+  private var hasRoom: Bool { (output?.bufferedBytes ?? 0) <= Self.highWater }
+
+  /// - Returns: Whether there is room for more.
+  private func enqueue(_ frame: ByteBuffer) throws -> Bool {
+    if let failure { throw failure }
+    let output = try openOutput()
+    output.append(frame)
+    outputChanged()
+    if hasRoom { return true }
+    output.drainMark = Self.highWater / 2
+    return false
+  }
+
+  /// The output, opened if this is the first message.
+  func openOutput() throws -> StreamOutput {
+    if let output { return output }
+    let created = StreamOutput()
+    output = created
+    return created
+  }
+
+  /// The session has taken in enough of the output.
+  final func outputDrained() {
+    let resumed = writers
+    writers = []
+    for writer in resumed { writer.resume(.success(())) }
+  }
+
+  /// Ends both directions for whoever waits or comes later.
+  final func fail(_ error: any Error) {
+    if failure == nil { failure = error }
+    finishInbound(.failure(error))
+    let waiting = writers
+    writers = []
+    for writer in waiting { writer.resume(.failure(error)) }
+  }
+}

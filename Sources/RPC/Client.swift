@@ -1,0 +1,139 @@
+public import NIOCore
+import NIOPosix
+
+/// A gRPC client for one server: connects when it is first needed, reconnects by itself, and runs all calls over one
+/// connection. Share one client a server.
+///
+/// Every method throws `Status`. Cancelling the task that waits for a call cancels the call, at the server too.
+public final class Client: Sendable {
+  private let channel: ClientChannel
+
+  /// - Parameter group: The threads to run on, of which the client takes one; the process-wide group unless given.
+  public init(
+    host: String, port: Int, options: ClientOptions = .init(), group: (any EventLoopGroup)? = nil
+  ) {
+    let group = group ?? MultiThreadedEventLoopGroup.singleton
+    channel = ClientChannel(host: host, port: port, options: options, loop: group.next())
+  }
+
+  deinit {
+    let channel = channel
+    channel.loop.execute { channel.close() }
+  }
+
+  /// Ends the calls under way with UNAVAILABLE and closes the connection. Later calls fail.
+  public func close() async { await channel.closeAndWait() }
+
+  /// One request, one response.
+  public func unary<Q, R>(
+    _ method: Method<Q, R>, _ request: Q, _ options: CallOptions = .init()
+  ) async throws -> R {
+    let call = try oneRequest(method, request, options, hasOneResponse: true)
+    return try await decode(response(to: call, isSubmitted: false), method.response)
+  }
+
+  /// One request, one response, and the metadata around it.
+  public func unaryResponse<Q, R>(
+    _ method: Method<Q, R>, _ request: Q, _ options: CallOptions = .init()
+  ) async throws -> UnaryResponse<R> {
+    let call = try oneRequest(method, request, options, hasOneResponse: true)
+    let message = try await decode(response(to: call, isSubmitted: false), method.response)
+    return UnaryResponse(
+      message: message, initialMetadata: try await call.initialMetadata(),
+      trailingMetadata: await call.trailingMetadata())
+  }
+
+  /// One request, any number of responses. Returns at once; a failure shows when the responses are read. Dropping the
+  /// stream, or leaving its loop early and dropping it, cancels the call.
+  public func serverStreaming<Q, R>(
+    _ method: Method<Q, R>, _ request: Q, _ options: CallOptions = .init()
+  ) async throws -> ResponseStream<R> {
+    let call = try oneRequest(method, request, options, hasOneResponse: false)
+    channel.submit(call)
+    return ResponseStream(call: call, codec: method.response)
+  }
+
+  /// Any number of requests, one response. The request ends when `produce` returns. If `produce` throws, the call is
+  /// cancelled and the error passed on, unless the server had already ended the call: then its answer counts.
+  public func clientStreaming<Q, R>(
+    _ method: Method<Q, R>, _ options: CallOptions = .init(),
+    _ produce: @Sendable (RequestWriter<Q>) async throws -> Void
+  ) async throws -> R {
+    let call = ClientCall(
+      channel: channel, path: method.path, options: options, request: nil, hasOneResponse: true)
+    channel.submit(call)
+    let frame = try await withTaskCancellationHandler {
+      do {
+        let writer = RequestWriter(call: call, codec: method.request, limit: channel.options.maximumRequestBytes)
+        try await produce(writer)
+        call.loop.perform { call.halfClose() }
+      } catch {
+        guard await call.hasEnded() else {
+          call.cancel()
+          throw error
+        }
+      }
+      return try await response(to: call, isSubmitted: true)
+    } onCancel: {
+      call.cancel()
+    }
+    return try decode(frame, method.response)
+  }
+
+  /// Any number of both. `body` reads and writes as it likes, in two tasks or in one; `finish` on the writer ends the
+  /// requests. When `body` returns or throws, what is left of the call is cancelled.
+  public func bidirectional<Q, R, Result: Sendable>(
+    _ method: Method<Q, R>, _ options: CallOptions = .init(),
+    _ body: @Sendable (RequestWriter<Q>, ResponseStream<R>) async throws -> Result
+  ) async throws -> Result {
+    let call = ClientCall(
+      channel: channel, path: method.path, options: options, request: nil, hasOneResponse: false)
+    channel.submit(call)
+    defer { call.cancel() }
+    let writer = RequestWriter(call: call, codec: method.request, limit: channel.options.maximumRequestBytes)
+    return try await withTaskCancellationHandler {
+      try await body(writer, ResponseStream(call: call, codec: method.response))
+    } onCancel: {
+      call.cancel()
+    }
+  }
+
+  // MARK: - Parts
+
+  private func oneRequest<Q, R>(
+    _ method: Method<Q, R>, _ request: Q, _ options: CallOptions, hasOneResponse: Bool
+  ) throws -> ClientCall {
+    let frame = try Framing.encode(request, method.request, limit: channel.options.maximumRequestBytes)
+    return ClientCall(
+      channel: channel, path: method.path, options: options, request: frame, hasOneResponse: hasOneResponse)
+  }
+
+  private func response(to call: ClientCall, isSubmitted: Bool) async throws -> ByteBuffer {
+    try await withTaskCancellationHandler {
+      try await withUnsafeThrowingContinuation { continuation in
+        if isSubmitted {
+          call.loop.perform { call.expectResponse(continuation) }
+        } else {
+          channel.submit(call, continuation)
+        }
+      }
+    } onCancel: {
+      call.cancel()
+    }
+  }
+
+  private func decode<R>(_ message: ByteBuffer, _ codec: Codec<R>) throws -> R {
+    do {
+      return try codec.decode(message)
+    } catch {
+      throw Status(.internalError, "the response cannot be decoded: \(error)")
+    }
+  }
+}
+
+/// A response with what came around it.
+public struct UnaryResponse<Message: Sendable>: Sendable {
+  public let message: Message
+  public let initialMetadata: Metadata
+  public let trailingMetadata: Metadata
+}

@@ -1,0 +1,146 @@
+import HTTP2
+import NIOCore
+
+/// What both sides' connections have in common: bytes from the channel into the session, its events to the subclass, and
+/// all output of a turn in one write.
+///
+/// `@unchecked Sendable`: calls hold it and tasks hold calls, but everything here runs on the channel's loop, which
+/// `LoopRunner.turn` asserts.
+class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+
+  /// Bytes of output taken from the session for one write.
+  private static let writeBytes = 256 * 1024
+
+  let runner: LoopRunner
+  let session: Session
+  private(set) var peer = "unknown"
+  private(set) var context: ChannelHandlerContext?
+  private var needsFlush = false
+  private var lastWriteBytes = 512
+  /// Set when nothing more is to be said: the channel is closed once what is left has been written.
+  var isClosing = false
+
+  final var loop: any EventLoop { runner.loop }
+
+  init(session: Session, loop: any EventLoop) {
+    self.session = session
+    runner = LoopRunner(loop: loop)
+    runner.delegate = self
+  }
+
+  // MARK: - For the subclass
+
+  func activated() {}
+  func handle(_ event: Event) {}
+  /// After each read, what can be used to attack with.
+  func received(_ counts: FrameCounts, provoked: Int, sentProgress: Bool) {}
+  /// The session cannot go on.
+  func failed(_ error: any Error) { isClosing = true }
+  func writabilityChanged(_ isWritable: Bool) {}
+  /// Nothing is left to do: the channel is closed once all is written.
+  var isFinished: Bool { false }
+  /// The channel is gone.
+  func closed() {}
+
+  // MARK: - The channel
+
+  final func handlerAdded(context: ChannelHandlerContext) {
+    self.context = context
+    if context.channel.isActive { channelActive(context: context) }
+  }
+
+  final func channelActive(context: ChannelHandlerContext) {
+    if let address = context.remoteAddress { peer = "\(address.ipAddress ?? "unix"):\(address.port ?? 0)" }
+    activated()
+    touch()
+  }
+
+  final func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    runner.hold()
+    needsFlush = true
+    do {
+      try session.receive(unwrapInboundIn(data))
+      handleEvents()
+      received(
+        session.takeFrameCounts(), provoked: session.takeProvoked(), sentProgress: session.takeSentProgress())
+    } catch {
+      handleEvents()
+      failed(error)
+    }
+  }
+
+  final func channelReadComplete(context: ChannelHandlerContext) { runner.turn() }
+
+  final func channelWritabilityChanged(context: ChannelHandlerContext) {
+    writabilityChanged(context.channel.isWritable)
+    if context.channel.isWritable { touch() }
+  }
+
+  final func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+  final func channelInactive(context: ChannelHandlerContext) {
+    closed()
+    runner.schedule()
+  }
+
+  final func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+  final func closeNow() { context?.close(promise: nil) }
+
+  // MARK: - Turns
+
+  /// A turn of the loop will write what there is to write.
+  final func touch() {
+    needsFlush = true
+    runner.schedule()
+  }
+
+  final func turnEnded() {
+    guard needsFlush, let context else { return }
+    var hasWritten = false
+    while needsFlush, context.channel.isWritable {
+      needsFlush = false
+      guard let buffer = drain(context.channel.allocator) else { break }
+      context.write(wrapOutboundOut(buffer), promise: nil)
+      hasWritten = true
+      handleEvents()
+    }
+    if hasWritten { context.flush() }
+    if isClosing || !session.isAlive || (isFinished && !needsFlush) { context.close(promise: nil) }
+  }
+
+  private func drain(_ allocator: ByteBufferAllocator) -> ByteBuffer? {
+    var buffer = allocator.buffer(capacity: lastWriteBytes)
+    do {
+      try session.drain(into: &buffer, limit: Self.writeBytes)
+    } catch {
+      isClosing = true
+    }
+    lastWriteBytes = max(512, min(buffer.readableBytes, 64 * 1024))
+    if buffer.readableBytes >= Self.writeBytes { needsFlush = true }
+    return buffer.readableBytes > 0 ? buffer : nil
+  }
+
+  private func handleEvents() {
+    while true {
+      let events = session.takeEvents()
+      if events.isEmpty { return }
+      for event in events { handle(event) }
+      session.recycle(events)
+    }
+  }
+
+  // MARK: - For calls
+
+  final func resume(_ stream: Int32, _ output: StreamOutput) {
+    session.resume(stream: stream, output: output)
+    touch()
+  }
+
+  final func consume(_ stream: Int32, _ bytes: Int) {
+    session.consume(stream: stream, bytes: bytes)
+    touch()
+  }
+}

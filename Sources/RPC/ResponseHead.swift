@@ -1,0 +1,46 @@
+import HTTP2
+
+/// A response's headers or trailers, judged. Pure.
+enum ResponseHead {
+  /// 1xx: the real headers follow.
+  case informational
+  /// Messages follow.
+  case open
+  /// The call is over.
+  case over(Status)
+
+  init(_ headers: Event.Headers) {
+    let block = headers.block
+    if headers.isOversized {
+      self = .over(Status(.resourceExhausted, "the response's metadata is over the limit"))
+      return
+    }
+    guard let httpStatus = block[":status"].flatMap({ Int($0) }) else {
+      self = .over(Self.status(block) ?? Status(.internalError, "the trailers hold no grpc-status"))
+      return
+    }
+    if (100..<200).contains(httpStatus) {
+      self = .informational
+    } else if headers.endStream, let status = Self.status(block) {
+      self = .over(status)
+    } else if httpStatus != 200 {
+      self = .over(Status(Status.Code(httpStatus: httpStatus), "the server answered with HTTP status \(httpStatus)"))
+    } else if headers.endStream {
+      self = .over(Status(.internalError, "the server ended the call without a status"))
+    } else if block["content-type"]?.hasPrefix("application/grpc") != true {
+      self = .over(Status(.unknown, "the server's answer is not gRPC: \(block["content-type"] ?? "no content-type")"))
+    } else if let encoding = block["grpc-encoding"], encoding != "identity" {
+      self = .over(Status(.internalError, "the server used the encoding '\(encoding)', which was not offered"))
+    } else {
+      self = .open
+    }
+  }
+
+  /// The status that trailers hold, with their metadata.
+  private static func status(_ block: HeaderBlock) -> Status? {
+    guard let text = block["grpc-status"] else { return nil }
+    let message = block["grpc-message"].map(StatusMessage.decode) ?? ""
+    let code = Int(text).flatMap(Status.Code.init(rawValue:))
+    return Status(code ?? .unknown, code == nil ? "status \(text): \(message)" : message, metadata: Metadata(block))
+  }
+}

@@ -1,0 +1,171 @@
+public import NIOCore
+import NIOPosix
+import Synchronization
+
+/// Where a server listens.
+public struct BoundAddress: Sendable, Hashable, CustomStringConvertible {
+  public let host: String
+  public let port: Int
+
+  public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
+
+/// An address that cannot be listened on.
+public struct BindError: Error, Sendable, Hashable, CustomStringConvertible {
+  public let address: BoundAddress
+  /// For people: "the address is already in use".
+  public let reason: String
+  /// Another process, or this one, listens there already.
+  public let isInUse: Bool
+
+  public var description: String { "cannot listen on \(address): \(reason)" }
+}
+
+/// A gRPC server: HTTP/2 without TLS, handlers run as tasks on their connection's event loop.
+///
+/// A handler must not block: it shares its thread with every connection of that loop.
+public final class Server: Sendable {
+  private let core: ServerCore
+  private let group: any EventLoopGroup
+
+  /// - Parameters:
+  ///   - interceptors: Around every handler, the first outermost.
+  ///   - group: The threads to serve from; the process-wide group, one thread a core, unless given.
+  ///   - log: Gets a line for each connection that had to be cut off.
+  public init(
+    router: Router, options: ServerOptions = .init(), interceptors: [any ServerInterceptor] = [],
+    group: (any EventLoopGroup)? = nil,
+    log: (@Sendable (String) -> Void)? = nil
+  ) {
+    core = ServerCore(router: router, options: options, interceptors: interceptors, log: log)
+    self.group = group ?? MultiThreadedEventLoopGroup.singleton
+  }
+
+  /// Begins to listen.
+  /// - Parameter port: 0 for any that is free.
+  /// - Throws: `BindError`.
+  public func start(host: String, port: Int) async throws -> BoundAddress {
+    let core = core
+    let bootstrap = ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: 1024)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+      .childChannelOption(.maxMessagesPerRead, value: 8)
+      .childChannelOption(
+        .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 8192, maximum: 65536)
+      )
+      .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 * 1024, high: 512 * 1024))
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          let connection = try ServerConnection(core: core, loop: channel.eventLoop)
+          try core.add(connection)
+          try channel.pipeline.syncOperations.addHandler(connection)
+        }
+      }
+    do {
+      let channel = try await bootstrap.bind(host: host, port: port).get()
+      guard core.listening(on: channel) else {
+        try? await channel.close()
+        throw BindError(address: BoundAddress(host: host, port: port), reason: "the server was stopped", isInUse: false)
+      }
+      let address = channel.localAddress
+      return BoundAddress(host: address?.ipAddress ?? host, port: address?.port ?? port)
+    } catch let error as BindError {
+      throw error
+    } catch {
+      let isInUse = (error as? IOError)?.errnoCode == EADDRINUSE
+      let reason = isInUse ? "the address is already in use" : "\(error)"
+      throw BindError(address: BoundAddress(host: host, port: port), reason: reason, isInUse: isInUse)
+    }
+  }
+
+  /// Takes no new connections or calls, lets the calls under way finish, then closes every connection.
+  /// - Parameter grace: After this, what still runs is cancelled. `ServerOptions.shutdownGrace` if nil.
+  public func shutdown(grace: Duration? = nil) async {
+    let (channels, connections) = core.stop()
+    for channel in channels { try? await channel.close() }
+    for connection in connections { connection.loop.execute { connection.shutDown() } }
+    let core = core
+    let timer = group.next().scheduleTask(in: (grace ?? core.options.shutdownGrace).timeAmount) {
+      for connection in core.remaining { connection.loop.execute { connection.closeNow() } }
+    }
+    await core.untilEmpty()
+    timer.cancel()
+  }
+}
+
+/// What a server's connections share.
+final class ServerCore: Sendable {
+  let router: Router
+  let options: ServerOptions
+  let interceptors: [any ServerInterceptor]
+  let log: (@Sendable (String) -> Void)?
+
+  private struct State {
+    var channels: [any Channel] = []
+    var isStopped = false
+    var connections: [ObjectIdentifier: ServerConnection] = [:]
+    var waiting: [CheckedContinuation<Void, Never>] = []
+  }
+  private let state = Mutex(State())
+
+  init(
+    router: Router, options: ServerOptions, interceptors: [any ServerInterceptor], log: (@Sendable (String) -> Void)?
+  ) {
+    self.router = router
+    self.options = options
+    self.interceptors = interceptors
+    self.log = log
+  }
+
+  struct Refused: Error {}
+
+  func listening(on channel: any Channel) -> Bool {
+    state.withLock { state in
+      if !state.isStopped { state.channels.append(channel) }
+      return !state.isStopped
+    }
+  }
+
+  func add(_ connection: ServerConnection) throws {
+    let isRefused = state.withLock { state in
+      guard !state.isStopped, state.connections.count < options.maximumConnections else { return true }
+      state.connections[ObjectIdentifier(connection)] = connection
+      return false
+    }
+    if isRefused {
+      log?("a connection was refused: \(options.maximumConnections) are open, or the server is stopping")
+      throw Refused()
+    }
+  }
+
+  func remove(_ connection: ServerConnection) {
+    let waiting = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+      state.connections[ObjectIdentifier(connection)] = nil
+      guard state.connections.isEmpty else { return [] }
+      defer { state.waiting = [] }
+      return state.waiting
+    }
+    for continuation in waiting { continuation.resume() }
+  }
+
+  var remaining: [ServerConnection] { state.withLock { Array($0.connections.values) } }
+
+  func stop() -> ([any Channel], [ServerConnection]) {
+    state.withLock { state in
+      state.isStopped = true
+      defer { state.channels = [] }
+      return (state.channels, Array(state.connections.values))
+    }
+  }
+
+  func untilEmpty() async {
+    await withCheckedContinuation { continuation in
+      let isEmpty = state.withLock { state in
+        if !state.connections.isEmpty { state.waiting.append(continuation) }
+        return state.connections.isEmpty
+      }
+      if isEmpty { continuation.resume() }
+    }
+  }
+}

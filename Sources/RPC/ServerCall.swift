@@ -1,0 +1,201 @@
+import HTTP2
+import NIOCore
+
+/// One call at the server: from its headers to its trailers. See `Call` for which thread may touch what.
+final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
+  let connection: ServerConnection
+  let stream: Int32
+  let route: Route
+  let headers: HeaderBlock
+  let deadline: Deadline?
+  var trailingMetadata: Metadata = [:]
+  private var timer: NIOScheduledCallback?
+  private var task: Task<Void, Never>?
+  /// Trailers are on their way, or nobody is there to get them.
+  private(set) var isOver = false
+  private var hasSentHeaders = false
+  private var requestIsComplete = false
+
+  init(connection: ServerConnection, stream: Int32, route: Route, headers: HeaderBlock, deadline: Deadline?) {
+    self.connection = connection
+    self.stream = stream
+    self.route = route
+    self.headers = headers
+    self.deadline = deadline
+    super.init(
+      loop: connection.runner.loop, limit: connection.options.maximumRequestBytes,
+      isStreaming: !route.takesOneMessage)
+  }
+
+  var responseLimit: Int { connection.options.maximumResponseBytes }
+
+  // MARK: - The request
+
+  /// The headers are there.
+  func begin() {
+    if let deadline, deadline != .never {
+      timer = try? loop.scheduleCallback(at: deadline.moment, handler: self)  // fails on a loop that has ended
+    }
+    if !route.takesOneMessage { start() }
+  }
+
+  /// The request is complete.
+  func end() {
+    requestIsComplete = true
+    receivedEnd()
+    if route.takesOneMessage, task == nil, !isOver { start() }
+  }
+
+  private func start() {
+    connection.handlerStarted()
+    task = Task(executorPreference: connection.runner) { await self.run() }
+  }
+
+  func decodeRequest<Message>(_ codec: Codec<Message>) throws -> Message {
+    guard let message = takeMessage() else { throw Status(.internalError, "the request holds no message") }
+    guard takeMessage() == nil else { throw Status(.internalError, "the request holds more than one message") }
+    return try Self.decode(message, codec)
+  }
+
+  static func decode<Message>(_ message: ByteBuffer, _ codec: Codec<Message>) throws -> Message {
+    do {
+      return try codec.decode(message)
+    } catch {
+      throw Status(.invalidArgument, "a message cannot be decoded: \(error)")
+    }
+  }
+
+  // MARK: - The handler
+
+  private func run() async {
+    var last: ByteBuffer?
+    var status = Status.ok
+    do {
+      if let deadline {
+        last = try await Deadline.$current.withValue(deadline) { try await self.handle() }
+      } else {
+        last = try await handle()
+      }
+    } catch {
+      status = Status(reporting: error)
+    }
+    if loop.inEventLoop {
+      handlerEnded(status, last)
+    } else {
+      loop.execute { [status, last] in self.handlerEnded(status, last) }
+    }
+  }
+
+  private func handle() async throws -> ByteBuffer? {
+    let interceptors = connection.interceptors
+    return interceptors.isEmpty ? try await route.run(self) : try await intercepted(interceptors[...])
+  }
+
+  private func handlerEnded(_ status: Status, _ last: ByteBuffer?) {
+    connection.handlerEnded()
+    finish(status, last: last)
+  }
+
+  // MARK: - The response
+
+  func sendInitialMetadata(_ metadata: Metadata) {
+    guard !isOver, !hasSentHeaders else { return }
+    if let problem = metadata.problem {
+      finish(Status(.internalError, "initial metadata cannot be sent: \(problem)"))
+      return
+    }
+    var head = HeaderBlock.responseHead
+    head.append(metadata)
+    _ = openOutput(head: head)
+  }
+
+  override func openOutput() throws -> StreamOutput { openOutput(head: .responseHead) }
+
+  private func openOutput(head: HeaderBlock) -> StreamOutput {
+    if let output { return output }
+    let created = StreamOutput()
+    output = created
+    hasSentHeaders = true
+    connection.respond(stream, head, created)
+    return created
+  }
+
+  override func outputChanged() {
+    guard let output else { return }
+    connection.resume(stream, output)
+  }
+
+  override func credit(_ bytes: Int) {
+    if !requestIsComplete { connection.consume(stream, bytes) }
+  }
+
+  override func inboundFailed(_ status: Status) { finish(status) }
+
+  /// Sends what is left and the trailers.
+  func finish(_ status: Status, last: ByteBuffer? = nil) {
+    guard !isOver else { return }
+    isOver = true
+    timer?.cancel()
+    timer = nil
+    var status = status
+    if !trailingMetadata.isEmpty { status.metadata.add(contentsOf: trailingMetadata) }
+    if !requestIsComplete { connection.resetAfterEnd(stream) }
+    if output == nil, last == nil {
+      connection.respond(stream, HeaderBlock.refusalHead.ending(with: status), nil)
+    } else {
+      let output = openOutput(head: .responseHead)
+      // An error is news: what is queued in front of it would keep it from a slow reader.
+      if status.code == .deadlineExceeded { output.discard() }
+      if let last { output.append(last) }
+      output.end(trailers: .trailers(status))
+      connection.resume(stream, output)
+    }
+    if status.code != .ok {
+      stop(status)
+    } else if !route.takesOneMessage {
+      fail(CancellationError())  // for a reader or writer that outlived its handler
+    }
+  }
+
+  /// The peer has gone, or reset the stream: nobody is left to answer.
+  func abandon(_ error: any Error) {
+    timer?.cancel()
+    timer = nil
+    isOver = true
+    stop(error)
+  }
+
+  private func stop(_ error: any Error) {
+    fail(error)
+    task?.cancel()
+  }
+
+  // MARK: - The deadline
+
+  func handleScheduledCallback(eventLoop: some EventLoop) {
+    timer = nil
+    finish(Status(.deadlineExceeded, "the deadline passed at the server"))
+  }
+
+  func didCancelScheduledCallback(eventLoop: some EventLoop) {}
+}
+
+// MARK: - Interceptors
+
+extension ServerCall {
+  private func intercepted(_ rest: ArraySlice<any ServerInterceptor>) async throws -> ByteBuffer? {
+    guard let first = rest.first else { return try await route.run(self) }
+    let result = Box()
+    try await first.intercept(ServerContext(self)) {
+      result.value = try await self.intercepted(rest.dropFirst())
+    }
+    return result.value
+  }
+
+  /// Carries the last message past an interceptor, which does not see it.
+  /// `@unchecked Sendable`: written before `next` returns, read after `intercept` has; an interceptor that returns while
+  /// its `next` still runs in a task of its own would break its contract.
+  private final class Box: @unchecked Sendable {
+    var value: ByteBuffer?
+  }
+}

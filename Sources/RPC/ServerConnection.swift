@@ -1,0 +1,131 @@
+import HTTP2
+import NIOCore
+
+/// One connection at the server: the session's events to the calls, and what calls ask of the session.
+final class ServerConnection: Connection, @unchecked Sendable {
+  let core: ServerCore
+  private var calls: [Int32: ServerCall] = [:]
+  private var runningHandlers = 0
+  private var flood: FloodGuard
+  var phase = Phase.serving
+  var health: ConnectionHealth
+
+  enum Phase {
+    case serving
+    /// A first GOAWAY said that the end is near; streams that were under way then may still arrive.
+    case announced
+    /// Streams that had not arrived by now are refused.
+    case draining
+  }
+
+  var options: ServerOptions { core.options }
+  var interceptors: [any ServerInterceptor] { core.interceptors }
+
+  init(core: ServerCore, loop: any EventLoop) throws {
+    self.core = core
+    flood = FloodGuard(limits: core.options.flood)
+    health = ConnectionHealth(options: core.options, now: Deadline.now)
+    try super.init(session: Session(.server, configuration: core.options.session), loop: loop)
+  }
+
+  // MARK: - The connection
+
+  override func activated() { startHousekeeping() }
+
+  override func received(_ counts: FrameCounts, provoked: Int, sentProgress: Bool) {
+    if sentProgress { flood.noteSent() }
+    if let violation = flood.note(counts, provoked: provoked, now: Deadline.now) {
+      cutOff(.enhanceYourCalm, violation.rawValue)
+    }
+  }
+
+  override func failed(_ error: any Error) { cutOff(.protocolError, "\(error)") }
+
+  override func writabilityChanged(_ isWritable: Bool) { health.writable(isWritable, now: Deadline.now) }
+
+  override var isFinished: Bool { phase == .draining && calls.isEmpty }
+
+  override func closed() {
+    let abandoned = calls.values
+    calls = [:]
+    for call in abandoned where !call.isOver { call.abandon(CancellationError()) }
+    core.remove(self)
+  }
+
+  /// Says why, then closes.
+  func cutOff(_ code: ErrorCode, _ reason: String) {
+    guard !isClosing else { return }
+    core.log?("closing the connection from \(peer): \(reason)")
+    session.terminate(code: code, reason: String(reason.prefix(100)))
+    isClosing = true
+    touch()
+  }
+
+  // MARK: - Events
+
+  override func handle(_ event: Event) {
+    switch event {
+    case .headers(let headers):
+      if let call = calls[headers.stream] {
+        if headers.endStream { call.end() }
+      } else {
+        begin(headers)
+      }
+    case .data(let stream, let chunk): calls[stream]?.received(chunk)
+    case .end(let stream): calls[stream]?.end()
+    case .closed(let stream, _):
+      guard let call = calls.removeValue(forKey: stream) else { return }
+      if !call.isOver { call.abandon(CancellationError()) }
+      if phase == .draining { touch() }
+    case .writable(let stream): calls[stream]?.outputDrained()
+    case .endSent(let stream):
+      // The answer is complete and the caller still sends: it may stop, and that is no error (RFC 9113 §8.1).
+      if session.isReceiving(stream: stream) {
+        session.reset(stream: stream, code: .noError)
+        touch()
+      }
+    case .settings: health.hasSettings = true
+    case .pong: if phase == .announced { drain() }
+    case .goAway: break
+    }
+  }
+
+  private func begin(_ headers: Event.Headers) {
+    switch RequestHead.judge(headers, router: core.router) {
+    case .call where runningHandlers >= options.maximumHandlers:
+      refuse(headers, Status(.resourceExhausted, "too many handlers are still running for this connection"))
+    case .call(let route, let timeout):
+      let call = ServerCall(
+        connection: self, stream: headers.stream, route: route, headers: headers.block,
+        deadline: timeout.map(Timeout.deadline))
+      calls[headers.stream] = call
+      call.begin()
+      if headers.endStream { call.end() }
+    case .refuse(let status): refuse(headers, status)
+    case .http(let head, let body):
+      let output = StreamOutput()
+      output.append(ByteBuffer(string: body))
+      output.end()
+      if !headers.endStream { session.notifyEnd(stream: headers.stream) }
+      respond(headers.stream, head, output)
+    }
+  }
+
+  private func refuse(_ headers: Event.Headers, _ status: Status) {
+    if !headers.endStream { session.notifyEnd(stream: headers.stream) }
+    respond(headers.stream, HeaderBlock.refusalHead.ending(with: status), nil)
+  }
+
+  // MARK: - For calls
+
+  func handlerStarted() { runningHandlers += 1 }
+  func handlerEnded() { runningHandlers -= 1 }
+
+  func respond(_ stream: Int32, _ headers: HeaderBlock, _ output: StreamOutput?) {
+    // It fails only when the stream is gone; its `.closed` event then ends the call.
+    try? session.respond(stream: stream, headers: headers, output: output)
+    touch()
+  }
+
+  func resetAfterEnd(_ stream: Int32) { session.notifyEnd(stream: stream) }
+}

@@ -1,0 +1,83 @@
+import HTTP2
+import NIOCore
+
+/// A server's limits. A server never trusts a peer: every limit is on by default.
+public struct ServerOptions: Sendable {
+  /// The longest request message taken, in bytes; a longer one ends its call with RESOURCE_EXHAUSTED before it is kept.
+  public var maximumRequestBytes = 4 * 1024 * 1024
+  /// The longest response message sent, in bytes; a longer one ends its call with RESOURCE_EXHAUSTED.
+  public var maximumResponseBytes = 4 * 1024 * 1024
+  /// Calls that one connection may have open at once.
+  public var maximumStreams = 100
+  /// Handlers that may run at once for one connection, those included whose call was cancelled: a peer that opens and
+  /// resets streams gets no more than this. Over it, calls end with RESOURCE_EXHAUSTED.
+  public var maximumHandlers = 200
+  /// Connections at once; over it, new ones are closed at once.
+  public var maximumConnections = 1_000
+  /// The size of a request's metadata, each entry counted as name + value + 32 bytes. Over it: RESOURCE_EXHAUSTED.
+  public var maximumMetadataBytes = 16 * 1024
+  /// Entries of a request's metadata, the protocol's own headers included.
+  public var maximumMetadataEntries = 100
+  /// Bytes a caller may send on one call beyond what its handler has read; bounds memory with `maximumStreams`.
+  public var streamWindow = 256 * 1024
+  /// Bytes that may be on their way on one connection.
+  public var connectionWindow = 1024 * 1024
+
+  /// Resets that a peer may send at once (rapid reset, CVE-2023-44487) …
+  public var resetBurst = 200
+  /// … and per second after that. Over it the connection is closed.
+  public var resetsPerSecond = 20
+  /// Resets that a peer may provoke in 10 s (MadeYouReset, CVE-2025-8671).
+  public var maximumProvokedResets = 100
+  /// The shortest time between PINGs while nothing is sent …
+  public var minimumPingInterval: Duration = .seconds(300)
+  /// … and how many may come sooner before the connection is closed ("too_many_pings").
+  public var pingStrikes = 2
+  /// SETTINGS frames that a peer may send in a minute.
+  public var settingsPerMinute = 10
+  /// Frames without progress (empty DATA, PRIORITY, WINDOW_UPDATE, unknown) that a peer may send in 10 s.
+  public var maximumIdleFrames = 10_000
+
+  /// A connection must have sent its preface and SETTINGS by then, and finish each header block within this.
+  public var handshakeTimeout: Duration = .seconds(10)
+  /// A peer that takes no bytes for that long while some wait is cut off.
+  public var writeStallTimeout: Duration = .seconds(30)
+  /// How long `shutdown` lets calls finish.
+  public var shutdownGrace: Duration = .seconds(30)
+
+  public init() {}
+
+  var session: Session.Configuration {
+    var result = Session.Configuration()
+    result.maximumStreams = maximumStreams
+    result.maximumHeaderBytes = maximumMetadataBytes
+    result.maximumHeaderFields = maximumMetadataEntries
+    result.streamWindow = streamWindow
+    result.connectionWindow = connectionWindow
+    result.resetBurst = resetBurst
+    result.resetsPerSecond = resetsPerSecond
+    return result
+  }
+
+  var flood: FloodGuard.Limits {
+    var result = FloodGuard.Limits()
+    result.pingInterval = minimumPingInterval.nanoseconds
+    result.pingStrikes = pingStrikes
+    result.settingsPerMinute = settingsPerMinute
+    result.idleFrames = maximumIdleFrames
+    result.provokedResets = maximumProvokedResets
+    return result
+  }
+}
+
+extension Duration {
+  /// Whole nanoseconds, at the ends of `Int64` for what does not fit.
+  var nanoseconds: Int64 {
+    let (seconds, attoseconds) = components
+    let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+    let (sum, isPast) = whole.addingReportingOverflow(attoseconds / 1_000_000_000)
+    return overflow || isPast ? (seconds < 0 ? .min : .max) : sum
+  }
+
+  var timeAmount: TimeAmount { .nanoseconds(nanoseconds) }
+}

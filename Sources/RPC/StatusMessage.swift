@@ -1,0 +1,71 @@
+import HTTP2
+
+/// `grpc-message` is percent-encoded UTF-8: everything but printable ASCII, and `%` itself.
+enum StatusMessage {
+  static func encode(_ message: String) -> String {
+    if message.utf8.allSatisfy(isPlain) { return message }
+    let digits = Array("0123456789ABCDEF".utf8)
+    var result: [UInt8] = []
+    for byte in message.utf8 {
+      if isPlain(byte) {
+        result.append(byte)
+      } else {
+        result += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+      }
+    }
+    return String(decoding: result, as: UTF8.self)
+  }
+
+  /// Takes what is not an escape as it stands: a peer's odd message must not hide its status.
+  static func decode(_ text: String) -> String {
+    let bytes = Array(text.utf8)
+    guard bytes.contains(UInt8(ascii: "%")) else { return text }
+    var result: [UInt8] = []
+    var index = 0
+    while index < bytes.count {
+      if bytes[index] == UInt8(ascii: "%"), index + 2 < bytes.count, let high = nibble(bytes[index + 1]),
+        let low = nibble(bytes[index + 2])
+      {
+        result.append(high << 4 | low)
+        index += 3
+      } else {
+        result.append(bytes[index])
+        index += 1
+      }
+    }
+    return String(decoding: result, as: UTF8.self)
+  }
+
+  private static func isPlain(_ byte: UInt8) -> Bool { byte >= 0x20 && byte <= 0x7E && byte != UInt8(ascii: "%") }
+
+  private static func nibble(_ byte: UInt8) -> UInt8? {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+    default: nil
+    }
+  }
+}
+
+extension HeaderBlock {
+  /// The trailers that end a call.
+  static func trailers(_ status: Status) -> HeaderBlock {
+    status == .ok ? okTrailers : HeaderBlock().ending(with: status)
+  }
+
+  private static let okTrailers: HeaderBlock = ["grpc-status": "0"]
+
+  /// These headers with the status and its metadata behind them.
+  func ending(with status: Status) -> HeaderBlock {
+    var block = self
+    var status = status
+    if let problem = status.metadata.problem {
+      status = Status(.internalError, "trailing metadata cannot be sent: \(problem)")
+    }
+    block.append("grpc-status", String(status.code.rawValue))
+    if !status.message.isEmpty { block.append("grpc-message", StatusMessage.encode(status.message)) }
+    block.append(status.metadata)
+    return block
+  }
+}
