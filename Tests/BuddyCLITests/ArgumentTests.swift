@@ -22,8 +22,8 @@ struct ArgumentTests {
       "--tool", "data_analyze", "--budget", "0.50", "--deadline", "30s", "--priority", "-5", "--require-approval",
       "--idempotency-key", "k", "--no-wait", "--json")
     let order = try command.order(now: Date(timeIntervalSince1970: 1000))
-    #expect(order.inputs.map(\.name) == ["sales.csv"])
-    #expect(order.inputs.map(\.size) == [8])
+    #expect(order.inputs.map { $0.name } == ["sales.csv"])
+    #expect(order.inputs.map { $0.size } == [8])
     #expect(order.idempotencyKey == "k")
     #expect(!order.waits && order.json)
     #expect(
@@ -81,7 +81,11 @@ struct ArgumentTests {
     #expect(error?.exit == .usage)
   }
 
-  @Test("scores", arguments: [(["--up"], 1.0), (["--down"], 0), (["--score", "0.25"], 0.25), (["--stars", "4"], 0.75)])
+  @Test(
+    "scores",
+    arguments: [
+      (["--up"], 1), (["--down"], 0), (["--score", "0.25"], 0.25), (["--stars", "4"], 0.75),
+    ] as [([String], Double)])
   func scores(_ arguments: [String], _ score: Double) throws {
     let command = try #require(try Buddy.parseAsRoot(["feedback", "m"] + arguments) as? FeedbackCommand)
     #expect(try command.resolvedScore() == score)

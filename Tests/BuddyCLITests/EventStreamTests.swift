@@ -1,4 +1,7 @@
 import Messages
+import NIOCore
+import NIOHTTP1
+import ServiceKit
 import Synchronization
 import TestSupport
 import Testing
@@ -52,7 +55,7 @@ struct EventStreamTests {
       #expect(sequences == Array(1...6))
       #expect(notices == ["interrupted", "resumed", "interrupted", "resumed"])
       #expect(gateway.requests.map { $0.header("last-event-id") } == ["0", "3", "4"])
-      #expect(gateway.requests.map(\.uri).last == "/api/v1/missions/m-1/events?after_sequence=4")
+      #expect(gateway.requests.map { $0.uri }.last == "/api/v1/missions/m-1/events?after_sequence=4")
     }
   }
 
@@ -63,7 +66,8 @@ struct EventStreamTests {
       for sequence in 1...5 { try await reply.event(sequence) }
       try await reply.lastEvent()
     } _: { _, port in
-      #expect(try await follow(port, after: 3).sequences == [4, 5])
+      let sequences = try await follow(port, after: 3).sequences
+      #expect(sequences == [4, 5])
     }
   }
 

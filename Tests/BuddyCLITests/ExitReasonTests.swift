@@ -14,7 +14,7 @@ struct ExitReasonTests {
       ("ALREADY_EXISTS", 1), ("CANCELLED", 2), ("UNAVAILABLE", 69), ("DEADLINE_EXCEEDED", 75),
       ("RESOURCE_EXHAUSTED", 75), ("ABORTED", 75), ("DATA_LOSS", 65), ("PERMISSION_DENIED", 77),
       ("UNAUTHENTICATED", 77), ("INTERNAL", 70), ("UNKNOWN", 70), ("UNIMPLEMENTED", 70), ("no such code", 70),
-    ])
+    ] as [(String, Int32)])
   func codes(_ code: String, _ status: Int32) { #expect(ExitReason.forCode(code).rawValue == status) }
 
   @Test("ends of missions")

@@ -1,7 +1,9 @@
 import AsyncHTTPClient
 import Foundation
 import Messages
+import NIOCore
 import NIOHTTP1
+import ServiceKit
 import Synchronization
 import TestSupport
 import Testing
@@ -105,8 +107,8 @@ struct GatewayClientTests {
       try await reply.json("{\"missions\":[{\"id\":\"a-\(next)\"},{\"id\":\"b-\(next)\"}],\"nextPageToken\":\"\(next)\"}")
     } _: { gateway, port in
       let missions = try await Self.client(port) { try await $0.missions(states: [.running, .failed], limit: 3) }
-      #expect(missions.map(\.id) == ["a-t1", "b-t1", "a-t2"])
-      #expect(gateway.requests.map(\.uri) == [
+      #expect(missions.map { $0.id } == ["a-t1", "b-t1", "a-t2"])
+      #expect(gateway.requests.map { $0.uri } == [
         "/api/v1/missions?state=RUNNING&state=FAILED&page_size=3",
         "/api/v1/missions?state=RUNNING&state=FAILED&page_size=1&page_token=t1",
       ])

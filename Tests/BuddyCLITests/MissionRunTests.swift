@@ -1,5 +1,6 @@
 import Foundation
 import Messages
+import NIOHTTP1
 import Synchronization
 import TestSupport
 import Testing
@@ -121,6 +122,6 @@ struct MissionRunTests {
     let result = try await run(Self.succeeded, waits: false)
     #expect(result.reason == .success)
     #expect(result.paper.output == "m-1\n")
-    #expect(result.requests.map(\.path) == ["/api/v1/missions"])
+    #expect(result.requests.map { $0.path } == ["/api/v1/missions"])
   }
 }

@@ -26,10 +26,10 @@ struct ProgressBarTests {
   @Test(
     "golden lines",
     arguments: [
-      (120, "[███████████████████░░░░░░░░░░░]  65 %  execution: reading sales.csv                               0:03  ETA 0:02"),
+      (120, "[███████████████████░░░░░░░░░░░]  65 %  execution: reading sales.csv                                     0:03  ETA 0:02"),
       (80, "[██████████░░░░░░]  65 %  execution: reading sales.csv           0:03  ETA 0:02"),
       (40, "[███░░░]  65 % execution… 0:03 ETA 0:02"),
-      (34, " 65 % execution: re… 0:03 ETA 0:02"),
+      (34, " 65 % execution: r… 0:03 ETA 0:02"),
       (20, " 65 % executi… 0:03"),
       (12, " 65 % 0:03"),
       (1, ""),
@@ -57,7 +57,7 @@ struct ProgressBarTests {
     #expect(
       bar.line(state(), at: start)
         == "[##########------]  65 %  execution: reading sales.csv           0:03  ETA 0:02")
-    #expect(bar.line(state(message: String(repeating: "long ", count: 20)), at: start).allSatisfy(\.isASCII))
+    #expect(bar.line(state(message: String(repeating: "long ", count: 20)), at: start).allSatisfy { $0.isASCII })
   }
 
   @Test("colour surrounds the bar only where it is wanted")
@@ -90,9 +90,9 @@ struct ProgressBarTests {
   @Test(
     "what goes on, in words",
     arguments: [
-      (MissionState.pendingApproval, "waits for approval"), (.awaitingInput, "waits for an answer"),
+      (.pendingApproval, "waits for approval"), (.awaitingInput, "waits for an answer"),
       (.paused, "paused"), (.succeeded, "succeeded"), (.running, "execution: reading sales.csv"),
-    ])
+    ] as [(MissionState, String)])
   func headline(_ missionState: MissionState, _ text: String) { #expect(state(state: missionState).headline == text) }
 
   @Test("a plain line for each event")

@@ -78,7 +78,7 @@ struct ServerSentEventTests {
   @Test("an id stays until another one comes; one with NUL does not count")
   func ids() throws {
     let events = try parse([Array("id: 7\ndata: a\n\ndata: b\n\nid: 8\u{0}\ndata: c\n\nid\ndata: d\n\n".utf8)])
-    #expect(events.map(\.id) == ["7", "7", "7", ""])
+    #expect(events.map { $0.id } == ["7", "7", "7", ""])
   }
 
   @Test("an endless line and an endless event are refused")

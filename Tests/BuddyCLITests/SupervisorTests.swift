@@ -134,7 +134,7 @@ struct SupervisorTests {
     try await scripts.waitFor("up.ready", lines: commands.count)
     await supervisor.stop(grace: .seconds(30))
     #expect(scripts.lines("stopped").prefix(2) == ["gateway", "execution"])
-    #expect(Set(scripts.lines("stopped")) == Set(ServiceFleet.services.map(\.rawValue)))
+    #expect(Set(scripts.lines("stopped")) == Set(ServiceFleet.services.map { $0.rawValue }))
   }
 
   @Test("stopping cuts a pause before a restart short")

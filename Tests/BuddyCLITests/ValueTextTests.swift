@@ -10,7 +10,7 @@ struct ValueTextTests {
     arguments: [
       ("30s", 30_000), ("5m", 300_000), ("1h30m", 5_400_000), ("250ms", 250), ("2d", 172_800_000), ("1.5s", 1500),
       ("10min", 600_000), ("0s", 0),
-    ])
+    ] as [(String, Int64)])
   func duration(_ text: String, _ milliseconds: Int64) {
     #expect(DurationText.parse(text) == .milliseconds(milliseconds))
   }
@@ -23,14 +23,15 @@ struct ValueTextTests {
   @Test(
     "clocks",
     arguments: [
-      (0.0, "0:00"), (3.9, "0:03"), (59, "0:59"), (60, "1:00"), (754, "12:34"), (3723, "1:02:03"),
+      (0, "0:00"), (3.9, "0:03"), (59, "0:59"), (60, "1:00"), (754, "12:34"), (3723, "1:02:03"),
       (183_845, "2d 03:04:05"), (-5, "0:00"),
-    ])
+    ] as [(Double, String)])
   func clock(_ seconds: Double, _ text: String) { #expect(DurationText.clock(.seconds(seconds)) == text) }
 
   @Test(
     "spans that are over",
-    arguments: [(0.0, "0 ms"), (0.25, "250 ms"), (3.29, "3.2 s"), (245, "4 min 5 s"), (7380, "2 h 3 min")])
+    arguments: [(0, "0 ms"), (0.25, "250 ms"), (3.29, "3.2 s"), (245, "4 min 5 s"), (7380, "2 h 3 min")]
+      as [(Double, String)])
   func spoken(_ seconds: Double, _ text: String) { #expect(DurationText.spoken(.seconds(seconds)) == text) }
 
   @Test(
@@ -38,8 +39,8 @@ struct ValueTextTests {
     arguments: [
       ("0.50", 500_000, "USD"), ("12", 12_000_000, "USD"), ("$0.5", 500_000, "USD"), ("0.000001", 1, "USD"),
       ("0.50 EUR", 500_000, "EUR"), ("3eur", 3_000_000, "EUR"), ("0", 0, "USD"),
-      ("9223372036854.775807", Int64.max, "USD"),
-    ])
+      ("9223372036854.775807", .max, "USD"),
+    ] as [(String, Int64, String)])
   func money(_ text: String, _ micros: Int64, _ currency: String) {
     #expect(MoneyText.parse(text) == Money(micros: micros, currency: currency))
   }
@@ -61,9 +62,9 @@ struct ValueTextTests {
   @Test(
     "sizes",
     arguments: [
-      (0 as UInt64, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (10_239, "9.9 KiB"),
-      (12 * 1024 * 1024, "12 MiB"), (UInt64.max, "15 EiB"),
-    ])
+      (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (10_239, "9.9 KiB"),
+      (12 * 1024 * 1024, "12 MiB"), (.max, "15 EiB"),
+    ] as [(UInt64, String)])
   func size(_ bytes: UInt64, _ text: String) { #expect(SizeText.format(bytes) == text) }
 
   @Test(

@@ -41,7 +41,7 @@ struct RunCommand: AsyncParsableCommand {
     transform: OptionValue.duration)
   var deadline: Duration?
 
-  @Option(help: ArgumentHelp("-100 to 100; higher runs first.", valueName: "number"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("-100 to 100; higher runs first.", valueName: "number"))
   var priority: Int32 = 0
 
   @Flag(help: "Wait for a person's approval even where policy would not ask for it.")

@@ -34,6 +34,8 @@ enum GatewayFailure {
       return .unexpected("the answer from \(address) is larger than this command takes")
     case let error as HTTPClientError:
       return translate(error, address: address)
+    case HTTPParserError.invalidEOFState:
+      return .unreachable(address.description, "the connection was closed")
     case is HTTPParserError:
       return .unexpected("\(address) does not speak HTTP; is that a Buddy gateway?")
     default:

@@ -53,7 +53,7 @@ enum MissionReport {
   private static func facts(_ mission: Mission) -> String {
     var rows: [(String, String)] = [
       ("Mission", mission.id), ("Objective", mission.objective),
-      ("State", "\(mission.state.label) (\(Int(mission.percent)) %)"), ("Owner", mission.owner),
+      ("State", "\(mission.state.shortName) (\(Int(mission.percent)) %)"), ("Owner", mission.owner),
     ]
     rows += mission.inputs.map { ("Input", "\($0.name)  \($0.artifactId)") }
     rows += mission.parameters.sorted { $0.key < $1.key }.map { ("Parameter", "\($0.key)=\($0.value)") }

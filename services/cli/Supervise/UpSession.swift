@@ -1,6 +1,5 @@
 import Foundation
 import ServiceKit
-import UnixSignals
 
 /// One `buddy up`, from the first process to the last: start, get ready, perhaps run a mission, stay, stop.
 struct UpSession: Sendable {
@@ -20,12 +19,13 @@ struct UpSession: Sendable {
 
   /// Returns when everything is stopped. A signal is the usual end: status 0.
   func run() async throws -> ExitReason {
-    let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+    let interruption = await Interruption.trap()
+    let signals = interruption.stream()
     let supervisor = Supervisor(fleet.commands) { [console] in console.note("buddy: \($0)") }
     await supervisor.start()
     let logs = verbose ? followLogs() : []
     let outcome = await Result { try await untilEnd(supervisor, signals) }
-    await stop(supervisor, signals)
+    await stop(supervisor, interruption.stream())
     for log in logs { log.cancel() }
     switch try outcome.get() {
     case .signalled: return .success
@@ -35,7 +35,7 @@ struct UpSession: Sendable {
   }
 
   /// What happens first: a signal, a service that does not stay up, or the end of what was to be done.
-  private func untilEnd(_ supervisor: Supervisor, _ signals: UnixSignalsSequence) async throws -> Outcome {
+  private func untilEnd(_ supervisor: Supervisor, _ signals: AsyncStream<Void>) async throws -> Outcome {
     try await withThrowingTaskGroup(of: Outcome?.self) { group in
       group.addTask {
         for await _ in signals { return .signalled }
@@ -104,7 +104,7 @@ struct UpSession: Sendable {
   }
 
   /// A second signal cuts the grace short.
-  private func stop(_ supervisor: Supervisor, _ signals: UnixSignalsSequence) async {
+  private func stop(_ supervisor: Supervisor, _ signals: AsyncStream<Void>) async {
     let hurry = Task {
       for await _ in signals {
         await supervisor.killAll()

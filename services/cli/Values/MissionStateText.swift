@@ -10,10 +10,10 @@ extension MissionState {
     self = match
   }
 
-  /// `PENDING_APPROVAL`: what the gateway takes in a query.
+  /// `PENDING_APPROVAL`: what the gateway takes in a query, and what lists show.
   var shortName: String { protoSuffix(protoName, after: "MISSION_STATE_") }
 
-  /// `pending approval`: what people read.
+  /// `pending approval`: in a sentence.
   var label: String { shortName.lowercased().replacing("_", with: " ") }
 
   /// Nothing happens to a mission in this state any more.
