@@ -8,7 +8,7 @@ public final class ServiceProcess: Sendable {
   private let logPath: String
   private let input = Pipe()
 
-  /// Starts a binary, `buddy-execution` for example.
+  /// Starts a binary of this package, `buddy-execution` for example, or the one at an absolute path.
   ///
   /// - Parameters:
   ///   - folder: Where its log goes.
@@ -17,12 +17,13 @@ public final class ServiceProcess: Sendable {
     _ name: String, _ arguments: [String], in folder: TemporaryFolder, environment: [String: String] = [:]
   ) throws {
     self.name = name
-    logPath = folder.file("\(name)-\(UUID().uuidString).log")
+    let label = URL(fileURLWithPath: name).lastPathComponent
+    logPath = folder.file("\(label)-\(UUID().uuidString).log")
     guard FileManager.default.createFile(atPath: logPath, contents: nil),
       let log = FileHandle(forWritingAtPath: logPath)
     else { throw NeverHappened(description: "cannot write \(logPath)") }
     process = Process()
-    process.executableURL = URL(fileURLWithPath: Self.binaries + "/" + name)
+    process.executableURL = URL(fileURLWithPath: name.hasPrefix("/") ? name : Self.binaries + "/" + name)
     process.arguments = arguments
     process.environment = ProcessInfo.processInfo.environment
       .merging(["BUDDY_EXIT_WITH_PARENT": "true"]) { $1 }.merging(environment) { $1 }

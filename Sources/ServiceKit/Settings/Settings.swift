@@ -34,8 +34,10 @@ public struct Settings: Sendable {
     asksForHelp = flags.asksForHelp
   }
 
+  /// The value of a setting that was declared to `runService`.
   public subscript<Value>(_ setting: Setting<Value>) -> Value {
-    values[setting.name] as? Value ?? setting.defaultValue
+    assert(declarations.contains { $0.name == setting.name }, "the setting \(setting.name) is not declared")
+    return values[setting.name] as? Value ?? setting.defaultValue
   }
 
   /// Every setting with its value in effect, in the order of declaration; a secret only as whether it is set.
