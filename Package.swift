@@ -30,6 +30,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-async-algorithms.git", from: "1.1.0"),
     .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.34.1"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.4.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
   ],
   targets: [
@@ -77,9 +78,12 @@ let package = Package(
     service(
       "BuddyCLI", path: "cli",
       [
-        .asyncHTTPClient, .nio("NIOHTTP1"),
+        .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"),
         .argumentParser,
+        .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Subprocess", package: "swift-subprocess"),
+        .product(name: "SystemPackage", package: "swift-system"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ]),
 
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
@@ -109,6 +113,12 @@ let package = Package(
     tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
     tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
     tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
+    tests(
+      "BuddyCLI",
+      [
+        "Messages", "ServiceKit", .argumentParser, .asyncHTTPClient, .nio("NIOCore"), .nio("NIOHTTP1"),
+        .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
+      ]),
   ]
 )
 
