@@ -23,6 +23,9 @@ public struct ServiceEnvironment: Sendable {
   /// The process's one client of another service. It connects when it is first used, so the service need not be up.
   public func client(_ peer: ServiceName) -> Client { clients.client(peer) }
 
+  /// One more client of another service, with a connection of its own, which closes when the client is dropped.
+  public func makeClient(_ peer: ServiceName) -> Client { clients.make(peer) }
+
   /// The service's own database, `<data>/<name>.sqlite3`. Throws `StorageError`.
   public func openDatabase(migrations: [Migration]) async throws -> Database {
     try await Database.open(path: "\(dataDirectory)/\(name.rawValue).sqlite3", migrations: migrations)
@@ -43,11 +46,15 @@ private final class Clients: Sendable {
   func client(_ peer: ServiceName) -> Client {
     byName.withLock { clients in
       if let client = clients[peer] { return client }
-      let address = settings[CommonSettings.address(of: peer)]
-      let client = Client(host: address.host, port: address.port)
+      let client = make(peer)
       clients[peer] = client
       return client
     }
+  }
+
+  func make(_ peer: ServiceName) -> Client {
+    let address = settings[CommonSettings.address(of: peer)]
+    return Client(host: address.host, port: address.port)
   }
 
   func close() async {
