@@ -30,8 +30,17 @@ public final class ServiceProcess: Sendable {
     process.standardInput = input
     process.standardOutput = log
     process.standardError = log
-    try process.run()
+    try Self.withoutBlockedSignals { try process.run() }
     try log.close()
+  }
+
+  /// A child inherits its parent thread's signal mask, and the threads that tasks run on block nearly all signals.
+  private static func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
+    var (none, old) = (sigset_t(), sigset_t())
+    sigemptyset(&none)
+    pthread_sigmask(SIG_SETMASK, &none, &old)
+    defer { pthread_sigmask(SIG_SETMASK, &old, nil) }
+    try body()
   }
 
   deinit {

@@ -15,11 +15,9 @@ public struct Settings: Sendable {
     _ declarations: [any SettingDeclaration], arguments: some Sequence<String>, environment: [String: String]
   ) throws {
     let flags = try CommandLineText(arguments, known: declarations)
+    let given = flags.values.map { (AbsoluteConfigKey([$0]), ConfigValue(.string($1), isSecret: false)) }
     let reader = ConfigReader(providers: [
-      InMemoryProvider(
-        name: "flags",
-        values: Dictionary(
-          uniqueKeysWithValues: flags.values.map { (AbsoluteConfigKey([$0]), ConfigValue(.string($1), isSecret: false)) })),
+      InMemoryProvider(name: "flags", values: Dictionary(uniqueKeysWithValues: given)),
       EnvironmentVariablesProvider(environmentVariables: environment.filter { !$0.value.isEmpty })
         .prefixKeys(with: "buddy"),
     ])
