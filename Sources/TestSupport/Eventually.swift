@@ -2,9 +2,7 @@
 public struct NeverHappened: Error, CustomStringConvertible {
   public let description: String
 
-  public init(description: String) {
-    self.description = description
-  }
+  public init(description: String) { self.description = description }
 }
 
 /// Waits until a condition holds, looking often; throws when it still does not at the end of a generous limit.

@@ -25,7 +25,7 @@ struct UpSession: Sendable {
     await supervisor.start()
     let logs = verbose ? followLogs() : []
     let outcome = await Result { try await untilEnd(supervisor, signals) }
-    await stop(supervisor, signals)
+    await stop(supervisor)
     for log in logs { log.cancel() }
     switch try outcome.get() {
     case .signalled: return .success
@@ -103,8 +103,9 @@ struct UpSession: Sendable {
       code: "SERVICE_FAILED", message: "\(ServiceFleet.program(service)): \(reason); its log is \(log)", exit: .failed)
   }
 
-  /// A second signal cuts the grace short.
-  private func stop(_ supervisor: Supervisor, _ signals: UnixSignalsSequence) async {
+  /// A second signal cuts the grace short. A sequence of signals can be read only once, so it takes one of its own.
+  private func stop(_ supervisor: Supervisor) async {
+    let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
     let hurry = Task {
       for await _ in signals {
         await supervisor.killAll()
