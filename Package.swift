@@ -22,6 +22,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+    .package(url: "https://github.com/attaswift/BigInt", from: "6.0.1"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
@@ -59,7 +60,11 @@ let package = Package(
     tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
     service("ExecutionService", path: "execution", migrations: ["001_initial.sql"],
-      ["CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1"), .product(name: "DequeModule", package: "swift-collections")]),
+      [
+        "CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"), .bigInt,
+        .product(name: "DequeModule", package: "swift-collections"),
+        .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
+      ]),
     service("ProgressService", path: "progress", migrations: ["001_initial.sql"]),
     service("LearningService", path: "learning", migrations: ["001_initial.sql"]),
     service("InvestmentService", path: "investment", migrations: ["001_initial.sql"]),
@@ -86,11 +91,14 @@ let package = Package(
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ]),
 
+    tests(
+      "ExecutionService",
+      ["Messages", "RPC", "Storage", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1"), .bigInt]),
+
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
     tests("Storage"),
     tests("ServiceKit", ["RPC", "Messages", "Storage", "Stubs", .log]),
 
-    tests("ExecutionService", ["Messages", "RPC", "Storage"]),
     tests("ProgressService", ["Messages", "RPC", "Storage"]),
     tests("LearningService", ["Messages", "RPC", "Storage"]),
     tests("InvestmentService", ["Messages", "RPC", "Storage"]),
@@ -173,5 +181,6 @@ extension Target.Dependency {
   static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
   static var argumentParser: Self { .product(name: "ArgumentParser", package: "swift-argument-parser") }
   static var log: Self { .product(name: "Logging", package: "swift-log") }
+  static var bigInt: Self { .product(name: "BigInt", package: "BigInt") }
   static var asyncHTTPClient: Self { .product(name: "AsyncHTTPClient", package: "async-http-client") }
 }

@@ -38,8 +38,8 @@ public enum Identifier {
 }
 
 extension Identifier.Last {
-  /// The counter (RFC 9562, section 6.2, method 1) starts at random in its lower half, so that there is room above. When
-  /// it is used up, or the clock steps back, time is taken to go on from the last identifier's.
+  /// The counter (RFC 9562, section 6.2, method 1) starts at random in its lower half, so that there is room above.
+  /// When it is used up, or the clock steps back, time is taken to go on from the last identifier's.
   fileprivate mutating func advance(to now: UInt64) -> (milliseconds: UInt64, counter: UInt64) {
     if now > milliseconds {
       self = Self(milliseconds: now, counter: UInt64.random(in: 0..<0x800))

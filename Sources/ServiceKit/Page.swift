@@ -28,7 +28,8 @@ public struct Page: Sendable, Hashable {
 
   /// The token of the page that starts after the item with this key.
   public static func token(after key: String) -> String {
-    Data(("1" + key).utf8).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+    Data(("1" + key).utf8).base64EncodedString()
+      .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
   }
 
   private static func key(_ token: String) throws -> String {

@@ -8,7 +8,7 @@ public final class ServiceProcess: Sendable {
   private let logPath: String
   private let input = Pipe()
 
-  /// Starts a binary, `buddy-execution` for example.
+  /// Starts a binary of this package, `buddy-execution` for example, or the one at an absolute path.
   ///
   /// - Parameters:
   ///   - folder: Where its log goes.
@@ -17,20 +17,30 @@ public final class ServiceProcess: Sendable {
     _ name: String, _ arguments: [String], in folder: TemporaryFolder, environment: [String: String] = [:]
   ) throws {
     self.name = name
-    logPath = folder.file("\(name)-\(UUID().uuidString).log")
+    let label = URL(fileURLWithPath: name).lastPathComponent
+    logPath = folder.file("\(label)-\(UUID().uuidString).log")
     guard FileManager.default.createFile(atPath: logPath, contents: nil),
       let log = FileHandle(forWritingAtPath: logPath)
     else { throw NeverHappened(description: "cannot write \(logPath)") }
     process = Process()
-    process.executableURL = URL(fileURLWithPath: Self.binaries + "/" + name)
+    process.executableURL = URL(fileURLWithPath: name.hasPrefix("/") ? name : Self.binaries + "/" + name)
     process.arguments = arguments
     process.environment = ProcessInfo.processInfo.environment
       .merging(["BUDDY_EXIT_WITH_PARENT": "true"]) { $1 }.merging(environment) { $1 }
     process.standardInput = input
     process.standardOutput = log
     process.standardError = log
-    try process.run()
+    try Self.withoutBlockedSignals { try process.run() }
     try log.close()
+  }
+
+  /// A child inherits its parent thread's signal mask, and the threads that tasks run on block nearly all signals.
+  private static func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
+    var (none, old) = (sigset_t(), sigset_t())
+    sigemptyset(&none)
+    pthread_sigmask(SIG_SETMASK, &none, &old)
+    defer { pthread_sigmask(SIG_SETMASK, &old, nil) }
+    try body()
   }
 
   deinit {

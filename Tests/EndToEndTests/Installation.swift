@@ -69,7 +69,7 @@ enum Command {
     process.executableURL = URL(fileURLWithPath: ServiceProcess.binaries + "/" + program)
     process.arguments = arguments
     let (output, errors) = (folder.file(UUID().uuidString), folder.file(UUID().uuidString))
-    for path in [output, errors] { FileManager.default.createFile(atPath: path, contents: nil) }
+    for path in [output, errors] { try Data().write(to: URL(fileURLWithPath: path)) }
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = FileHandle(forWritingAtPath: output)
     process.standardError = FileHandle(forWritingAtPath: errors)

@@ -150,7 +150,7 @@ import Testing
         #expect(answer.errorService == "artifact")
       }
     }
-    try await withGateway { gateway in
+    try await withGateway { (gateway) async throws in
       let headers = ["X-Content-SHA256": "xyz"]
       #expect(try await gateway.send("POST", "/api/v1/artifacts?name=a", headers, body: "x").status == 400)
       #expect(try await gateway.get("/api/v1/artifacts?mission_id=m").text.contains(#""missionId":"m""#))

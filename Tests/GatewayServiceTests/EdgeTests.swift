@@ -94,7 +94,7 @@ import Testing
   @Test func usersHaveShortNames() async throws {
     var backend = Backend()
     backend.missions.onSubmit = { Mission(id: "m", owner: $0.owner) }
-    try await withGateway(backend) { gateway in
+    try await withGateway(backend) { (gateway) async throws in
       let submit = { @Sendable (user: String) in
         try await gateway.post("/api/v1/missions", "{}", ["X-Buddy-User": user])
       }
@@ -118,7 +118,7 @@ import Testing
       let services = try await gateway.get("/api/v1/health").json["services"] as? [String: [String: String]]
       #expect(services?["progress"] == ["status": "NOT_SERVING"])
     }
-    try await withGateway { gateway in
+    try await withGateway { (gateway) async throws in
       #expect(try await gateway.get("/api/v1/health").json["status"] as? String == "SERVING")
       #expect(try await gateway.get("/healthz").text == #"{"status":"SERVING"}"#)
     }

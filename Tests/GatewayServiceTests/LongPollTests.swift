@@ -26,7 +26,7 @@ import Testing
     backend.progress.onList = { request in
       ListEventsResponse(events: [ProgressEvent(message: "\(request.wait?.duration ?? .zero > .seconds(59))")])
     }
-    try await withGateway(backend) { gateway in
+    try await withGateway(backend) { (gateway) async throws in
       #expect(try await gateway.get("/api/v1/missions/m/events?wait=60").text.contains(#""message":"true""#))
       #expect(try await gateway.get("/api/v1/missions/m/events?wait=0").text.contains(#""message":"false""#))
     }
@@ -74,7 +74,7 @@ import Testing
     backend.missions.onGet = { _ in throw Status(.notFound, "there is no such mission") }
     backend.progress.onList = { _ in throw Status(.notFound, "no event is known") }
     backend.progress.onSnapshot = { _ in throw Status(.notFound, "no event is known") }
-    try await withGateway(backend) { gateway in
+    try await withGateway(backend) { (gateway) async throws in
       #expect(try await gateway.get("/api/v1/missions/m/events?wait=60").status == 404)
       #expect(try await gateway.get("/api/v1/missions/m/progress").errorMessage == "there is no such mission")
     }
@@ -103,7 +103,7 @@ import Testing
       try await Task.sleep(for: .seconds(3600))
       throw unscripted
     }
-    try await withGateway(backend) { gateway in
+    try await withGateway(backend) { (gateway) async throws in
       async let answer = gateway.get("/api/v1/missions/m/events?wait=60")
       for await _ in asked {}
       await gateway.group.triggerGracefulShutdown()

@@ -1,16 +1,16 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Runs protoc with the plugin that was built beside the tests.
 private struct Protoc {
-  let folder: URL
+  private let temporary: TemporaryFolder
+  private let folder: URL
 
   init() throws {
-    folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    temporary = try TemporaryFolder("protoc")
+    folder = URL(fileURLWithPath: temporary.path)
   }
-
-  func remove() { try? FileManager.default.removeItem(at: folder) }
 
   /// The generated files by name; throws what protoc said if it refused.
   func generate(_ files: [String: String], _ parameter: String) throws -> [String: String] {
@@ -44,9 +44,7 @@ private struct Protoc {
 
 @Suite struct GeneratorTests {
   private func generate(_ files: [String: String], _ parameter: String = "messages") throws -> [String: String] {
-    let protoc = try Protoc()
-    defer { protoc.remove() }
-    return try protoc.generate(files.mapValues { "syntax = \"proto3\";\n" + $0 }, parameter)
+    try Protoc().generate(files.mapValues { "syntax = \"proto3\";\n" + $0 }, parameter)
   }
 
   private func refusal(_ files: [String: String], _ parameter: String = "messages") -> String {

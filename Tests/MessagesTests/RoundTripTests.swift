@@ -1,11 +1,12 @@
 import Foundation
 import Messages
 import NIOCore
+import TestSupport
 import Testing
 
 @Suite struct RoundTripTests {
   @Test func everyKindOfFieldComesBackFromBinary() throws {
-    var random = RandomMessages(generator: SeededGenerator("binary round trip"))
+    var random = RandomMessages(generator: SeededRandom("binary round trip"))
     for _ in 0..<300 {
       let message = random.everyField()
       let back = try EveryField(wire: message.wire())
@@ -14,7 +15,7 @@ import Testing
   }
 
   @Test func everyKindOfFieldComesBackFromJSON() throws {
-    var random = RandomMessages(generator: SeededGenerator("JSON round trip"))
+    var random = RandomMessages(generator: SeededRandom("JSON round trip"))
     for _ in 0..<300 {
       let message = random.everyField()
       let text = try ProtoJSON.encode(message)

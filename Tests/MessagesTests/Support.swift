@@ -1,25 +1,6 @@
-import Foundation
 import Messages
 import NIOCore
-
-/// SplitMix64: the same seed gives the same values. BUDDY_TEST_SEED repeats a run.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(_ test: String) {
-    let given = ProcessInfo.processInfo.environment["BUDDY_TEST_SEED"].flatMap { UInt64($0) }
-    state = given ?? .random(in: 0...UInt64(UInt32.max))
-    print("\(test): BUDDY_TEST_SEED=\(state)")
-  }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-}
+import TestSupport
 
 extension ProtobufMessage {
   func wire() throws -> ByteBuffer {
@@ -59,7 +40,7 @@ struct WireBuilder {
 
 /// Random values of every kind, extremes among them.
 struct RandomMessages {
-  var generator: SeededGenerator
+  var generator: SeededRandom
 
   mutating func integer<T: FixedWidthInteger>(_ type: T.Type) -> T {
     switch Int.random(in: 0..<6, using: &generator) {

@@ -1,5 +1,6 @@
 import Messages
 import NIOCore
+import TestSupport
 import Testing
 
 /// What a peer may send that protobuf-c would take in, or allocate too much for.
@@ -88,7 +89,7 @@ import Testing
   // MARK: - Malformed
 
   @Test func cutOffAnywhereItNeverCrashes() throws {
-    var random = RandomMessages(generator: SeededGenerator("truncation"))
+    var random = RandomMessages(generator: SeededRandom("truncation"))
     for _ in 0..<5 {
       let whole = try random.everyField().wire()
       for length in 0..<whole.readableBytes {
@@ -104,7 +105,7 @@ import Testing
   }
 
   @Test func flippedBytesNeverCrash() throws {
-    var random = RandomMessages(generator: SeededGenerator("flipped bytes"))
+    var random = RandomMessages(generator: SeededRandom("flipped bytes"))
     for _ in 0..<2000 {
       var bytes = Array(try random.everyField().wire().readableBytesView)
       guard !bytes.isEmpty else { continue }

@@ -164,7 +164,8 @@ private final class Run: Sendable {
 
   @Test func aDatabaseThatCannotBeCreatedIsCode73() async throws {
     let run = try Run()
-    let code = await run.run.run(arguments: ["--data", "/proc/nowhere", "--port", "0"], environment: [:]) { environment in
+    let arguments = ["--data", "/proc/nowhere", "--port", "0"]
+    let code = await run.run.run(arguments: arguments, environment: [:]) { environment in
       _ = try await environment.openDatabase(migrations: [])
       return ServiceDefinition(router: Router())
     }

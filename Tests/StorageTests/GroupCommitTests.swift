@@ -121,6 +121,34 @@ private final class Log: Sendable {
     await database.close()
   }
 
+  /// `OR ROLLBACK` makes SQLite end the whole transaction, as it may when the disk is full.
+  @Test func aTransactionThatTheEngineGaveUp() async throws {
+    let fixture = try await Fixture()
+    let database = fixture.database
+    try await fixture.insert(1, "one")
+    let errors = try await whileWriterIsBusy(database, untilWaiting: 3) { () async throws -> [StorageError?] in
+      let first = Task { await storageError { try await fixture.insert(2, "two") } }
+      try await eventually("the first waits") { database.statistics.waitingWrites == 1 }
+      let second = Task {
+        await storageError {
+          _ = try await database.write { connection in
+            try connection.execute("INSERT OR ROLLBACK INTO item (id, name) VALUES (1, 'again')")
+          }
+        }
+      }
+      try await eventually("the second waits") { database.statistics.waitingWrites == 2 }
+      let third = Task { await storageError { try await fixture.insert(3, "three") } }
+      return [await first.value, await second.value, await third.value]
+    }
+    // Not the other one's constraint: that would be taken for its own.
+    guard case .busy = errors[0], case .constraint(.primaryKey, _) = errors[1], errors[2] == nil else {
+      Issue.record("got \(errors)")
+      return
+    }
+    #expect(try await fixture.names() == ["one", "three"])
+    await database.close()
+  }
+
   @Test func actionsRunAfterTheCommitInOrderAndOnlyThen() async throws {
     struct Refused: Error {}
     let fixture = try await Fixture()

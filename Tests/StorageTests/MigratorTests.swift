@@ -15,7 +15,8 @@ import Testing
     let database = try await Database.open(path: folder.file("m.sqlite3"), migrations: migrations)
     if let sql { try await database.write { _ = try $0.execute(sql) } }
     let tables = try await database.read { connection in
-      try connection.rows("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").map { try $0.text("name") }
+      try connection.rows("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        .map { try $0.text("name") }
     }
     await database.close()
     return tables.filter { $0 != "schema_migrations" }
@@ -60,8 +61,8 @@ import Testing
     let folder = try TemporaryFolder()
     _ = try await open(folder, [one, two])
     let edited = Migration(1, "one", sql: one.sql + Array(" -- better".utf8))
-    #expect(
-      await storageError { _ = try await open(folder, [edited, two, three]) } == .migrationEdited(number: 1, name: "one"))
+    let error = await storageError { _ = try await open(folder, [edited, two, three]) }
+    #expect(error == .migrationEdited(number: 1, name: "one"))
     #expect(!backup(folder, before: 3))
   }
 

@@ -95,8 +95,8 @@ enum LogText {
 
   /// Quoted where a reader could not tell where it ends.
   static func word(_ text: String) -> String {
-    let needsQuotes = text.isEmpty || text.unicodeScalars.contains { $0 == " " || $0 == "\"" || $0 == "=" || isControl($0) }
-    return needsQuotes ? json(text) : text
+    let isPlain = text.unicodeScalars.allSatisfy { $0 != " " && $0 != "\"" && $0 != "=" && !isControl($0) }
+    return isPlain && !text.isEmpty ? text : json(text)
   }
 
   private static func isControl(_ scalar: Unicode.Scalar) -> Bool {

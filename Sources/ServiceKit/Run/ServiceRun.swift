@@ -47,6 +47,9 @@ struct ServiceRun: Sendable {
     logger.info(
       "configuration",
       metadata: Dictionary(uniqueKeysWithValues: settings.effective.map { ($0.name, .string($0.value)) }))
+    if !LoopbackGuard.isLoopback(settings[CommonSettings.host]) {
+      logger.warning("other machines can reach this service, which has no accounts and no encryption yet")
+    }
     if isWholeProcess {
       await stops.observeSignals(limit: settings[CommonSettings.shutdownGrace] + .seconds(10))
       if settings[CommonSettings.exitWithParent] { stops.observeParent() }

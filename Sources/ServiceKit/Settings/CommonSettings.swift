@@ -4,7 +4,8 @@ public import Logging
 /// What can be set for every service.
 enum CommonSettings {
   static func port(_ service: ServiceName) -> Setting<Int> {
-    Setting("port", default: service.defaultPort, help: "the port to listen on; 0 takes any that is free", in: 0...65535)
+    Setting(
+      "port", default: service.defaultPort, help: "the port to listen on; 0 takes any that is free", in: 0...65535)
   }
 
   static let host = Setting<String>("host", default: "127.0.0.1", help: "the address to listen on")

@@ -15,11 +15,9 @@ public struct Settings: Sendable {
     _ declarations: [any SettingDeclaration], arguments: some Sequence<String>, environment: [String: String]
   ) throws {
     let flags = try CommandLineText(arguments, known: declarations)
+    let given = flags.values.map { (AbsoluteConfigKey([$0]), ConfigValue(.string($1), isSecret: false)) }
     let reader = ConfigReader(providers: [
-      InMemoryProvider(
-        name: "flags",
-        values: Dictionary(
-          uniqueKeysWithValues: flags.values.map { (AbsoluteConfigKey([$0]), ConfigValue(.string($1), isSecret: false)) })),
+      InMemoryProvider(name: "flags", values: Dictionary(uniqueKeysWithValues: given)),
       EnvironmentVariablesProvider(environmentVariables: environment.filter { !$0.value.isEmpty })
         .prefixKeys(with: "buddy"),
     ])
@@ -34,8 +32,10 @@ public struct Settings: Sendable {
     asksForHelp = flags.asksForHelp
   }
 
+  /// The value of a setting that was declared to `runService`.
   public subscript<Value>(_ setting: Setting<Value>) -> Value {
-    values[setting.name] as? Value ?? setting.defaultValue
+    assert(declarations.contains { $0.name == setting.name }, "the setting \(setting.name) is not declared")
+    return values[setting.name] as? Value ?? setting.defaultValue
   }
 
   /// Every setting with its value in effect, in the order of declaration; a secret only as whether it is set.

@@ -7,7 +7,7 @@ import Stubs
 extension StepRunner {
   func budget(_ mission: Mission) async throws -> StepResult {
     let declarations = try candidates(for: mission)
-    let known = try await calling("artifact") { try await peers.describe(mission.inputs) }.reduce(0) { $0 + $1.size }
+    let known = mission.inputs.reduce(0) { $0 + $1.size }
     let uses = declarations.map {
       ToolUse(tool: $0.name, expectedBytes: known, maximumBytes: UInt64($0.maximumInputBytes))
     }

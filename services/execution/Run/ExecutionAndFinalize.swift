@@ -11,10 +11,9 @@ extension StepRunner {
     let limit = tool.declaration.maximumInputBytes
     let inputs = try await calling("artifact") {
       var inputs: [ToolInput] = []
-      for (named, artifact) in zip(mission.inputs, try await peers.describe(mission.inputs)) {
-        let bytes = try await peers.download(artifact, limit: limit)
-        let name = named.name.isEmpty ? artifact.name : named.name
-        inputs.append(ToolInput(name: name, mediaType: artifact.mediaType, bytes: bytes))
+      for input in mission.inputs {
+        let bytes = try await peers.download(input, limit: limit)
+        inputs.append(ToolInput(name: input.name, mediaType: input.mediaType, bytes: bytes))
       }
       return inputs
     }

@@ -44,15 +44,21 @@ struct StepRunner: Sendable {
   // MARK: - Verification and intent
 
   private func verification(_ mission: Mission) async throws -> StepResult {
-    let inputs = try await calling("artifact") { try await peers.describe(mission.inputs) }
+    let artifacts = try await calling("artifact") { try await peers.describe(mission.inputs) }
+    let inputs = zip(mission.inputs, artifacts).map { input, artifact in
+      MissionInput(
+        name: input.name.isEmpty ? artifact.name : input.name, artifactId: artifact.id, mediaType: artifact.mediaType,
+        size: artifact.size)
+    }
     let bytes = inputs.reduce(0) { $0 + $1.size }
-    return StepResult(message: inputs.isEmpty ? "no inputs" : "\(inputs.count) input(s), \(bytes) bytes")
+    return StepResult(
+      message: inputs.isEmpty ? "no inputs" : "\(inputs.count) input(s), \(bytes) bytes",
+      prepare: { $0.inputs = inputs })
   }
 
   private func intent(_ mission: Mission) async throws -> StepResult {
-    let inputs = try await calling("artifact") { try await peers.describe(mission.inputs) }
     let found = classifier.classify(
-      objective: mission.objective, inputs: inputs.map { (name: $0.name, mediaType: $0.mediaType) })
+      objective: mission.objective, inputs: mission.inputs.map { (name: $0.name, mediaType: $0.mediaType) })
     var intent = Intent(
       name: found.name, decision: found.decision, confidence: found.confidence, reasons: found.reasons)
     if let tool = toolbox[mission.requestedTool]?.declaration, found.decision == "none",
