@@ -79,7 +79,7 @@ struct MissionRunTests {
       result.paper.errors == """
         mission m-1
           0 %  mission       running
-         55 %  execution     started    a\\x1bb
+         55 %  execution     started           a\\x1bb
 
         """)
     let submitted = try #require(result.requests.first { $0.path == "/api/v1/missions" })

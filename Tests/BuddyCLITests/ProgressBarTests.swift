@@ -109,10 +109,10 @@ struct ProgressBarTests {
     ]
     #expect(
       events.map(ProgressLine.text) == [
-        "  0 %  mission       approved   approved by policy",
+        "  0 %  mission       approved          approved by policy",
         "  5 %  intent        started",
-        #" 62 %  execution     at work    row 5 of \x1b[1m8"#,
-        " 80 %  execution     failed     UNKNOWN_COLUMN: no column pricee",
+        #" 62 %  execution     at work           row 5 of \x1b[1m8"#,
+        " 80 %  execution     failed            UNKNOWN_COLUMN: no column pricee",
       ])
   }
 }

@@ -158,7 +158,7 @@ struct UpProcessTests {
   @Test("SIGTERM stops all services and leaves with 0", arguments: [SIGTERM, SIGINT])
   func stop(_ signal: Int32) async throws {
     let folder = try TemporaryFolder("stop")
-    let script = "trap 'echo gone >> \"$here/gone\"; exit 0' TERM; echo up >> \"$here/up\"; while :; do sleep 0.05; done"
+    let script = "trap 'echo gone >> \"$here/gone\"; exit 0' TERM; echo up >> \"$here/up\"; while kill -0 $PPID; do sleep 0.05; done"
     let (process, _) = try start(folder, script: script)
     try await eventually("all are up") { lines(folder.file("up")) == ServiceFleet.services.count }
     kill(process.processIdentifier, signal)
@@ -173,7 +173,7 @@ struct UpProcessTests {
     let script = """
       case "$0" in
         *buddy-artifact) echo 'unknown flag --nonsense' >&2; exit 64;;
-        *) trap 'exit 0' TERM; while :; do sleep 0.05; done;;
+        *) trap 'exit 0' TERM; while kill -0 $PPID; do sleep 0.05; done;;
       esac
       """
     let (process, errors) = try start(folder, script: script)
@@ -187,7 +187,7 @@ struct UpProcessTests {
   @Test("a second one for the same data folder is refused")
   func second() async throws {
     let folder = try TemporaryFolder("second")
-    let script = "trap 'exit 0' TERM; echo up >> \"$here/up\"; while :; do sleep 0.05; done"
+    let script = "trap 'exit 0' TERM; echo up >> \"$here/up\"; while kill -0 $PPID; do sleep 0.05; done"
     let (first, _) = try start(folder, script: script)
     try await eventually("all are up") { lines(folder.file("up")) == ServiceFleet.services.count }
     let (second, errors) = try start(folder, script: script)

@@ -4,16 +4,19 @@ struct CommandError: Error, Sendable, Hashable, CustomStringConvertible {
   let code: String
   let message: String
   let exit: ExitReason
+  /// The message without its advice, where there is advice that does not fit everywhere.
+  let brief: String
 
   /// An error that a service or the gateway reported.
   init(code: String, message: String) {
     self.init(code: code, message: message, exit: .forCode(code))
   }
 
-  init(code: String = "", message: String, exit: ExitReason) {
+  init(code: String = "", message: String, exit: ExitReason, brief: String? = nil) {
     self.code = code
     self.message = message
     self.exit = exit
+    self.brief = brief ?? message
   }
 
   /// Safe to print: the message may quote what a mission or a service said.
@@ -32,7 +35,7 @@ struct CommandError: Error, Sendable, Hashable, CustomStringConvertible {
     CommandError(
       code: "UNAVAILABLE",
       message: "no gateway at \(address) (\(reason)); start one with `buddy up`, or name another with --address",
-      exit: .unavailable)
+      exit: .unavailable, brief: reason)
   }
 }
 

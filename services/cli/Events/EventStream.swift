@@ -35,7 +35,7 @@ struct EventStream: Sendable {
         case .brokenOff(let why): reason = why
         }
       } catch let error as CommandError where error.exit == .unavailable || error.exit == .tryAgain {
-        reason = error.message
+        reason = error.brief
       }
       // A gateway that answers at once, over and over, without anything new would keep us here for ever.
       fruitless = cursor.sequence > known || began.duration(to: .now) > .seconds(5) ? 0 : fruitless + 1

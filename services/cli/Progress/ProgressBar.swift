@@ -64,13 +64,13 @@ struct ProgressBar: Sendable {
 
 /// One event as one plain line, for logs and pipes.
 enum ProgressLine {
-  /// ` 55 %  execution     started    reading sales.csv`
+  /// ` 55 %  execution     started           reading sales.csv`
   static func text(_ event: ProgressEvent) -> String {
     let subject = event.type == .stateChanged || event.step == .unspecified ? "mission" : event.step.label
     let detail = [event.message, event.error.map { "\($0.code): \($0.message)" } ?? ""]
       .filter { !$0.isEmpty }.map(TerminalText.line).joined(separator: " - ")
     let line = ProgressBar.percent(event.percent) + "  " + TerminalText.padded(subject, to: 12) + "  "
-      + TerminalText.padded(verb(event), to: 9) + "  " + detail
+      + TerminalText.padded(verb(event), to: 16) + "  " + detail
     return String(line.reversed().drop { $0 == " " }.reversed())
   }
 

@@ -5,7 +5,8 @@ import Messages
 actor ProgressDisplay {
   private let console: Console
   private var state: ProgressState
-  private var isDrawn = false
+  /// What is on the line now; nil if nothing is.
+  private var drawn: String?
   private var isSilent = false
 
   init(_ console: Console, now: ContinuousClock.Instant = .now) {
@@ -41,17 +42,16 @@ actor ProgressDisplay {
   func transient(_ text: String) {
     guard console.isErrorTerminal, !isSilent else { return }
     let line = TerminalText.truncated(TerminalText.line(text), to: max(0, console.columns() - 1))
-    console.write(.errors, Array("\r\u{1B}[K\(line)".utf8))
-    isDrawn = true
+    draw(line)
   }
 
   /// Draws the clock's advance. Nothing happens where lines cannot be redrawn.
-  func tick() { if isDrawn { redraw() } }
+  func tick() { if drawn != nil { redraw() } }
 
   /// Leaves the last line where it is and draws no more.
   func finish() {
-    if isDrawn { console.write(.errors, [0x0A]) }
-    (isDrawn, isSilent) = (false, true)
+    if drawn != nil { console.write(.errors, [0x0A]) }
+    (drawn, isSilent) = (nil, true)
   }
 
   /// Takes the line away and draws no more.
@@ -64,13 +64,18 @@ actor ProgressDisplay {
     guard console.isErrorTerminal, !isSilent else { return }
     let bar = ProgressBar(
       columns: console.columns(), usesUnicode: console.usesUnicode, usesColor: console.usesColor)
-    console.write(.errors, Array("\r\u{1B}[K\(bar.line(state, at: .now))".utf8))
-    isDrawn = true
+    draw(bar.line(state, at: .now))
+  }
+
+  private func draw(_ line: String) {
+    guard line != drawn else { return }
+    console.write(.errors, Array("\r\u{1B}[K\(line)".utf8))
+    drawn = line
   }
 
   private func erase() {
-    guard isDrawn else { return }
+    guard drawn != nil else { return }
     console.write(.errors, Array("\r\u{1B}[K".utf8))
-    isDrawn = false
+    drawn = nil
   }
 }

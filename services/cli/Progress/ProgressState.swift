@@ -31,7 +31,13 @@ struct ProgressState: Sendable, Hashable {
     clockBase = now
   }
 
-  func elapsed(at now: ContinuousClock.Instant) -> Duration { elapsedBase + (now - clockBase) }
+  /// Stands still while the mission waits for somebody, as that time does not count.
+  func elapsed(at now: ContinuousClock.Instant) -> Duration {
+    switch state {
+    case .pendingApproval, .awaitingInput, .paused: elapsedBase
+    default: elapsedBase + (now - clockBase)
+    }
+  }
 
   /// Time left; nil while there is nothing to go by, once the mission has ended, and while it does not run.
   func eta(at now: ContinuousClock.Instant) -> Duration? {
@@ -45,6 +51,7 @@ struct ProgressState: Sendable, Hashable {
     case .pendingApproval: return "waits for approval"
     case .awaitingInput: return "waits for an answer"
     case .paused: return "paused"
+    case .unspecified: return "submitted"
     case .succeeded, .failed, .cancelled, .rejected: return state.label
     default: break
     }
