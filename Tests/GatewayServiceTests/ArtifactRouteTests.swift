@@ -74,7 +74,7 @@ import Testing
     }
   }
 
-  @Test(arguments: ["", "?name=", "?name=%2F", "?name=%zz"])
+  @Test(arguments: ["", "?name=", "?name=%2F"])
   func aNameIsNeeded(_ query: String) async throws {
     try await withGateway { gateway in
       let answer = try await gateway.send("POST", "/api/v1/artifacts\(query)", body: "x")
