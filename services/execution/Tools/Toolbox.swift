@@ -23,3 +23,9 @@ struct Toolbox: Sendable {
 
   subscript(name: String) -> (any Tool)? { tools[name] }
 }
+
+extension Toolbox {
+  static func builtIn(_ options: ToolboxOptions = ToolboxOptions()) -> Toolbox {
+    Toolbox(tools: [CalculateTool(), DataAnalyzeTool(), WebExtractTool(options: options)])
+  }
+}
