@@ -74,7 +74,7 @@ import Testing
     }
   }
 
-  @Test(arguments: ["", "?name=", "?name=%2F", "?name=%zz"])
+  @Test(arguments: ["", "?name=", "?name=%2F"])
   func aNameIsNeeded(_ query: String) async throws {
     try await withGateway { gateway in
       let answer = try await gateway.send("POST", "/api/v1/artifacts\(query)", body: "x")
@@ -116,7 +116,9 @@ import Testing
     let store = Store()
     try await withGateway(Backend(artifacts: store.artifacts)) { gateway in
       let connection = try await RawConnection(port: gateway.port)
-      try await connection.sendAndLeave("POST /api/v1/artifacts?name=a HTTP/1.1\r\nHost: localhost\r\n\(rest)")
+      try await connection.send("POST /api/v1/artifacts?name=a HTTP/1.1\r\nHost: localhost\r\n\(rest)") {
+        try await eventually("the first bytes arrive") { store.state.withLock { !$0.bytes.isEmpty } }
+      }
       try await eventually("the put is over") { store.state.withLock { $0.hasFailed || $0.isComplete } }
       #expect(!store.state.withLock { $0.isComplete })
     }

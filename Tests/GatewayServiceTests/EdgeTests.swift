@@ -24,6 +24,18 @@ import Testing
     }
   }
 
+  /// An HTTP client would mend these itself.
+  @Test(arguments: ["/api/v1/missions/%zz", "/api/v1/missions/%ff/events", "/api/v1/missions?owner=%z", "/api/v1/ledger?a=%"])
+  func malformedEscapesAreRefused(_ path: String) async throws {
+    try await withGateway { gateway in
+      let answer = try await RawConnection(port: gateway.port).exchange(
+        "GET \(path) HTTP/1.1\r\nHost: localhost\r\n\r\n"
+      ) { $0.contains("}}") }
+      #expect(answer.hasPrefix("HTTP/1.1 400 "))
+      #expect(answer.contains("invalid percent escape"))
+    }
+  }
+
   @Test func headIsGetWithoutABody() async throws {
     try await withGateway { gateway in
       let whole = try await gateway.get("/api/v1/tools")

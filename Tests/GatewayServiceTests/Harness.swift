@@ -71,9 +71,16 @@ struct TestGateway: Sendable {
     request.method = .RAW(value: method)
     for (name, value) in headers { request.headers.add(name: name, value: value) }
     request.body = body
-    return try await HTTPClient.shared.execute(request, timeout: .seconds(60))
+    return try await httpClient.execute(request, timeout: .seconds(60))
   }
 }
+
+/// As many connections as a test opens; never shut down, for it lasts as long as the process.
+private let httpClient: HTTPClient = {
+  var configuration = HTTPClient.Configuration()
+  configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 1000
+  return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+}()
 
 struct Answer: Sendable {
   let status: Int

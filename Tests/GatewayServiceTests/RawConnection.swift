@@ -27,10 +27,11 @@ struct RawConnection: Sendable {
     }
   }
 
-  /// Sends `text` and breaks the connection off.
-  func sendAndLeave(_ text: String) async throws {
+  /// Sends `text`, and breaks the connection off once `isTime` returns.
+  func send(_ text: String, thenLeaveAfter isTime: @Sendable () async throws -> Void) async throws {
     try await channel.executeThenClose { _, outbound in
       try await outbound.write(ByteBuffer(string: text))
+      try await isTime()
     }
   }
 }
