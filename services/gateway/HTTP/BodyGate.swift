@@ -5,10 +5,10 @@ import NIOHTTPTypes
 
 /// Three things about request bodies that have to happen on the connection, before a route sees the request.
 ///
-/// A client that asks first (`Expect: 100-continue`, as curl does for large files) is told to go on, unless it announces
-/// more than any route takes. A client that goes on sending after it was refused is cut off: the server reads and drops
-/// what is left of a refused body, but not forever. And a connection that ends inside a body is an error: without it
-/// the part that came would pass for the whole.
+/// A client that asks first (`Expect: 100-continue`, as curl does for large files) is told to go on, unless it
+/// announces more than any route takes. A client that goes on sending after it was refused is cut off: the server reads
+/// and drops what is left of a refused body, but not forever. And a connection that ends inside a body is an error:
+/// otherwise the part that came would pass for the whole.
 final class BodyGate: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundIn = HTTPRequestPart
   typealias InboundOut = HTTPRequestPart
