@@ -124,6 +124,19 @@ import Testing
     }
   }
 
+  /// A client that does not stop after its refusal is cut off some time after the limit.
+  @Test func endlessBodiesAreCutOff() async throws {
+    let backend = Backend(artifacts: Store().artifacts, configure: { $0.maximumUpload = 1 << 20 })
+    try await withGateway(backend) { gateway in
+      let connection = try await RawConnection(port: gateway.port)
+      let piece = "10000\r\n" + String(repeating: "x", count: 0x10000) + "\r\n"
+      let sent = try await connection.flood(
+        "POST /api/v1/artifacts?name=a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", piece,
+        atMost: 4096)
+      #expect(sent < 4096)
+    }
+  }
+
   @Test func clientsThatAskFirstAreToldToGoOn() async throws {
     try await withGateway(Backend(artifacts: Store().artifacts)) { gateway in
       let head = "POST /api/v1/artifacts?name=a HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
