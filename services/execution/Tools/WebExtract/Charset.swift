@@ -18,7 +18,7 @@ enum Charset {
 
   /// The whole text. Only for what is not HTML.
   static func text(_ bytes: [UInt8], header: String?) -> String {
-    let (_, name, _) = prepare(bytes, header: header)
+    let (bytes, name, _) = prepare(bytes, header: header)
     switch name {
     case "UTF-8": return String(decoding: bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...], as: UTF8.self)
     case "windows-1252": return windows1252(bytes)
