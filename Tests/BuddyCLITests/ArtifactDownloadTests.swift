@@ -31,7 +31,9 @@ struct ArtifactDownloadTests {
     try await reply.end()
   }
 
-  private func download(_ port: Int, _ path: String, force: Bool = false, _ artifact: Artifact = artifact) async throws {
+  private func download(
+    _ port: Int, _ path: String, force: Bool = false, _ artifact: Artifact = artifact
+  ) async throws {
     try await GatewayClientTests.client(port) { gateway in
       try await ArtifactDownload(gateway: gateway, artifact: artifact).toFile(path, force: force)
     }

@@ -98,7 +98,8 @@ actor Supervisor {
       failed.yield(Failure(service: name, reason: reason))
       return false
     case .restart(let pause, let count):
-      notice("\(program) \(ending) after \(DurationText.spoken(uptime)); restart \(count) in \(DurationText.spoken(pause))")
+      let (ran, next) = (DurationText.spoken(uptime), DurationText.spoken(pause))
+      notice("\(program) \(ending) after \(ran); restart \(count) in \(next)")
       let sleep = Task { _ = try? await Task.sleep(for: pause) }
       entries[name]?.pause = sleep
       await sleep.value
