@@ -73,22 +73,18 @@ struct EventStreamTests {
 
   @Test("a gateway that falls silent counts as dead")
   func silence() async throws {
-    let connections = Mutex(0)
     var limits = GatewayClient.Limits()
     limits.silence = .milliseconds(200)
-    try await PeerGateway.with { _, reply in
-      let number = connections.withLock { count in
-        count += 1
-        return count
-      }
+    try await PeerGateway.with { request, reply in
+      let known = Int(request.header("last-event-id") ?? "") ?? 0
       try await reply.events()
-      try await reply.event(number)
-      if number == 1 { try await Task.sleep(for: .seconds(3600)) }
+      try await reply.event(known + 1)
+      if known == 0 { try await Task.sleep(for: .seconds(3600)) }
       try await reply.lastEvent()
     } _: { [limits] _, port in
       let (sequences, notices) = try await follow(port, limits: limits)
       #expect(sequences == [1, 2])
-      #expect(notices == ["interrupted", "resumed"])
+      #expect(notices.starts(with: ["interrupted", "resumed"]))
     }
   }
 
