@@ -23,9 +23,8 @@ import Testing
     #expect(run.output.contains("\(installation.address)/api/v1/artifacts/"))
     // Without a terminal progress is plain lines, in the order of the steps.
     let steps = ["verification", "intent", "budget", "selection", "execution", "finalize"]
-    let places = steps.map { step in run.errors.range(of: step)?.lowerBound }
-    #expect(places.allSatisfy { $0 != nil }, "\(run.errors)")
-    #expect(places.compactMap { $0 } == places.compactMap { $0 }.sorted())
+    let completed = run.errors.matches(of: #/([a-z]+) +completed/#).map { String($0.1) }
+    #expect(completed == steps, "\(run.errors)")
 
     let json = try await installation.buddy("run", "What is 6 * 7?", "--json")
     let mission = try ProtoJSON.decode(Mission.self, from: json.output)

@@ -50,8 +50,8 @@ import Testing
       var reader = EventReader(response)
       #expect(try await reader.rest().map(\.name) == ["end"])
       #expect(try await gateway.get("/api/v1/missions/m/events?after_sequence=-1", Self.sse).status == 400)
-      #expect(
-        try await gateway.get("/api/v1/missions/m/events", Self.sse.merging(["Last-Event-ID": "x"]) { $1 }).status == 400)
+      let bad = Self.sse.merging(["Last-Event-ID": "x"]) { $1 }
+      #expect(try await gateway.get("/api/v1/missions/m/events", bad).status == 400)
     }
   }
 
@@ -90,7 +90,7 @@ import Testing
       try await Task.sleep(for: .seconds(3600))
     }
     let missions = try await RunningServer { $0.register(ScriptedMissions()) }
-    let first = try await RunningServer { [stuck] in $0.register(stuck) }
+    let first = try await RunningServer.onLastingPort { [stuck] in $0.register(stuck) }
     try await withGateway(ports: [.execution: missions.port, .progress: first.port]) { gateway in
       let response = try await gateway.open("GET", "/api/v1/missions/m/events", Self.sse)
       var reader = EventReader(response)
@@ -255,5 +255,16 @@ struct RunningServer {
     register(&router)
     server = Server(router: router)
     self.port = try await server.start(host: "127.0.0.1", port: port).port
+  }
+
+  /// On a port that the system gives to nobody by itself, so that it is still free for the restart.
+  static func onLastingPort(_ register: (inout Router) -> Void) async throws -> RunningServer {
+    while true {
+      do {
+        return try await RunningServer(port: Int.random(in: 20_000..<32_000), register)
+      } catch let error as BindError where error.isInUse {
+        continue
+      }
+    }
   }
 }

@@ -38,8 +38,9 @@ import Testing
   }
 
   @Test(arguments: [
-    (#"{"objective":"#, "not a valid request"), (#"{"objective":1}"#, "objective"), (#"{"nonsense":1}"#, "nonsense"), ("[]", ""),
-    ("", ""), (#"{"objective":"x","owner":"eve"}"#, "owner"), (#"{"objective":"x","idempotencyKey":"b"}"#, "Idempotency"),
+    (#"{"objective":"#, "not a valid request"), (#"{"objective":1}"#, "objective"), (#"{"nonsense":1}"#, "nonsense"),
+    ("[]", ""), ("", ""), (#"{"objective":"x","owner":"eve"}"#, "owner"),
+    (#"{"objective":"x","idempotencyKey":"b"}"#, "Idempotency"),
   ])
   func malformedSubmissionsAreRefused(_ body: String, _ mentions: String) async throws {
     try await withGateway { gateway in

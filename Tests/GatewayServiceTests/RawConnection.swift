@@ -34,4 +34,22 @@ struct RawConnection: Sendable {
       try await isTime()
     }
   }
+
+  /// Sends `head`, then `piece` again and again, and says how many went out before the server closed.
+  func flood(_ head: String, _ piece: String, atMost limit: Int) async throws -> Int {
+    var sent = 0
+    do {
+      try await channel.executeThenClose { _, outbound in
+        try await outbound.write(ByteBuffer(string: head))
+        let bytes = ByteBuffer(string: piece)
+        while sent < limit {
+          try await outbound.write(bytes)
+          sent += 1
+        }
+      }
+    } catch where sent > 0 {
+      // The server's closing is what this waits for.
+    }
+    return sent
+  }
 }

@@ -33,7 +33,8 @@ struct Gateway: Sendable {
     let configuration = HTTP1Channel.Configuration(
       additionalChannelHandlers: [BodyGate(maximumBytes: options.maximumUpload)],
       idleTimeout: .nanoseconds(options.idleTimeout.nanoseconds),
-      httpDecoderConfiguration: .init(maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100))
+      httpDecoderConfiguration: .init(
+        maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100))
     let application = Application(
       responder: responder(),
       server: .http1(configuration: configuration),

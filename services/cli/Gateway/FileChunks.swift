@@ -8,12 +8,12 @@ import Synchronization
 struct FileChunks: AsyncSequence, Sendable {
   typealias Element = ByteBuffer
 
-  /// Holds the digest once the file was read to its end.
+  /// The digest of what was read so far: of nothing for an empty file, which nobody asks for a piece.
   final class Digest: Sendable {
-    private let state = Mutex<String?>(nil)
-    /// Lower-case hexadecimal SHA-256; nil while there are bytes to come.
-    var hexadecimal: String? { state.withLock { $0 } }
-    fileprivate func set(_ value: String) { state.withLock { $0 = value } }
+    private let hash = Mutex(SHA256())
+    /// Lower-case hexadecimal SHA-256.
+    var hexadecimal: String { hash.withLock { $0.finalize().hexadecimal } }
+    fileprivate func update(_ bytes: UnsafeRawBufferPointer) { hash.withLock { $0.update(bufferPointer: bytes) } }
   }
 
   static let pieceSize = 256 * 1024
@@ -30,7 +30,6 @@ struct FileChunks: AsyncSequence, Sendable {
     fileprivate let digest: Digest
     fileprivate let progress: @Sendable (UInt64) -> Void
     private var reader: FileReader?
-    private var hash = SHA256()
     private var total: UInt64 = 0
 
     fileprivate init(path: String, digest: Digest, progress: @escaping @Sendable (UInt64) -> Void) {
@@ -43,11 +42,8 @@ struct FileChunks: AsyncSequence, Sendable {
       if reader == nil { reader = try await FileReader.open(path) }
       guard let reader else { return nil }
       let piece = try await reader.read(upTo: FileChunks.pieceSize)
-      guard piece.readableBytes > 0 else {
-        digest.set(hash.finalize().hexadecimal)
-        return nil
-      }
-      piece.withUnsafeReadableBytes { hash.update(bufferPointer: $0) }
+      guard piece.readableBytes > 0 else { return nil }
+      piece.withUnsafeReadableBytes { digest.update($0) }
       total += UInt64(piece.readableBytes)
       progress(total)
       return piece

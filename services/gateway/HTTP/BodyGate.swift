@@ -1,14 +1,14 @@
 import HTTPTypes
 import NIOCore
-import NIOHTTP1
 import NIOHTTPTypes
 
-/// Three things about request bodies that have to happen on the connection, before a route sees the request.
+/// Two things about request bodies that have to happen on the connection, before a route sees the request.
 ///
-/// A client that asks first (`Expect: 100-continue`, as curl does for large files) is told to go on, unless it announces
-/// more than any route takes. A client that goes on sending after it was refused is cut off: the server reads and drops
-/// what is left of a refused body, but not forever. And a connection that ends inside a body is an error: without it
-/// the part that came would pass for the whole.
+/// A client that asks first (`Expect: 100-continue`, as curl does for large files) is told to go on, unless it
+/// announces more than any route takes. And a client that goes on sending after it was refused is cut off: the server
+/// reads and drops what is left of a refused body, but not forever.
+///
+/// A body that breaks off needs nothing here: NIO's decoder makes an error of it.
 final class BodyGate: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundIn = HTTPRequestPart
   typealias InboundOut = HTTPRequestPart
@@ -19,7 +19,6 @@ final class BodyGate: ChannelInboundHandler, RemovableChannelHandler {
 
   private let maximumBytes: Int
   private var received = 0
-  private var isInsideBody = false
 
   init(maximumBytes: Int) {
     self.maximumBytes = maximumBytes
@@ -29,7 +28,6 @@ final class BodyGate: ChannelInboundHandler, RemovableChannelHandler {
     switch unwrapInboundIn(data) {
     case .head(let head):
       received = 0
-      isInsideBody = true
       if isExpecting(head) {
         context.writeAndFlush(wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
       }
@@ -37,25 +35,9 @@ final class BodyGate: ChannelInboundHandler, RemovableChannelHandler {
       received += bytes.readableBytes
       if received - maximumBytes > Self.grace { return context.close(promise: nil) }
     case .end:
-      isInsideBody = false
+      break
     }
     context.fireChannelRead(data)
-  }
-
-  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    if let event = event as? ChannelEvent, event == .inputClosed { inputEnded(context) }
-    context.fireUserInboundEventTriggered(event)
-  }
-
-  func channelInactive(context: ChannelHandlerContext) {
-    inputEnded(context)
-    context.fireChannelInactive()
-  }
-
-  private func inputEnded(_ context: ChannelHandlerContext) {
-    guard isInsideBody else { return }
-    isInsideBody = false
-    context.fireErrorCaught(HTTPParserError.invalidEOFState)
   }
 
   private func isExpecting(_ head: HTTPRequest) -> Bool {

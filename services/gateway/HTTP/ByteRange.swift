@@ -47,8 +47,8 @@ func entityTag(_ etag: String, isIn header: String?) -> Bool {
 /// A Content-Disposition that saves the file as `name` (RFC 6266): plain for old clients, RFC 8187 for the others.
 func attachmentDisposition(_ name: String) -> String {
   let plain = name.unicodeScalars.map { scalar in
-    let isSafe = scalar.isASCII && scalar.value >= 0x20 && scalar.value != 0x7F && !"\"\\%/".unicodeScalars.contains(scalar)
-    return isSafe ? String(scalar) : "_"
+    let isPrintable = (0x20..<0x7F).contains(scalar.value)
+    return isPrintable && !"\"\\%/".unicodeScalars.contains(scalar) ? String(scalar) : "_"
   }
   return "attachment; filename=\"\(plain.joined())\"; filename*=UTF-8''\(percentEncoded(name))"
 }
@@ -57,7 +57,7 @@ extension String {
   /// Without spaces and tabs at both ends.
   var trimmingSpaces: String {
     let isSpace: (Character) -> Bool = { $0 == " " || $0 == "\t" }
-    guard let first = firstIndex(where: { !isSpace($0) }), let last = lastIndex(where: { !isSpace($0) }) else { return "" }
-    return String(self[first...last])
+    guard let first = firstIndex(where: { !isSpace($0) }) else { return "" }
+    return String(self[first...(lastIndex { !isSpace($0) } ?? first)])
   }
 }

@@ -43,7 +43,8 @@ struct Edge: RouterMiddleware {
         status: error.status, code: Status.Code.invalidArgument.name, message: error.body ?? error.status.reasonPhrase)
     case is CancellationError:
       GatewayError(
-        status: Status.Code.cancelled.httpStatus, code: Status.Code.cancelled.name, message: "The request was cancelled.")
+        status: Status.Code.cancelled.httpStatus, code: Status.Code.cancelled.name,
+        message: "The request was cancelled.")
     default: unexpected(error, request)
     }
   }
@@ -53,7 +54,8 @@ struct Edge: RouterMiddleware {
       "request failed unexpectedly",
       metadata: ["method": "\(request.method.rawValue)", "path": "\(request.uri.path)", "error": "\(error)"])
     return GatewayError(
-      status: .internalServerError, code: Status.Code.internalError.name, message: "The gateway failed; its log says why.")
+      status: .internalServerError, code: Status.Code.internalError.name,
+      message: "The gateway failed; its log says why.")
   }
 
   private func log(_ request: Request, _ response: Response, _ elapsed: Duration) {

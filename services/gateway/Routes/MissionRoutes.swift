@@ -33,7 +33,8 @@ struct MissionRoutes: Sendable {
   @Sendable func list(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
     let query = try request.query
     let wanted = ListMissionsRequest(
-      page: try request.page(query), states: try query.list("state").map(missionState), owner: query.text("owner") ?? "")
+      page: try request.page(query), states: try query.list("state").map(missionState),
+      owner: query.text("owner") ?? "")
     return try .json(
       message: await upstreams.call(.execution) { try await upstreams.missions.list(wanted, $0) })
   }

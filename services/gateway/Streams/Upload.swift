@@ -19,7 +19,8 @@ struct Upload: Sendable {
   private let limit: Int
   private let request: Request
 
-  /// - Throws: `GatewayError` 400 without a name or with a malformed digest, 413 if more than `limit` bytes are announced.
+  /// - Throws: `GatewayError` 400 without a name or with a malformed digest, 413 if more than `limit` bytes are
+  ///   announced.
   init(_ request: Request, limit: Int) throws {
     // Only the last component: a path of the sender's machine says nothing here.
     let name = try request.query.text("name")?.split(whereSeparator: { $0 == "/" || $0 == "\\" }).last

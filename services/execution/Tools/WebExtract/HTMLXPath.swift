@@ -13,7 +13,7 @@ struct XPathMatch: Sendable, Hashable {
 enum HTMLXPath {
   static let maximumLength = 1_000
   static let maximumMatches = 10_000
-  /// Steps before an expression is given up; about a second.
+  /// Steps before an expression is given up: some tenths of a second where steps are cheap.
   private static let operationLimit: UInt = 20_000_000
 
   /// Throws `BAD_XPATH`, `XPATH_TOO_COSTLY`.

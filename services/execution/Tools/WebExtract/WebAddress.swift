@@ -80,7 +80,7 @@ struct WebAddress: Hashable, Sendable {
   private static func withoutTrailingMarks(_ text: String) -> String {
     var text = text
     while let last = text.last {
-      let unopened = last == ")" && !text.contains("(") || last == "]" && !text.contains("[")
+      let unopened = last == ")" && text.count { $0 == ")" } > text.count { $0 == "(" } || last == "]" && !text.contains("[")
       guard ".,;:!?’”}".contains(last) || unopened else { break }
       text.removeLast()
     }
