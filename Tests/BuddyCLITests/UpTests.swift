@@ -44,7 +44,6 @@ struct UpTests {
     let message = error?.message ?? ""
     #expect(message.contains("port \(port)") && message.contains("buddy-progress") && message.contains("--port"))
     try await channel.close()
-    try await PortCheck.check([.progress: port])
   }
 
   @Test("free ports are all different")
