@@ -6,6 +6,7 @@ import Synchronization
 final class Work: Sendable {
   private let cancelled = Atomic<Bool>(false)
   private let reports: AsyncStream<(Double, String)>.Continuation
+  private let gate = ProgressGate()
 
   fileprivate init(reports: AsyncStream<(Double, String)>.Continuation) {
     self.reports = reports
@@ -18,7 +19,7 @@ final class Work: Sendable {
 
   /// Does not wait: a report is dropped rather than holding up the work.
   func report(_ fraction: Double, _ message: String) {
-    reports.yield((fraction, message))
+    if gate.admits(fraction) { reports.yield((fraction, message)) }
   }
 
   fileprivate func cancel() {
