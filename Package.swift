@@ -20,6 +20,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["CommandLineArguments"]),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
@@ -33,12 +34,15 @@ let package = Package(
     cLibrary("CProtobufC", pkgConfig: "libprotobuf-c", apt: "libprotobuf-c-dev"),
     cLibrary("CLibXML2", pkgConfig: "libxml-2.0", apt: "libxml2-dev"),
     .target(name: "CMessages", dependencies: ["CProtobufC"]),
+    .target(name: "CDescriptors", dependencies: ["CProtobufC"]),
 
     library("Messages", ["CMessages", "CProtobufC", .nio("NIOCore")]),
     library("HTTP2", ["CNghttp2", .nio("NIOCore")]),
     library("RPC", ["HTTP2", .nio("NIOCore"), .nio("NIOPosix")]),
     library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
-    library("Storage", [.product(name: "GRDB", package: "GRDB.swift"), .log]),
+    library(
+      "Storage",
+      [.product(name: "GRDB", package: "GRDB.swift"), .product(name: "Crypto", package: "swift-crypto"), .log]),
     library(
       "ServiceKit",
       [
@@ -47,10 +51,10 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ]),
-    tool("protoc-gen-buddy", ["CProtobufC", "CMessages", "Messages"], path: "Sources/protoc-gen-buddy"),
+    tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
     service("ExecutionService", path: "execution", migrations: ["001_initial.sql"],
-      ["CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1")]),
+      ["CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1"), .product(name: "DequeModule", package: "swift-collections")]),
     service("ProgressService", path: "progress", migrations: ["001_initial.sql"]),
     service("LearningService", path: "learning", migrations: ["001_initial.sql"]),
     service("InvestmentService", path: "investment", migrations: ["001_initial.sql"]),
@@ -69,6 +73,13 @@ let package = Package(
 
     tests("HTTP2", [.nio("NIOCore")]),
     tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
+    tests("Storage", [.log]),
+
+    tests("ExecutionService", ["Messages", "RPC", "Storage"]),
+    tests("ProgressService", ["Messages", "RPC", "Storage"]),
+    tests("LearningService", ["Messages", "RPC", "Storage"]),
+    tests("InvestmentService", ["Messages", "RPC", "Storage"]),
+    tests("ArtifactService", ["Messages", "RPC", "Storage"]),
   ]
 )
 

@@ -78,11 +78,6 @@ final class ClientConnection: Connection, @unchecked Sendable {
     return Array(pending[pendingHead...])
   }
 
-  func reset(_ stream: Int32) {
-    session.reset(stream: stream, code: .cancel)
-    touch()
-  }
-
   // MARK: - Events
 
   override func activated() { startKeepalive() }

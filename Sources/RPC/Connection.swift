@@ -21,6 +21,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   private var lastWriteBytes = 512
   /// Set when nothing more is to be said: the channel is closed once what is left has been written.
   var isClosing = false
+  private var isClosingChannel = false
 
   final var loop: any EventLoop { runner.loop }
 
@@ -82,7 +83,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
 
   final func channelInactive(context: ChannelHandlerContext) {
     closed()
-    runner.schedule()
+    runner.turn()  // not later: a read that ended the channel may have left the runner on hold
   }
 
   final func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
@@ -108,7 +109,17 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
       handleEvents()
     }
     if hasWritten { context.flush() }
-    if isClosing || !session.isAlive || (isFinished && !needsFlush) { context.close(promise: nil) }
+    if isClosing || !session.isAlive || (isFinished && !needsFlush) { closeWhenWritten(context) }
+  }
+
+  /// A plain close would drop what the socket has not taken yet.
+  private func closeWhenWritten(_ context: ChannelHandlerContext) {
+    guard !isClosingChannel else { return }
+    isClosingChannel = true
+    let written = context.eventLoop.makePromise(of: Void.self)
+    context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
+    let channel = context.channel
+    written.futureResult.whenComplete { _ in channel.close(promise: nil) }
   }
 
   private func drain(_ allocator: ByteBufferAllocator) -> ByteBuffer? {
@@ -141,6 +152,12 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
 
   final func consume(_ stream: Int32, _ bytes: Int) {
     session.consume(stream: stream, bytes: bytes)
+    touch()
+  }
+
+  /// Gives a stream up: whatever it still holds is dropped.
+  final func reset(_ stream: Int32) {
+    session.reset(stream: stream, code: .cancel)
     touch()
   }
 }

@@ -144,11 +144,14 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       connection.respond(stream, HeaderBlock.refusalHead.ending(with: status), nil)
     } else {
       let output = openOutput(head: .responseHead)
-      // An error is news: what is queued in front of it would keep it from a slow reader.
-      if status.code == .deadlineExceeded { output.discard() }
       if let last { output.append(last) }
       output.end(trailers: .trailers(status))
-      connection.resume(stream, output)
+      if status.code == .deadlineExceeded, output.bufferedBytes > 0 {
+        // The trailers would wait behind what the caller has not read; it knows its deadline itself.
+        connection.reset(stream)
+      } else {
+        connection.resume(stream, output)
+      }
     }
     if status.code != .ok {
       stop(status)

@@ -1,2 +1,98 @@
-import AsyncHTTPClient
-@main enum Main { static func main() async {} }
+import Messages
+import RPC
+import ServiceKit
+import Storage
+import Stubs
+
+@main
+enum Main {
+  static func main() async {
+    await runService(.execution, settings: ExecutionSettings.all) { environment in
+      let database = try await environment.openDatabase(migrations: migrations)
+      let settings = environment.settings
+      let store = MissionStore(database: database)
+      let peers = try Peers(environment)
+      let toolbox = Toolbox.builtIn(ToolboxOptions(allowPrivateAddresses: settings[ExecutionSettings.allowPrivateFetch]))
+      let steps = StepRunner(store: store, peers: peers, toolbox: toolbox, classifier: IntentClassifier())
+      let runner = MissionRunner(
+        limit: settings[ExecutionSettings.maximumRunning],
+        pipeline: Pipeline(store: store, steps: steps, logger: environment.logger))
+      for id in try await store.unfinished() { runner.enqueue(id) }
+
+      var router = Router()
+      router.register(
+        MissionsService(
+          store: store, runner: runner, toolbox: toolbox,
+          rules: SubmissionRules(
+            toolNames: toolbox.declarations.map(\.name), currency: settings[ExecutionSettings.currency],
+            defaultBudget: Int64(settings[ExecutionSettings.defaultBudget]),
+            autoApproveLimit: Int64(settings[ExecutionSettings.autoApproveLimit]))))
+      return ServiceDefinition(
+        router: router,
+        background: Deliveries(database: database, peers: peers, logger: environment.logger).relays,
+        stop: {
+          await runner.stopAll()
+          await database.close()
+        })
+    }
+  }
+}
+
+/// What can be set for the execution service beyond what every service has.
+enum ExecutionSettings {
+  static let maximumRunning = Setting<Int>(
+    "maximum-running", default: 64, help: "how many missions run at a time; the others wait")
+  static let currency = Setting<String>(
+    "currency", default: "USD", help: "ISO 4217 code of the missions' budgets; the investment service's")
+  static let defaultBudget = Setting<Int>(
+    "default-budget-micros", default: 1_000_000,
+    help: "what a mission that names no budget may cost, in micro-units (1 USD = 1000000)")
+  static let autoApproveLimit = Setting<Int>(
+    "auto-approve-micros", default: 1_000_000,
+    help: "missions whose budget is at most this need nobody's approval; 0: every mission needs one")
+  static let allowPrivateFetch = Setting<Bool>(
+    "allow-private-fetch", default: false,
+    help: "let web_extract fetch from loopback and private addresses, which may expose what only this host can reach")
+  static let withoutInvestment = Setting<String>(
+    "without-investment", default: "closed",
+    help: "while the investment service cannot be reached: 'closed' fails missions, 'open' runs them without a budget")
+  static let withoutLearning = Setting<String>(
+    "without-learning", default: "open",
+    help: "while the learning service cannot be reached: 'open' chooses tools without it, 'closed' fails missions")
+  static let patience = Setting<Duration>(
+    "peer-patience", default: .seconds(30), help: "how long a step waits for a service that cannot be reached")
+  static let callTimeout = Setting<Duration>(
+    "peer-timeout", default: .seconds(30), help: "the deadline of one call of another service")
+
+  static let all: [any SettingDeclaration] = [
+    maximumRunning, currency, defaultBudget, autoApproveLimit, allowPrivateFetch, withoutInvestment, withoutLearning,
+    patience, callTimeout,
+  ]
+}
+
+extension Peers {
+  /// Throws `SettingError` if a policy is neither "open" nor "closed".
+  init(_ environment: ServiceEnvironment) throws {
+    let settings = environment.settings
+    func policy(_ setting: Setting<String>) throws -> Policy {
+      guard let policy = Policy(rawValue: settings[setting]) else {
+        throw SettingError(setting.name, value: settings[setting], expected: "open or closed")
+      }
+      return policy
+    }
+    self.init(
+      artifacts: ArtifactsClient(environment.client(.artifact)),
+      investment: InvestmentClient(environment.client(.investment)),
+      learning: LearningClient(environment.client(.learning)),
+      progress: ProgressClient(environment.client(.progress)),
+      withoutInvestment: try policy(ExecutionSettings.withoutInvestment),
+      withoutLearning: try policy(ExecutionSettings.withoutLearning),
+      patience: settings[ExecutionSettings.patience], callTimeout: settings[ExecutionSettings.callTimeout])
+  }
+}
+
+/// The schema of this service's database.
+let migrations = [
+  Migration(1, "initial", sql: PackageResources._01_initial_sql),
+  Migration(2, "outbox", sql: Outbox.schema),
+]

@@ -1,1 +1,31 @@
-@main enum Main { static func main() async {} }
+import Messages
+import RPC
+import ServiceKit
+import Storage
+import Stubs
+
+@main
+enum Main {
+  static let budget = Setting<Int>(
+    "initial-budget-micros", default: 100_000_000,
+    help: "limit of the budget when the database is new, in micro-units of --currency (1 USD = 1000000)")
+  static let currency = Setting<String>(
+    "currency", default: "USD", help: "ISO 4217 code of the one currency, fixed when the database is new")
+
+  static func main() async {
+    await runService(.investment, settings: [budget, currency]) { environment in
+      let database = try await environment.openDatabase(migrations: migrations)
+      let ledger = Ledger(database: database)
+      try await ledger.open(
+        limit: Int64(environment.settings[budget]), currency: environment.settings[currency])
+      var router = Router()
+      router.register(InvestmentService(ledger: ledger))
+      return ServiceDefinition(router: router, stop: { await database.close() })
+    }
+  }
+}
+
+/// The schema of this service's database.
+let migrations = [
+  Migration(1, "initial", sql: PackageResources._01_initial_sql)
+]

@@ -1,1 +1,27 @@
-@main enum Main { static func main() async {} }
+import RPC
+import ServiceKit
+import Storage
+import Stubs
+
+@main
+enum Main {
+  static let unknownMissionWait = Setting<Duration>(
+    "unknown-mission-wait", default: .seconds(2),
+    help: "how long a watcher of a mission without events waits for the first before NOT_FOUND")
+
+  static func main() async {
+    await runService(.progress, settings: [unknownMissionWait]) { environment in
+      let database = try await environment.openDatabase(migrations: migrations)
+      let log = EventLog(database: database, hub: EventHub())
+      var router = Router()
+      router.register(
+        ProgressService(log: log, unknownMissionWait: environment.settings[unknownMissionWait]))
+      return ServiceDefinition(router: router, stop: { await database.close() })
+    }
+  }
+}
+
+/// The schema of this service's database.
+let migrations = [
+  Migration(1, "initial", sql: PackageResources._01_initial_sql)
+]

@@ -1,0 +1,202 @@
+import CProtobufC
+import Glibc
+
+/// Memory for protobuf-c's structs: taken piece by piece, given back all at once.
+///
+/// The first kilobyte is on the stack, which is all that a small message needs; then come chunks from malloc.
+/// A budget bounds the sum, so that a short hostile message cannot make protobuf-c allocate a lot.
+struct Arena: ~Copyable {
+  private static let stackBytes = 1024
+  private static let smallestChunk = 4096
+
+  private var next: UnsafeMutableRawPointer
+  private var end: UnsafeMutableRawPointer
+  /// The newest chunk; its first word points to the one before.
+  private var chunks: UnsafeMutableRawPointer?
+  private var chunkBytes = Arena.smallestChunk
+  private var budget: Int
+  private var isExhausted = false
+
+  private init(_ stack: UnsafeMutableRawBufferPointer, budget: Int) {
+    // The temporary allocation is never empty, so it has an address.
+    next = stack.baseAddress.unsafelyUnwrapped
+    end = next + stack.count
+    self.budget = budget
+  }
+
+  deinit {
+    var chunk = chunks
+    while let current = chunk {
+      chunk = current.load(as: UnsafeMutableRawPointer?.self)
+      free(current)
+    }
+  }
+
+  /// Runs `body` with an empty arena of at most `budget` bytes. No pointer into it may outlive the call.
+  @inline(__always)
+  static func with<Result>(budget: Int, _ body: (inout Arena) throws -> Result) throws -> Result {
+    try withUnsafeTemporaryAllocation(byteCount: stackBytes, alignment: 16) { stack in
+      var arena = Arena(stack, budget: budget)
+      return try body(&arena)
+    }
+  }
+
+  /// Uninitialized memory, aligned for every type protobuf-c has. Nil when the budget or the machine's memory is used up.
+  mutating func allocate(_ bytes: Int) -> UnsafeMutableRawPointer? {
+    let size = (max(bytes, 1) + 7) & ~7
+    guard bytes >= 0, size <= budget else {
+      isExhausted = true
+      return nil
+    }
+    budget -= size
+    if next + size > end {
+      guard grow(size) else {
+        isExhausted = true
+        return nil
+      }
+    }
+    defer { next += size }
+    return next
+  }
+
+  private mutating func grow(_ size: Int) -> Bool {
+    let header = 16
+    let capacity = max(chunkBytes, size + header)
+    guard let chunk = malloc(capacity) else { return false }
+    chunk.storeBytes(of: chunks, as: UnsafeMutableRawPointer?.self)
+    chunks = chunk
+    next = chunk + header
+    end = chunk + capacity
+    chunkBytes = min(chunkBytes * 2, 256 << 10)
+    return true
+  }
+
+  func exhausted(_ what: String) -> WireError {
+    WireError(.overBudget, "\(what) needs more memory than its size allows for")
+  }
+
+  // MARK: - Decoding
+
+  /// Unpacks bytes that WireScan has passed. The result lives in the arena. Throws WireError.
+  mutating func unpack(
+    _ bytes: UnsafeRawBufferPointer, as descriptor: UnsafePointer<ProtobufCMessageDescriptor>
+  ) throws -> UnsafeMutablePointer<ProtobufCMessage> {
+    let message = withUnsafeMutablePointer(to: &self) { arena in
+      var allocator = ProtobufCAllocator(
+        alloc: { arena, size in arena?.assumingMemoryBound(to: Arena.self).pointee.allocate(size) },
+        free: { _, _ in }, allocator_data: arena)
+      return protobuf_c_message_unpack(
+        descriptor, &allocator, bytes.count, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
+    }
+    if let message { return message }
+    let name = String(cString: descriptor.pointee.name)
+    if isExhausted { throw exhausted(name) }
+    throw WireError(.malformed, "\(name): malformed content")
+  }
+}
+
+// MARK: - Encoding
+
+extension Arena {
+  private mutating func memory<T>(_ type: T.Type, _ count: Int) throws -> UnsafeMutablePointer<T> {
+    guard let memory = allocate(MemoryLayout<T>.stride * count) else { throw exhausted("The message") }
+    return memory.bindMemory(to: T.self, capacity: count)
+  }
+
+  mutating func message<M: NativeMessage>(_ message: M) throws -> UnsafeMutablePointer<M.C> {
+    let c = try memory(M.C.self, 1)
+    M.prepare(c)
+    try message.fill(c, &self)
+    return c
+  }
+
+  /// A NUL-terminated copy. Throws WireError for a string that has a NUL inside.
+  mutating func string(_ string: String) throws -> UnsafeMutablePointer<CChar> {
+    var string = string
+    return try string.withUTF8 { utf8 in
+      let copy = try memory(CChar.self, utf8.count + 1)
+      if let start = utf8.baseAddress {
+        guard memchr(start, 0, utf8.count) == nil else {
+          throw WireError(.embeddedNUL, "A string holds a NUL character, which messages cannot carry")
+        }
+        memcpy(copy, start, utf8.count)
+      }
+      copy[utf8.count] = 0
+      return copy
+    }
+  }
+
+  mutating func bytes(_ bytes: [UInt8]) throws -> ProtobufCBinaryData {
+    let copy = try memory(UInt8.self, bytes.count)
+    bytes.withUnsafeBufferPointer { if let start = $0.baseAddress { memcpy(copy, start, $0.count) } }
+    return ProtobufCBinaryData(len: bytes.count, data: copy)
+  }
+
+  mutating func list<T>(_ values: [T]) throws -> (Int, UnsafeMutablePointer<T>?) {
+    try list(values) { $0 }
+  }
+
+  mutating func list<T, U>(_ values: [T], _ transform: (T) -> U) throws -> (Int, UnsafeMutablePointer<U>?) {
+    guard !values.isEmpty else { return (0, nil) }
+    let copy = try memory(U.self, values.count)
+    for index in values.indices { (copy + index).initialize(to: transform(values[index])) }
+    return (values.count, copy)
+  }
+
+  private mutating func list<T, U>(
+    _ values: [T], each: (T, inout Arena) throws -> U
+  ) throws -> (Int, UnsafeMutablePointer<U>?) {
+    guard !values.isEmpty else { return (0, nil) }
+    let copy = try memory(U.self, values.count)
+    for index in values.indices { (copy + index).initialize(to: try each(values[index], &self)) }
+    return (values.count, copy)
+  }
+
+  mutating func strings(
+    _ values: [String]
+  ) throws -> (Int, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) {
+    try list(values) { try $1.string($0) }
+  }
+
+  mutating func byteStrings(_ values: [[UInt8]]) throws -> (Int, UnsafeMutablePointer<ProtobufCBinaryData>?) {
+    try list(values) { try $1.bytes($0) }
+  }
+
+  mutating func messages<M: NativeMessage>(
+    _ values: [M]
+  ) throws -> (Int, UnsafeMutablePointer<UnsafeMutablePointer<M.C>?>?) {
+    try list(values) { try $1.message($0) }
+  }
+
+  /// A map is a list of entry messages on the wire; sorted by key, so that equal maps give equal bytes.
+  mutating func map<Key: MapKey, Value, Entry>(
+    _ values: [Key: Value], _ prepare: (UnsafeMutablePointer<Entry>?) -> Void,
+    _ fill: (UnsafeMutablePointer<Entry>, Key, Value, inout Arena) throws -> Void
+  ) throws -> (Int, UnsafeMutablePointer<UnsafeMutablePointer<Entry>?>?) {
+    guard !values.isEmpty else { return (0, nil) }
+    return try list(values.sorted { Key.precedes($0.key, $1.key) }) { pair, arena in
+      let entry = try arena.memory(Entry.self, 1)
+      prepare(entry)
+      try fill(entry, pair.key, pair.value, &arena)
+      return entry
+    }
+  }
+}
+
+/// The types a map's key can have, with an order. (`Bool` has none of its own.)
+protocol MapKey: Hashable {
+  static func precedes(_ first: Self, _ second: Self) -> Bool
+}
+
+extension MapKey where Self: Comparable {
+  static func precedes(_ first: Self, _ second: Self) -> Bool { first < second }
+}
+
+extension String: MapKey {}
+extension Int32: MapKey {}
+extension Int64: MapKey {}
+extension UInt32: MapKey {}
+extension UInt64: MapKey {}
+extension Bool: MapKey {
+  static func precedes(_ first: Bool, _ second: Bool) -> Bool { !first && second }
+}

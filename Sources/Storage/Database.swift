@@ -1,0 +1,118 @@
+public struct DatabaseOptions: Sendable {
+  /// Connections that read beside the writer; at least 1.
+  public var readers: Int
+  /// How many writers may share one transaction; at least 1. Bounds how long the first of them waits for the last.
+  public var largestBatch: Int
+  /// How long a statement waits for a lock of another connection.
+  public var busyTimeout: Duration
+
+  public init(readers: Int = 4, largestBatch: Int = 512, busyTimeout: Duration = .seconds(5)) {
+    self.readers = max(1, readers)
+    self.largestBatch = max(1, largestBatch)
+    self.busyTimeout = busyTimeout
+  }
+}
+
+/// What the writer has done since the database was opened.
+public struct DatabaseStatistics: Sendable, Hashable {
+  /// Transactions committed.
+  public var commits = 0
+  /// Closures whose work was committed; `writes / commits` is the mean batch.
+  public var writes = 0
+  public var largestBatch = 0
+  /// Closures waiting for their turn at this moment.
+  public var waitingWrites = 0
+
+  mutating func count(batch: Int) {
+    commits += 1
+    writes += batch
+    largestBatch = max(largestBatch, batch)
+  }
+}
+
+/// A service's database: one writer with group commit, and readers beside it.
+///
+/// Everything that blocks runs on the database's own threads. Neither `write` nor `read` ends early when the calling
+/// task is cancelled: what was handed in is done, so that the answer is always the truth.
+public final class Database: Sendable {
+  let writer: Writer
+  let signals: CommitSignals
+  private let readers = Readers()
+
+  private init(options: DatabaseOptions) {
+    signals = CommitSignals()
+    writer = Writer(options: options, signals: signals)
+  }
+
+  deinit {
+    writer.mailbox.close()
+    readers.abandon()
+    signals.finish()
+  }
+
+  /// Opens the database, creating the file and its folder (readable by their owner only) where they are missing, and
+  /// applies the migrations that it lacks, after a backup.
+  ///
+  /// Throws ``StorageError``: `locked` where it is open already, `schemaNewer`, `migrationEdited`, `migrationGap`
+  /// and `migrationFailed` for its schema, `cannotOpen` and the disk's errors for the file.
+  public static func open(
+    path: String, migrations: [Migration], options: DatabaseOptions = .init()
+  ) async throws -> Database {
+    let database = Database(options: options)
+    let engine = SQLiteEngine(path: path, busyTimeout: options.busyTimeout)
+    do {
+      try await database.writer.start(engine) { session in
+        try Migrator(migrations: migrations, path: path).run(session)
+      }
+      try await database.readers.start(engine, count: options.readers)
+    } catch {
+      await database.close()
+      throw error
+    }
+    return database
+  }
+
+  /// Runs a closure inside a write transaction that it may share with others (group commit), and returns once what
+  /// it wrote is durable.
+  ///
+  /// A closure that throws is undone alone, and its error comes out here. A failing commit throws a ``StorageError``
+  /// to every closure of the turn. The closure runs on the writer's thread and holds up all other writers: it should
+  /// only talk to the database. It must not be called from inside another closure.
+  public func write<T: Sendable>(_ body: @escaping @Sendable (WriteConnection) throws -> T) async throws -> T {
+    try await withCheckedThrowingContinuation { continuation in
+      let job = WriteJob { connection in
+        let value = try body(connection)
+        return { error in
+          if let error { continuation.resume(throwing: error) } else { continuation.resume(returning: value) }
+        }
+      } fail: { error in
+        continuation.resume(throwing: error)
+      }
+      if !writer.mailbox.put(job) { continuation.resume(throwing: StorageError.closed) }
+    }
+  }
+
+  /// Runs a closure inside a read transaction on a reader's thread. It sees every write that was answered before.
+  public func read<T: Sendable>(_ body: @escaping @Sendable (ReadConnection) throws -> T) async throws -> T {
+    try await withCheckedThrowingContinuation { continuation in
+      let job = ReadJob { connection in
+        let result = Result { try body(connection) }
+        return { continuation.resume(with: result) }
+      } fail: { error in
+        continuation.resume(throwing: error)
+      }
+      if !readers.submit(job) { continuation.resume(throwing: StorageError.closed) }
+    }
+  }
+
+  public var statistics: DatabaseStatistics { writer.statistics }
+
+  /// Finishes what was handed in, refuses what comes later with ``StorageError/closed``, and closes the file.
+  /// Returns when it may be opened again. Calling it twice is fine.
+  public func close() async {
+    signals.finish()
+    // The writer's connection must be the last one to close: it moves the log into the database file.
+    await readers.close()
+    await writer.close()
+  }
+}

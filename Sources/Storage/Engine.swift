@@ -1,0 +1,27 @@
+/// One open connection of an engine, used by one thread. Engines differ only behind this protocol and `Engine`.
+protocol Session: AnyObject {
+  /// Runs a statement that answers with rows. `firstOnly` may stop after the first one.
+  func query(_ sql: String, _ arguments: [Value], firstOnly: Bool) throws -> [Row]
+  /// Runs a statement and returns how many rows it changed.
+  func execute(_ sql: String, _ arguments: [Value]) throws -> Int
+  /// Runs a text of several statements: a migration.
+  func script(_ sql: String) throws
+  func control(_ command: TransactionCommand) throws
+  /// False once the engine has given up the transaction by itself, as SQLite may when the disk is full.
+  var isInTransaction: Bool { get }
+  /// Whether there is any table besides the one named.
+  func hasTables(besides name: String) throws -> Bool
+  /// Copies the database aside, under a name that ends in `suffix`.
+  func backUp(suffix: String) throws
+}
+
+/// The statements by which `Storage` alone directs transactions.
+enum TransactionCommand: Int, CaseIterable {
+  case begin, beginRead, commit, rollback, savepoint, release, rollbackToSavepoint
+}
+
+/// Opens connections. Both calls open one, run the body with it on the calling thread and close it afterwards.
+protocol Engine: Sendable {
+  func withWriter(_ body: (any Session) throws -> Void) throws
+  func withReader(_ body: (any Session) throws -> Void) throws
+}

@@ -1,0 +1,80 @@
+import Foundation
+import GRDB
+
+/// SQLite in one file, by the rules that keep it safe and fast: WAL with a flush at every commit, exactly one
+/// read-write connection behind a lock on `<path>.lock` (it alone checkpoints), everything else read-only.
+struct SQLiteEngine: Engine {
+  let path: String
+  let busyTimeout: Duration
+
+  init(path: String, busyTimeout: Duration) {
+    // Two names of one file must mean one lock.
+    self.path = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+    self.busyTimeout = busyTimeout
+  }
+
+  func withWriter(_ body: (any Session) throws -> Void) throws {
+    try createFolder()
+    let lock = try FileLock(path: path + ".lock", guarding: path)
+    defer { lock.release() }
+    try createFile()
+    try withConnection(isReadOnly: false, body)
+  }
+
+  func withReader(_ body: (any Session) throws -> Void) throws {
+    try withConnection(isReadOnly: true, body)
+  }
+
+  /// The connection lives and dies on the calling thread, inside one use of its GRDB queue.
+  private func withConnection(isReadOnly: Bool, _ body: (any Session) throws -> Void) throws {
+    let queue: DatabaseQueue
+    do {
+      queue = try DatabaseQueue(path: path, configuration: configuration(isReadOnly: isReadOnly))
+    } catch let error as DatabaseError {
+      throw StorageError(error, opening: path)
+    }
+    defer { try? queue.close() }
+    try queue.inDatabase { database in
+      let session = SQLiteSession(database, path: path)
+      // Statements that outlived this block would keep the connection from closing.
+      defer { session.close() }
+      try body(session)
+    }
+  }
+
+  private func configuration(isReadOnly: Bool) -> Configuration {
+    var configuration = Configuration()
+    configuration.readonly = isReadOnly
+    configuration.foreignKeysEnabled = true
+    configuration.busyMode = .timeout(busyTimeout / .seconds(1))
+    configuration.prepareDatabase { database in
+      try database.execute(sql: "PRAGMA trusted_schema = OFF")
+      guard !isReadOnly else { return }
+      let mode = try String.fetchOne(database, sql: "PRAGMA journal_mode = WAL")
+      guard mode == "wal" else {
+        throw DatabaseError(resultCode: .SQLITE_CANTOPEN, message: "the file system does not support WAL")
+      }
+      try database.execute(sql: "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864")
+    }
+    return configuration
+  }
+
+  private func createFolder() throws {
+    let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+    do {
+      try FileManager.default.createDirectory(
+        atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    } catch {
+      throw StorageError.cannotOpen(path: path, reason: "the folder \(folder) cannot be created: \(error)")
+    }
+  }
+
+  /// SQLite would let the umask decide who can read the file; its log files copy this one's permissions.
+  private func createFile() throws {
+    let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    guard file >= 0 else {
+      throw StorageError.cannotOpen(path: path, reason: String(cString: strerror(errno)))
+    }
+    close(file)
+  }
+}

@@ -1,0 +1,107 @@
+import Foundation
+import Messages
+import RPC
+import Storage
+import TestSupport
+import Testing
+
+@testable import ArtifactService
+
+@Suite struct ArtifactStoreTests {
+  private let folder: TemporaryFolder
+  private let store: ArtifactStore
+
+  init() async throws {
+    folder = try TemporaryFolder("artifacts")
+    store = ArtifactStore(
+      database: try await Database.open(path: folder.file("db.sqlite3"), migrations: migrations),
+      files: try await ContentFiles.open(folder: folder.file("contents")))
+  }
+
+  private func put(
+    _ bytes: [UInt8], name: String = "a.bin", sha256: String = "", key: String = "", maximumSize: Int = 1 << 30
+  ) async throws -> Artifact {
+    var rest = bytes[...]
+    let header = PutArtifactHeader(
+      name: name, mediaType: "application/octet-stream", missionId: "m", sha256: sha256, key: key)
+    return try await store.put(header, maximumSize: maximumSize) {
+      guard !rest.isEmpty else { return nil }
+      defer { rest = rest.dropFirst(10_000) }
+      return Array(rest.prefix(10_000))
+    }
+  }
+
+  private func get(_ artifact: Artifact, from offset: UInt64 = 0) async throws -> [UInt8] {
+    var bytes: [UInt8] = []
+    try await store.read(artifact, from: offset, chunkSize: 4_096) { bytes += $0 }
+    return bytes
+  }
+
+  private func random(_ count: Int) -> [UInt8] {
+    var random = SeededRandom()
+    return (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
+  }
+
+  @Test(arguments: [0, 1, ArtifactStore.inlineLimit, ArtifactStore.inlineLimit + 1, 1_000_000])
+  func bytesComeBackAsTheyWere(_ count: Int) async throws {
+    let bytes = random(count)
+    let artifact = try await put(bytes)
+    #expect(artifact.size == UInt64(count))
+    #expect(try await get(artifact) == bytes)
+    #expect(try await get(artifact, from: UInt64(count / 2)) == Array(bytes.dropFirst(count / 2)))
+    #expect(try await store.describe(artifact.id) == artifact)
+  }
+
+  @Test func theDigestIsSHA256() async throws {
+    let artifact = try await put(Array("abc".utf8))
+    #expect(artifact.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+  }
+
+  @Test func aWrongDigestIsRefusedAndLeavesNothing() async throws {
+    await #expect { try await put(random(500_000), sha256: String(repeating: "0", count: 64)) } throws: {
+      ($0 as? Status)?.code == .dataLoss
+    }
+    #expect(try await store.list(missionID: "", before: "", limit: 10).isEmpty)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.file("contents/unfinished")).isEmpty)
+  }
+
+  @Test func tooLargeIsRefused() async throws {
+    await #expect { try await put(random(30_000), maximumSize: 20_000) } throws: {
+      ($0 as? Status)?.code == .resourceExhausted
+    }
+  }
+
+  @Test func oneKeyMakesOneArtifact() async throws {
+    let first = try await put([1, 2, 3], key: "0 a.bin")
+    #expect(try await put([1, 2, 3], key: "0 a.bin") == first)
+    #expect(try await put([1, 2, 3]).id != first.id)
+    #expect(try await store.list(missionID: "m", before: "", limit: 10).count == 2)
+  }
+
+  @Test func aDamagedFileIsNoticed() async throws {
+    let artifact = try await put(random(300_000))
+    let path = folder.file("contents/\(artifact.sha256.prefix(2))/\(artifact.sha256)")
+    let file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+    let last = try await get(artifact, from: artifact.size - 1)[0]
+    try file.seek(toOffset: artifact.size - 1)
+    try file.write(contentsOf: [last ^ 1])
+    try file.close()
+    await #expect { try await get(artifact) } throws: { ($0 as? Status)?.code == .dataLoss }
+    try FileManager.default.removeItem(atPath: path)
+    await #expect(throws: Status.self) { try await get(artifact) }
+  }
+
+  @Test(arguments: ["", ".", "..", "a/b", "..\\x", "a\u{0}b", "a\nb", "\u{202E}fdp.exe", String(repeating: "n", count: 256)])
+  func unsafeNamesAreRefused(_ name: String) {
+    #expect(throws: Status.self) { try ArtifactsService.fileName(name) }
+  }
+
+  @Test func mediaTypes() {
+    for good in ["text/csv", "application/vnd.vegalite.v5+json", "text/html; charset=utf-8"] {
+      #expect(ArtifactsService.isMediaType(good))
+    }
+    for bad in ["", "text", "text/", "/csv", "a/b/c", "text/c sv", "text/csv\r\nX: y"] {
+      #expect(!ArtifactsService.isMediaType(bad))
+    }
+  }
+}

@@ -1,0 +1,145 @@
+import Foundation
+import Messages
+import RPC
+import Storage
+import TestSupport
+import Testing
+
+@testable import ExecutionService
+
+@Suite struct MissionStoreTests {
+  private let folder: TemporaryFolder
+  private let store: MissionStore
+  private let rules = SubmissionRules(
+    toolNames: ["calculate"], currency: "USD", defaultBudget: 1_000, autoApproveLimit: 1_000)
+
+  init() async throws {
+    folder = try TemporaryFolder("missions")
+    store = MissionStore(database: try await Database.open(path: folder.file("db.sqlite3"), migrations: migrations))
+  }
+
+  private func submit(_ request: SubmitMissionRequest) async throws -> Mission {
+    let (mission, effects) = try rules.mission(from: request, now: Date())
+    return try await store.insert(mission, effects: effects, from: request)
+  }
+
+  private func outboxEvents() async throws -> [ProgressEvent] {
+    try await store.database.read { connection in
+      try connection.all(OutboxRow.self, "SELECT * FROM outbox WHERE topic = 'progress' ORDER BY id")
+    }.map { try ProgressEvent(stored: $0.payload) }
+  }
+
+  @Test func oneKeyMakesOneMission() async throws {
+    let request = SubmitMissionRequest(
+      objective: "1 + 1", owner: "eva", labels: ["a": "1", "b": "2", "c": "3"], idempotencyKey: "k")
+    let store = store
+    let rules = rules
+    let ids = try await withThrowingTaskGroup(of: String.self) { group in
+      for _ in 0..<20 {
+        group.addTask {
+          let (mission, effects) = try rules.mission(from: request, now: Date())
+          return try await store.insert(mission, effects: effects, from: request).id
+        }
+      }
+      return try await group.reduce(into: Set<String>()) { $0.insert($1) }
+    }
+    #expect(ids.count == 1)
+    var other = request
+    other.objective = "1 + 2"
+    await #expect { try await submit(other) } throws: { ($0 as? Status)?.code == .alreadyExists }
+    other.owner = "adam"
+    #expect(try await submit(other).id != ids.first)
+  }
+
+  @Test func eventsAreNumberedWithoutGap() async throws {
+    let mission = try await submit(SubmitMissionRequest(objective: "1 + 1"))
+    try await store.change(mission.id, [.begin(.verification)])
+    try await store.change(mission.id, [.complete(.verification, message: ""), .begin(.intent)])
+    try await store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    try await store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    let events = try await outboxEvents()
+    #expect(events.map(\.sequence) == Array(1...UInt64(events.count)))
+    #expect(events.last?.state == .cancelled)
+  }
+
+  @Test func anotherVersionIsRefused() async throws {
+    let mission = try await submit(SubmitMissionRequest(objective: "1 + 1", requireApproval: true))
+    #expect(mission.state == .pendingApproval)
+    await #expect {
+      try await store.change(mission.id, expectedVersion: mission.version + 1, [.approve(actor: "eva")])
+    } throws: { ($0 as? Status)?.code == .aborted }
+    let approved = try await store.change(mission.id, expectedVersion: mission.version, [.approve(actor: "eva")])
+    #expect(approved.version == mission.version + 1)
+  }
+
+  @Test func aRefusedTransitionWritesNothing() async throws {
+    let mission = try await submit(SubmitMissionRequest(objective: "1 + 1"))
+    await #expect { try await store.change(mission.id, [.begin(.verification), .begin(.finalize)]) } throws: {
+      ($0 as? Status)?.code == .failedPrecondition
+    }
+    #expect(try await store.mission(mission.id) == mission)
+    #expect(try await outboxEvents().count == 2)
+  }
+
+  @Test func unfinishedMissionsAreFoundRunningOnesFirst() async throws {
+    let waiting = try await submit(SubmitMissionRequest(objective: "1 + 1"))
+    let running = try await submit(SubmitMissionRequest(objective: "1 + 2"))
+    let ended = try await submit(SubmitMissionRequest(objective: "1 + 3"))
+    try await store.change(running.id, [.begin(.verification)])
+    try await store.change(ended.id, [.cancel(actor: "eva", reason: "")])
+    #expect(try await store.unfinished() == [running.id, waiting.id])
+  }
+
+  @Test func anUnknownMissionIsNotFound() async throws {
+    await #expect { try await store.mission("nobody") } throws: { ($0 as? Status)?.code == .notFound }
+  }
+
+  @Test func listsNewestFirstAndByState() async throws {
+    var ids: [String] = []
+    for number in 0..<5 { ids.append(try await submit(SubmitMissionRequest(objective: "\(number)")).id) }
+    try await store.change(ids[1], [.cancel(actor: "eva", reason: "")])
+    let all = try await store.list(states: [], owner: "", before: "", limit: 10)
+    #expect(all.map(\.id) == ids.reversed())
+    let page = try await store.list(states: [], owner: "", before: ids[3], limit: 2)
+    #expect(page.map(\.id) == [ids[2], ids[1]])
+    let cancelled = try await store.list(states: [.cancelled], owner: "anonymous", before: "", limit: 10)
+    #expect(cancelled.map(\.id) == [ids[1]])
+  }
+}
+
+@Suite struct SubmissionRulesTests {
+  private let rules = SubmissionRules(
+    toolNames: ["calculate"], currency: "USD", defaultBudget: 1_000, autoApproveLimit: 1_000)
+
+  private func refusal(_ request: SubmitMissionRequest) -> String? {
+    do {
+      _ = try rules.mission(from: request, now: Date())
+      return nil
+    } catch {
+      return (error as? Status).flatMap { $0.code == .invalidArgument ? $0.message : nil }
+    }
+  }
+
+  @Test func everyLimitIsNamed() {
+    #expect(refusal(SubmitMissionRequest(objective: " \n")) == "the objective is empty")
+    #expect(refusal(SubmitMissionRequest(objective: String(repeating: "a", count: 10_001)))?.contains("10001") == true)
+    #expect(refusal(SubmitMissionRequest(objective: "a", owner: String(repeating: "o", count: 101))) != nil)
+    #expect(refusal(SubmitMissionRequest(objective: "a", priority: 101)) != nil)
+    #expect(refusal(SubmitMissionRequest(objective: "a", inputs: [MissionInput(name: "x")])) != nil)
+    #expect(refusal(SubmitMissionRequest(objective: "a", parameters: ["": "x"])) != nil)
+    #expect(refusal(SubmitMissionRequest(objective: "a", budget: Money(micros: -1, currency: "USD"))) != nil)
+    #expect(refusal(SubmitMissionRequest(objective: "a", budget: Money(micros: 1, currency: "EUR"))) != nil)
+    let past = GoogleProtobufTimestamp(Date(timeIntervalSinceNow: -1))
+    #expect(refusal(SubmitMissionRequest(objective: "a", deadline: past))?.contains("has passed") == true)
+    #expect(refusal(SubmitMissionRequest(objective: "a", requestedTool: "nope"))?.contains("calculate") == true)
+    #expect(refusal(SubmitMissionRequest(objective: "a", idempotencyKey: String(repeating: "k", count: 201))) != nil)
+  }
+
+  @Test func aCheapMissionIsApprovedByPolicy() throws {
+    #expect(try rules.mission(from: SubmitMissionRequest(objective: "a"), now: Date()).mission.state == .approved)
+    let dear = SubmitMissionRequest(objective: "a", budget: Money(micros: 1_001, currency: "USD"))
+    #expect(try rules.mission(from: dear, now: Date()).mission.state == .pendingApproval)
+    let careful = SubmitMissionRequest(objective: "a", requireApproval: true)
+    #expect(try rules.mission(from: careful, now: Date()).mission.state == .pendingApproval)
+  }
+}

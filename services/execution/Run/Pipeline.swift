@@ -1,0 +1,78 @@
+import Foundation
+import Logging
+import Messages
+import RPC
+
+/// Takes one mission through its six steps, from wherever it stands to its end.
+struct Pipeline: Sendable {
+  /// The pause before a mission goes on whose state could not be stored.
+  static let storagePause = Duration.seconds(1)
+
+  let store: MissionStore
+  let steps: StepRunner
+  let logger: Logger
+
+  /// Returns when the mission has ended, was cancelled, or the task was. Nothing is thrown: a failure is the mission's
+  /// result, and where even that cannot be stored, the mission is tried again.
+  func run(_ id: String) async {
+    while !Task.isCancelled {
+      do {
+        return try await runOnce(id)
+      } catch is CancellationError {
+        return
+      } catch {
+        logger.error(
+          "a mission's state could not be stored; it will go on", metadata: ["mission": "\(id)", "error": "\(error)"])
+        try? await Task.sleep(for: Self.storagePause)
+      }
+    }
+  }
+
+  private func runOnce(_ id: String) async throws {
+    var mission = try await store.mission(id)
+    guard !mission.state.isTerminal, let first = mission.currentStep else { return }
+    mission = try await store.change(id, [.begin(first)])
+    let deadline = mission.deadline.map { Deadline.after(.seconds($0.date.timeIntervalSinceNow)) }
+    while let step = mission.currentStep, mission.state == .running {
+      do {
+        let result = try await Deadline.$current.withValue(deadline) {
+          try await withinDeadline(deadline) { [mission] in try await steps.run(step, of: mission) }
+        }
+        mission = try await finish(step, of: id, result)
+      } catch let failure as StepFailure {
+        mission = try await store.change(id, [.fail(step, failure.error)])
+      } catch let status as Status where status.code == .failedPrecondition {
+        // Somebody ended the mission while the step ran; what it came to no longer counts.
+        return
+      }
+    }
+    logger.info(
+      "mission ended", metadata: ["mission": "\(id)", "state": "\(mission.state.label)", "code": "\(mission.error?.code ?? "")"])
+  }
+
+  private func finish(_ step: Step, of id: String, _ result: StepResult) async throws -> Mission {
+    var transitions: [Transition] = result.lastReport.map { [$0] } ?? []
+    transitions.append(.complete(step, message: result.message))
+    if let next = step.next { transitions.append(.begin(next)) }
+    return try await store.change(id, transitions, prepare: result.prepare, alongside: result.alongside)
+  }
+
+  /// Runs `body`, and cancels it when the mission's deadline passes.
+  private func withinDeadline(
+    _ deadline: Deadline?, _ body: @escaping @Sendable () async throws -> StepResult
+  ) async throws -> StepResult {
+    guard let deadline else { return try await body() }
+    let expired = StepFailure("DEADLINE_EXCEEDED", "the mission's deadline has passed")
+    if deadline.isExpired { throw expired }
+    return try await withThrowingTaskGroup(of: StepResult.self) { group in
+      group.addTask(operation: body)
+      group.addTask {
+        try await Task.sleep(for: deadline.remaining)
+        throw expired
+      }
+      defer { group.cancelAll() }
+      guard let result = try await group.next() else { throw CancellationError() }
+      return result
+    }
+  }
+}

@@ -1,0 +1,49 @@
+import Messages
+import Synchronization
+
+/// Stores what a running tool reports, at most one report every `interval`. The newest one in between is held back and
+/// can be taken, to be stored with the step's completion: so a fast tool's report costs no write of its own.
+final class ProgressReporter: Sendable {
+  static let interval = Duration.milliseconds(50)
+
+  private struct State {
+    var lastStored = ContinuousClock.now
+    var unstored: Transition?
+  }
+
+  private let missionID: String
+  private let store: MissionStore
+  private let state = Mutex(State())
+
+  init(missionID: String, store: MissionStore) {
+    self.missionID = missionID
+    self.store = store
+  }
+
+  /// - Parameter fraction: of the tool's work, 0 to 1.
+  func report(_ fraction: Double, _ message: String) async {
+    let report = Transition.report(.execution, fraction: fraction, message: message)
+    let isDue = state.withLock { state in
+      state.unstored = report
+      guard ContinuousClock.now - state.lastStored >= Self.interval else { return false }
+      state.lastStored = .now
+      state.unstored = nil
+      return true
+    }
+    guard isDue else { return }
+    do {
+      try await store.change(missionID, [report])
+    } catch {
+      // The mission was ended meanwhile, or its next state will say that storage fails.
+      return
+    }
+  }
+
+  /// The newest report that was held back.
+  func takeUnstored() -> Transition? {
+    state.withLock { state in
+      defer { state.unstored = nil }
+      return state.unstored
+    }
+  }
+}

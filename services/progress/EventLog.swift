@@ -1,0 +1,92 @@
+import Foundation
+import Messages
+import NIOCore
+import RPC
+import Storage
+
+/// The numbered events of every mission, and the news of them.
+struct EventLog: Sendable {
+  let database: Database
+  let hub: EventHub
+
+  /// A piece of one mission's log.
+  struct Piece: Sendable {
+    var events: [ProgressEvent]
+    /// The mission's last stored sequence; nil if no event of it is stored.
+    var last: UInt64?
+    /// True if no event will come after `last`.
+    var isComplete: Bool
+  }
+
+  /// Stores events that are new and passes over those already stored.
+  ///
+  /// Returns how many were new. Throws `Status` FAILED_PRECONDITION, storing nothing, if an event would leave a gap.
+  func record(_ events: [ProgressEvent]) async throws -> Int {
+    let stored = try await database.write { connection in try Self.append(events, connection) }
+    for (mission, sequence) in stored.newest { hub.announce(mission, upTo: sequence) }
+    return stored.count
+  }
+
+  /// Up to `limit` events after `sequence`, oldest first.
+  func read(_ missionID: String, after sequence: UInt64, limit: Int) async throws -> Piece {
+    try await database.read { connection in
+      guard let mission = try connection.first("SELECT * FROM missions WHERE mission_id = $1", missionID) else {
+        return Piece(events: [], last: nil, isComplete: false)
+      }
+      let rows = try connection.rows(
+        "SELECT event FROM events WHERE mission_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+        missionID, Int64(clamping: sequence), limit)
+      return Piece(
+        events: try rows.map { try ProgressEvent(wire: ByteBuffer(bytes: try $0.blob("event"))) },
+        last: UInt64(try mission.int64("last_sequence")), isComplete: try mission.bool("complete"))
+    }
+  }
+
+  private static func append(
+    _ events: [ProgressEvent], _ connection: WriteConnection
+  ) throws -> (count: Int, newest: [String: UInt64]) {
+    var newest: [String: UInt64] = [:]
+    var count = 0
+    for (mission, events) in Dictionary(grouping: events, by: \.missionId) {
+      let known = try connection.first("SELECT last_sequence FROM missions WHERE mission_id = $1", mission)
+      let before = UInt64(try known?.int64("last_sequence") ?? 0)
+      var last = before
+      if known == nil {
+        try connection.execute("INSERT INTO missions (mission_id, last_sequence) VALUES ($1, 0)", mission)
+      }
+      for event in events where event.sequence > last {
+        guard event.sequence == last + 1 else {
+          throw Status(
+            .failedPrecondition, "event \(event.sequence) of mission \(mission) would leave a gap after \(last)")
+        }
+        var bytes = ByteBuffer()
+        try event.encode(into: &bytes)
+        try connection.execute(
+          "INSERT INTO events (mission_id, sequence, event) VALUES ($1, $2, $3)",
+          mission, Int64(event.sequence), Array(bytes.readableBytesView))
+        last = event.sequence
+      }
+      guard last > before else { continue }
+      try connection.execute(
+        "UPDATE missions SET last_sequence = $2, complete = $3 WHERE mission_id = $1",
+        mission, Int64(last), events.contains(where: \.isLast))
+      count += Int(last - before)
+      newest[mission] = last
+    }
+    return (count, newest)
+  }
+}
+
+extension ProgressEvent {
+  /// True if the mission has ended with this event.
+  var isLast: Bool { type == .stateChanged && state.isTerminal }
+}
+
+extension MissionState {
+  var isTerminal: Bool {
+    switch self {
+    case .succeeded, .failed, .cancelled, .rejected: true
+    default: false
+    }
+  }
+}
