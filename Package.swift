@@ -70,9 +70,6 @@ let package = Package(
       ]),
 
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
-
-    tests("HTTP2", [.nio("NIOCore")]),
-    tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
     tests("Storage", [.log]),
 
     tests("ExecutionService", ["Messages", "RPC", "Storage"]),
@@ -80,6 +77,9 @@ let package = Package(
     tests("LearningService", ["Messages", "RPC", "Storage"]),
     tests("InvestmentService", ["Messages", "RPC", "Storage"]),
     tests("ArtifactService", ["Messages", "RPC", "Storage"]),
+
+    tests("HTTP2", [.nio("NIOCore")]),
+    tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
   ]
 )
 
