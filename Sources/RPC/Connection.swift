@@ -35,8 +35,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
 
   func activated() {}
   func handle(_ event: Event) {}
-  /// After each read, what can be used to attack with.
-  func received(_ counts: FrameCounts, provoked: Int, sentProgress: Bool) {}
+  /// After each read and write, what can be used to attack with.
+  func watch(_ counts: FrameCounts, provoked: Int, sentProgress: Bool) {}
   /// The session cannot go on.
   func failed(_ error: any Error) { isClosing = true }
   func writabilityChanged(_ isWritable: Bool) {}
@@ -64,8 +64,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     do {
       try session.receive(unwrapInboundIn(data))
       handleEvents()
-      received(
-        session.takeFrameCounts(), provoked: session.takeProvoked(), sentProgress: session.takeSentProgress())
+      watch()
     } catch {
       handleEvents()
       failed(error)
@@ -107,6 +106,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
       context.write(wrapOutboundOut(buffer), promise: nil)
       hasWritten = true
       handleEvents()
+      watch()
     }
     if hasWritten { context.flush() }
     if isClosing || !session.isAlive || (isFinished && !needsFlush) { closeWhenWritten(context) }
@@ -132,6 +132,10 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     lastWriteBytes = max(512, min(buffer.readableBytes, 64 * 1024))
     if buffer.readableBytes >= Self.writeBytes { needsFlush = true }
     return buffer.readableBytes > 0 ? buffer : nil
+  }
+
+  private func watch() {
+    watch(session.takeFrameCounts(), provoked: session.takeProvoked(), sentProgress: session.takeSentProgress())
   }
 
   private func handleEvents() {

@@ -132,7 +132,9 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   override func inboundFailed(_ status: Status) { finish(status) }
 
   /// Sends what is left and the trailers.
-  func finish(_ status: Status, last: ByteBuffer? = nil) {
+  /// - Parameter isLate: The deadline has passed: trailers that would wait behind what the caller has not read are of no
+  ///   use, and the stream is reset instead. The caller knows its deadline itself.
+  func finish(_ status: Status, last: ByteBuffer? = nil, isLate: Bool = false) {
     guard !isOver else { return }
     isOver = true
     timer?.cancel()
@@ -146,8 +148,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       let output = openOutput(head: .responseHead)
       if let last { output.append(last) }
       output.end(trailers: .trailers(status))
-      if status.code == .deadlineExceeded, output.bufferedBytes > 0 {
-        // The trailers would wait behind what the caller has not read; it knows its deadline itself.
+      if isLate, output.bufferedBytes > 0 {
         connection.reset(stream)
       } else {
         connection.resume(stream, output)
@@ -177,7 +178,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   func handleScheduledCallback(eventLoop: some EventLoop) {
     timer = nil
-    finish(Status(.deadlineExceeded, "the deadline passed at the server"))
+    finish(Status(.deadlineExceeded, "the deadline passed at the server"), isLate: true)
   }
 
   func didCancelScheduledCallback(eventLoop: some EventLoop) {}
