@@ -18,14 +18,20 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
-    .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["CommandLineArguments"]),
+    .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+    .package(url: "https://github.com/attaswift/BigInt", from: "6.0.1"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    // Hummingbird's own dependencies, where the gateway uses their types by name.
+    .package(url: "https://github.com/apple/swift-async-algorithms.git", from: "1.1.0"),
+    .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.34.1"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.4.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
   ],
   targets: [
@@ -54,32 +60,74 @@ let package = Package(
     tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
     service("ExecutionService", path: "execution", migrations: ["001_initial.sql"],
-      ["CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1"), .product(name: "DequeModule", package: "swift-collections")]),
+      [
+        "CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"), .bigInt,
+        .product(name: "DequeModule", package: "swift-collections"),
+        .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
+      ]),
     service("ProgressService", path: "progress", migrations: ["001_initial.sql"]),
     service("LearningService", path: "learning", migrations: ["001_initial.sql"]),
     service("InvestmentService", path: "investment", migrations: ["001_initial.sql"]),
     service("ArtifactService", path: "artifact", migrations: ["001_initial.sql"], [.product(name: "Crypto", package: "swift-crypto")]),
     service(
-      "GatewayService", path: "gateway", [.product(name: "Hummingbird", package: "hummingbird"), .nio("NIOHTTP1")]),
+      "GatewayService", path: "gateway",
+      [
+        .nio("NIOHTTP1"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
     service(
       "BuddyCLI", path: "cli",
       [
-        .asyncHTTPClient, .nio("NIOHTTP1"),
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"),
+        .argumentParser,
+        .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Subprocess", package: "swift-subprocess"),
+        .product(name: "SystemPackage", package: "swift-system"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ]),
 
-    library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
-    tests("Storage", [.log]),
+    tests(
+      "ExecutionService",
+      ["Messages", "RPC", "Storage", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1"), .bigInt]),
 
-    tests("ExecutionService", ["Messages", "RPC", "Storage"]),
+    library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
+    tests("Storage"),
+    tests("ServiceKit", ["RPC", "Messages", "Storage", "Stubs", .log]),
+
     tests("ProgressService", ["Messages", "RPC", "Storage"]),
     tests("LearningService", ["Messages", "RPC", "Storage"]),
     tests("InvestmentService", ["Messages", "RPC", "Storage"]),
     tests("ArtifactService", ["Messages", "RPC", "Storage"]),
+    tests(
+      "GatewayService",
+      [
+        "Messages", "RPC", "Stubs", "ServiceKit", .asyncHTTPClient, .log, .nio("NIOCore"), .nio("NIOHTTP1"),
+        .nio("NIOPosix"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
+    .testTarget(
+      name: "EndToEndTests", dependencies: ["TestSupport", "Messages"], path: "Tests/EndToEndTests",
+      swiftSettings: strict()),
+    benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
+    benchmark("mission-bench", ["RPC", "Messages", "Stubs", .argumentParser]),
 
     tests("HTTP2", [.nio("NIOCore")]),
     tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
+    tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
+    tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
+    tests(
+      "BuddyCLI",
+      [
+        "Messages", "ServiceKit", .argumentParser, .asyncHTTPClient, .nio("NIOCore"), .nio("NIOHTTP1"),
+        .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
+      ]),
   ]
 )
 
@@ -125,8 +173,15 @@ func tests(_ target: String, _ dependencies: [Target.Dependency] = []) -> Target
     path: "Tests/\(target)Tests", swiftSettings: strict())
 }
 
+/// A program behind `make bench`; not part of any product.
+func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  tool(name, dependencies, path: "Tests/Benchmarks/\(name)")
+}
+
 extension Target.Dependency {
   static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
+  static var argumentParser: Self { .product(name: "ArgumentParser", package: "swift-argument-parser") }
   static var log: Self { .product(name: "Logging", package: "swift-log") }
+  static var bigInt: Self { .product(name: "BigInt", package: "BigInt") }
   static var asyncHTTPClient: Self { .product(name: "AsyncHTTPClient", package: "async-http-client") }
 }

@@ -61,7 +61,8 @@ if [ "${1-}" = --check ]; then
     stale="$stale$(diff -rq "$folder" "$out/$folder" 2>&1 || true)
 "
   done
-  stale=$(echo "$stale" | sed -e "s|$out/||g" -e '/^$/d')
+  stale=$(echo "$stale" | sed -e "s|$out/||g" -e '/^$/d' -e 's|^Files \(.*\) and .* differ$|stale: \1|' \
+    -e 's|^Only in \(.*\): \(.*\)$|missing or left over: \1/\2|')
   if [ -n "$stale" ]; then
     echo "$stale" >&2
     echo "Generated code is stale: run proto/generate.sh and commit ($(protoc-c --version | head -n 1) here)." >&2

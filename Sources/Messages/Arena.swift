@@ -41,7 +41,8 @@ struct Arena: ~Copyable {
     }
   }
 
-  /// Uninitialized memory, aligned for every type protobuf-c has. Nil when the budget or the machine's memory is used up.
+  /// Uninitialized memory, aligned for every type protobuf-c has. Nil when the budget, or the machine's memory, is
+  /// used up.
   mutating func allocate(_ bytes: Int) -> UnsafeMutableRawPointer? {
     let size = (max(bytes, 1) + 7) & ~7
     guard bytes >= 0, size <= budget else {
@@ -75,6 +76,20 @@ struct Arena: ~Copyable {
     WireError(.overBudget, "\(what) needs more memory than its size allows for")
   }
 
+  /// Memory for a message, set to its defaults. Throws WireError.
+  mutating func prepared(
+    _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>
+  ) throws -> UnsafeMutableRawPointer {
+    let c = try bytes(count: descriptor.pointee.sizeof_message)
+    descriptor.pointee.message_init(c.assumingMemoryBound(to: ProtobufCMessage.self))
+    return c
+  }
+
+  mutating func bytes(count: Int) throws -> UnsafeMutableRawPointer {
+    guard let memory = allocate(count) else { throw exhausted("The message") }
+    return memory
+  }
+
   // MARK: - Decoding
 
   /// Unpacks bytes that WireScan has passed. The result lives in the arena. Throws WireError.
@@ -99,8 +114,7 @@ struct Arena: ~Copyable {
 
 extension Arena {
   private mutating func memory<T>(_ type: T.Type, _ count: Int) throws -> UnsafeMutablePointer<T> {
-    guard let memory = allocate(MemoryLayout<T>.stride * count) else { throw exhausted("The message") }
-    return memory.bindMemory(to: T.self, capacity: count)
+    try bytes(count: MemoryLayout<T>.stride * count).bindMemory(to: T.self, capacity: count)
   }
 
   mutating func message<M: NativeMessage>(_ message: M) throws -> UnsafeMutablePointer<M.C> {
@@ -130,6 +144,13 @@ extension Arena {
     let copy = try memory(UInt8.self, bytes.count)
     bytes.withUnsafeBufferPointer { if let start = $0.baseAddress { memcpy(copy, start, $0.count) } }
     return ProtobufCBinaryData(len: bytes.count, data: copy)
+  }
+
+  /// A message's binary form, for the content of an Any.
+  mutating func packed(_ message: UnsafeMutableRawPointer) throws -> ProtobufCBinaryData {
+    let c = message.assumingMemoryBound(to: ProtobufCMessage.self)
+    let copy = try memory(UInt8.self, protobuf_c_message_get_packed_size(c))
+    return ProtobufCBinaryData(len: protobuf_c_message_pack(c, copy), data: copy)
   }
 
   mutating func list<T>(_ values: [T]) throws -> (Int, UnsafeMutablePointer<T>?) {

@@ -153,7 +153,8 @@ struct WireReader {
     return nil
   }
 
-  /// A value's content: of a length-delimited one without its length. Nil if it is cut off or of a type that proto3 lacks.
+  /// A value's content: of a length-delimited one without its length. Nil if it is cut off, or of a type that proto3
+  /// does not have.
   @inline(__always)
   mutating func value(_ wireType: UInt8) -> UnsafeRawBufferPointer? {
     let start = position

@@ -78,6 +78,7 @@ public final class Database: Sendable {
   /// A closure that throws is undone alone, and its error comes out here. A failing commit throws a ``StorageError``
   /// to every closure of the turn. The closure runs on the writer's thread and holds up all other writers: it should
   /// only talk to the database. It must not be called from inside another closure.
+  @discardableResult
   public func write<T: Sendable>(_ body: @escaping @Sendable (WriteConnection) throws -> T) async throws -> T {
     try await withCheckedThrowingContinuation { continuation in
       let job = WriteJob { connection in

@@ -35,6 +35,24 @@ public enum StorageError: Error, Sendable, Hashable {
   }
 }
 
+extension StorageError {
+  /// What writers are told whose work went down with another one's: the disk's errors concern them too, a mistake of
+  /// the other one does not.
+  static func collateral(of error: any Error) -> StorageError {
+    switch error {
+    case let error as StorageError where error.concernsEveryone: error
+    default: .busy("the shared transaction was given up for another writer's error: \(error)")
+    }
+  }
+
+  private var concernsEveryone: Bool {
+    switch self {
+    case .diskFull, .readOnly, .corrupt, .io, .busy: true
+    default: false
+    }
+  }
+}
+
 extension StorageError: CustomStringConvertible {
   public var description: String {
     switch self {

@@ -78,7 +78,7 @@ final class Writer: Sendable {
       case .lostTransaction(let error):
         _ = connection.takeActions()
         jobs[index].fail(error)
-        for reply in replies { reply(error) }
+        for reply in replies { reply(StorageError.collateral(of: error)) }
         return jobs[(index + 1)...]
       }
     }

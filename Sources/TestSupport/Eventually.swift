@@ -1,6 +1,8 @@
 /// A condition that did not come true in time.
 public struct NeverHappened: Error, CustomStringConvertible {
   public let description: String
+
+  public init(description: String) { self.description = description }
 }
 
 /// Waits until a condition holds, looking often; throws when it still does not at the end of a generous limit.

@@ -2,7 +2,8 @@ import CDescriptors
 import CProtobufC
 import Foundation
 
-/// A protoc plugin: reads a CodeGeneratorRequest from standard input, writes a CodeGeneratorResponse to standard output.
+/// A protoc plugin: reads a CodeGeneratorRequest from standard input, writes a CodeGeneratorResponse to standard
+/// output.
 ///
 /// `--buddy_opt=messages` gives the Swift values, `--buddy_opt=stubs` the handler protocols and clients.
 @main

@@ -22,7 +22,7 @@ struct RegistryWriter {
       text.line("]")
       text.line()
       text.line("/// JSON names that do not follow from the field's own name.")
-      text.line(names.isEmpty ? "static let jsonNames: [String: String] = [:]" : "static let jsonNames: [String: String] = [")
+      text.line("static let jsonNames: [String: String] = [" + (names.isEmpty ? ":]" : ""))
       guard !names.isEmpty else { return }
       text.indented { text in names.forEach { text.line($0) } }
       text.line("]")

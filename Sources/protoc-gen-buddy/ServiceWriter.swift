@@ -100,14 +100,23 @@ struct ServiceWriter {
   private func call(_ method: ProtoMethod, _ name: String, into text: inout SourceText) {
     let (request, response) = types(method)
     let options = "_ options: CallOptions = .init()"
-    let produce = "_ produce: @escaping @Sendable (RequestWriter<\(request)>) async throws -> Void"
-    let result = method.isServerStreaming ? "ResponseStream<\(response)>" : response
+    let isBidirectional = method.isClientStreaming && method.isServerStreaming
+    let parameters: [String]
+    if isBidirectional {
+      let body = "_ body: @Sendable (RequestWriter<\(request)>, ResponseStream<\(response)>) async throws -> Result"
+      parameters = [options, body]
+    } else if method.isClientStreaming {
+      parameters = [options, "_ produce: @escaping @Sendable (RequestWriter<\(request)>) async throws -> Void"]
+    } else {
+      parameters = ["_ request: \(request)", options]
+    }
+    let result = isBidirectional ? "Result" : method.isServerStreaming ? "ResponseStream<\(response)>" : response
     text.list(
-      "public func \(function(method))(",
-      method.isClientStreaming ? [options, produce] : ["_ request: \(request)", options],
+      "public func \(function(method))\(isBidirectional ? "<Result: Sendable>" : "")(", parameters,
       ") async throws -> \(result) {")
     text.indented {
-      let arguments = method.isClientStreaming ? "options, produce" : "request, options"
+      let arguments =
+        isBidirectional ? "options, body" : method.isClientStreaming ? "options, produce" : "request, options"
       $0.line("try await client.\(kind(method))(\(name)Methods.\(function(method)), \(arguments))")
     }
     text.line("}")

@@ -104,16 +104,13 @@ struct ArtifactStore: Sendable {
       try connection.execute(
         "INSERT INTO contents (sha256, size, bytes) VALUES ($1, $2, $3) ON CONFLICT (sha256) DO NOTHING",
         sha256, size, inline)
-      let artifact = Artifact(
-        id: Identifier.make(), name: header.name, mediaType: header.mediaType, size: UInt64(size), sha256: sha256,
-        missionId: header.missionId, createdAt: .now)
-      try connection.execute(
+      let row = try connection.first(
         """
         INSERT INTO artifacts (id, name, media_type, sha256, size, mission_id, put_key, created_us)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-        """, artifact.id, artifact.name, artifact.mediaType, sha256, size, artifact.missionId, key,
-        artifact.createdAt?.date)
-      return artifact
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING *
+        """, Identifier.make(), header.name, header.mediaType, sha256, size, header.missionId, key, Date())
+      guard let row else { throw Status(.internalError, "an artifact was stored and not returned") }
+      return try Artifact(row: row)
     }
   }
 }

@@ -11,7 +11,7 @@ enum Main {
       let database = try await environment.openDatabase(migrations: migrations)
       let settings = environment.settings
       let store = MissionStore(database: database)
-      let peers = try Peers(environment)
+      let peers = Peers(environment)
       let toolbox = Toolbox.builtIn(ToolboxOptions(allowPrivateAddresses: settings[ExecutionSettings.allowPrivateFetch]))
       let steps = StepRunner(store: store, peers: peers, toolbox: toolbox, classifier: IntentClassifier())
       let runner = MissionRunner(
@@ -53,11 +53,11 @@ enum ExecutionSettings {
   static let allowPrivateFetch = Setting<Bool>(
     "allow-private-fetch", default: false,
     help: "let web_extract fetch from loopback and private addresses, which may expose what only this host can reach")
-  static let withoutInvestment = Setting<String>(
-    "without-investment", default: "closed",
+  static let withoutInvestment = Setting<Peers.Policy>(
+    "without-investment", default: .closed,
     help: "while the investment service cannot be reached: 'closed' fails missions, 'open' runs them without a budget")
-  static let withoutLearning = Setting<String>(
-    "without-learning", default: "open",
+  static let withoutLearning = Setting<Peers.Policy>(
+    "without-learning", default: .open,
     help: "while the learning service cannot be reached: 'open' chooses tools without it, 'closed' fails missions")
   static let patience = Setting<Duration>(
     "peer-patience", default: .seconds(30), help: "how long a step waits for a service that cannot be reached")
@@ -70,23 +70,18 @@ enum ExecutionSettings {
   ]
 }
 
+extension Peers.Policy: SettingValue {}
+
 extension Peers {
-  /// Throws `SettingError` if a policy is neither "open" nor "closed".
-  init(_ environment: ServiceEnvironment) throws {
+  init(_ environment: ServiceEnvironment) {
     let settings = environment.settings
-    func policy(_ setting: Setting<String>) throws -> Policy {
-      guard let policy = Policy(rawValue: settings[setting]) else {
-        throw SettingError(setting.name, value: settings[setting], expected: "open or closed")
-      }
-      return policy
-    }
     self.init(
       artifacts: ArtifactsClient(environment.client(.artifact)),
       investment: InvestmentClient(environment.client(.investment)),
       learning: LearningClient(environment.client(.learning)),
       progress: ProgressClient(environment.client(.progress)),
-      withoutInvestment: try policy(ExecutionSettings.withoutInvestment),
-      withoutLearning: try policy(ExecutionSettings.withoutLearning),
+      withoutInvestment: settings[ExecutionSettings.withoutInvestment],
+      withoutLearning: settings[ExecutionSettings.withoutLearning],
       patience: settings[ExecutionSettings.patience], callTimeout: settings[ExecutionSettings.callTimeout])
   }
 }

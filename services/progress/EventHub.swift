@@ -13,6 +13,7 @@ final class EventHub: Sendable {
   private struct State {
     var topics: [String: Topic] = [:]
     var nextWaiter: UInt64 = 0
+    var isClosed = false
   }
 
   private let state = Mutex(State())
@@ -25,6 +26,20 @@ final class EventHub: Sendable {
       topic.newest = max(topic.newest, sequence)
       topic.waiters = [:]
       state.topics[missionID] = topic
+      return waiters
+    }
+    for waiter in woken { waiter.resume() }
+  }
+
+  /// True once nothing will be announced any more.
+  var isClosed: Bool { state.withLock { $0.isClosed } }
+
+  /// Ends every wait, now and later.
+  func close() {
+    let woken = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+      state.isClosed = true
+      let waiters = state.topics.values.flatMap(\.waiters.values)
+      for mission in state.topics.keys { state.topics[mission]?.waiters = [:] }
       return waiters
     }
     for waiter in woken { waiter.resume() }
@@ -49,7 +64,7 @@ final class EventHub: Sendable {
     fileprivate let hub: EventHub
     fileprivate let missionID: String
 
-    /// Returns once an event after `sequence` was announced, or the task is cancelled.
+    /// Returns once an event after `sequence` was announced, the hub closed or the task cancelled.
     func wait(after sequence: UInt64) async { await hub.wait(missionID, after: sequence) }
   }
 
@@ -61,7 +76,8 @@ final class EventHub: Sendable {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let waits = state.withLock { state -> Bool in
-          guard let topic = state.topics[missionID], topic.newest <= sequence, !Task.isCancelled else { return false }
+          guard let topic = state.topics[missionID], topic.newest <= sequence, !state.isClosed, !Task.isCancelled
+          else { return false }
           state.topics[missionID]?.waiters[id] = continuation
           return true
         }

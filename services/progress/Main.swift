@@ -16,7 +16,8 @@ enum Main {
       var router = Router()
       router.register(
         ProgressService(log: log, unknownMissionWait: environment.settings[unknownMissionWait]))
-      return ServiceDefinition(router: router, stop: { await database.close() })
+      return ServiceDefinition(
+        router: router, willStop: { log.hub.close() }, stop: { await database.close() })
     }
   }
 }

@@ -48,6 +48,9 @@ struct ProgressService: ProgressHandler {
         if piece.isComplete, cursor >= piece.last ?? 0 { return }
         if piece.events.isEmpty { await follower.wait(after: cursor) }
         try Task.checkCancellation()
+        if log.hub.isClosed {
+          throw Status(.unavailable, "the progress service is stopping; watch again after sequence \(cursor)")
+        }
       }
     }
   }

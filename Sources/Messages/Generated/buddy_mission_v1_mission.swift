@@ -196,15 +196,23 @@ public struct MissionInput: ProtobufMessage {
   /// The name the objective may use, for example "sales.csv".
   public var name: String
   public var artifactId: String
+  /// Set by the verification step, whatever was submitted.
+  public var mediaType: String
+  /// In bytes; likewise.
+  public var size: UInt64
 
   public init() {
     self.name = ""
     self.artifactId = ""
+    self.mediaType = ""
+    self.size = 0
   }
 
-  public init(name: String = "", artifactId: String = "") {
+  public init(name: String = "", artifactId: String = "", mediaType: String = "", size: UInt64 = 0) {
     self.name = name
     self.artifactId = artifactId
+    self.mediaType = mediaType
+    self.size = size
   }
 
   public init(wire: ByteBuffer, limits: WireLimits) throws {
@@ -890,11 +898,15 @@ extension MissionInput: NativeMessage {
     self.init()
     self.name = CValue.string(c.pointee.name)
     self.artifactId = CValue.string(c.pointee.artifact_id)
+    self.mediaType = CValue.string(c.pointee.media_type)
+    self.size = c.pointee.size
   }
 
   func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__MissionInput>, _ arena: inout Arena) throws {
     if !self.name.isEmpty { c.pointee.name = try arena.string(self.name) }
     if !self.artifactId.isEmpty { c.pointee.artifact_id = try arena.string(self.artifactId) }
+    if !self.mediaType.isEmpty { c.pointee.media_type = try arena.string(self.mediaType) }
+    c.pointee.size = self.size
   }
 }
 

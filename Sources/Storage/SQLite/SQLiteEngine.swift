@@ -61,12 +61,18 @@ struct SQLiteEngine: Engine {
 
   private func createFolder() throws {
     let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
-    do {
-      try FileManager.default.createDirectory(
-        atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-    } catch {
-      throw StorageError.cannotOpen(path: path, reason: "the folder \(folder) cannot be created: \(error)")
-    }
+    guard let failed = Self.create(folder: folder) else { return }
+    throw StorageError.cannotOpen(
+      path: path, reason: "the folder \(folder) cannot be created: \(String(cString: strerror(failed)))")
+  }
+
+  /// Creates a folder and what is missing above it, for its owner only. Returns the error number if that fails.
+  private static func create(folder: String) -> Int32? {
+    if mkdir(folder, 0o700) == 0 || errno == EEXIST { return nil }
+    guard errno == ENOENT, folder != "/" else { return errno }
+    let parent = URL(fileURLWithPath: folder).deletingLastPathComponent().path
+    if let failed = create(folder: parent) { return failed }
+    return mkdir(folder, 0o700) == 0 || errno == EEXIST ? nil : errno
   }
 
   /// SQLite would let the umask decide who can read the file; its log files copy this one's permissions.

@@ -3,7 +3,8 @@ import GRDB
 extension StorageError {
   init(_ error: DatabaseError) {
     // SQLite's message names tables, columns and paths, never the values of arguments.
-    let detail = [error.message ?? "\(error.extendedResultCode)", error.sql].compactMap(\.self).joined(separator: " in: ")
+    let message = error.message ?? "\(error.extendedResultCode)"
+    let detail = error.sql.map { "\(message) in: \($0)" } ?? message
     switch error.resultCode {
     case .SQLITE_FULL: self = .diskFull(detail)
     case .SQLITE_READONLY: self = .readOnly(detail)

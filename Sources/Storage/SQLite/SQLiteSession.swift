@@ -28,7 +28,7 @@ final class SQLiteSession: Session {
   }
 
   func query(_ sql: String, _ arguments: [Value], firstOnly: Bool) throws -> [Row] {
-    try coded {
+    try coded(or: { prepared[sql] = nil }) {
       let prepared = try prepare(sql)
       let cursor = try GRDB.Row.fetchCursor(prepared.statement, arguments: bound(arguments))
       // A writing statement must run to its end even where one row is enough.
@@ -43,7 +43,7 @@ final class SQLiteSession: Session {
   }
 
   func execute(_ sql: String, _ arguments: [Value]) throws -> Int {
-    try coded {
+    try coded(or: { prepared[sql] = nil }) {
       let statement = try prepare(sql).statement
       let before = database.totalChangesCount
       try statement.execute(arguments: bound(arguments))
@@ -53,11 +53,11 @@ final class SQLiteSession: Session {
   }
 
   func script(_ sql: String) throws {
-    try coded { try database.execute(sql: sql) }
+    try coded(or: {}) { try database.execute(sql: sql) }
   }
 
   func control(_ command: TransactionCommand) throws {
-    try coded {
+    try coded(or: { commands[command] = nil }) {
       let statement = try commands[command] ?? database.makeStatement(sql: command.sql)
       commands[command] = statement
       try statement.execute()
@@ -96,11 +96,13 @@ final class SQLiteSession: Session {
     StatementArguments(arguments.map(\.databaseStorage))
   }
 
-  /// Every error of SQLite is coded once, here.
-  private func coded<T>(_ body: () throws -> T) throws -> T {
+  /// Every error of SQLite is coded once, here. A statement that failed is forgotten: resetting it for its next use
+  /// would report the same error again.
+  private func coded<T>(or forget: () -> Void, _ body: () throws -> T) throws -> T {
     do {
       return try body()
     } catch let error as DatabaseError {
+      forget()
       throw StorageError(error)
     }
   }

@@ -65,9 +65,10 @@ public struct EchoClient: Sendable {
     try await client.clientStreaming(EchoMethods.collect, options, produce)
   }
 
-  public func chat(
-    _ options: CallOptions = .init(), _ produce: @escaping @Sendable (RequestWriter<EchoMessage>) async throws -> Void
-  ) async throws -> ResponseStream<EchoMessage> {
-    try await client.bidirectional(EchoMethods.chat, options, produce)
+  public func chat<Result: Sendable>(
+    _ options: CallOptions = .init(),
+    _ body: @Sendable (RequestWriter<EchoMessage>, ResponseStream<EchoMessage>) async throws -> Result
+  ) async throws -> Result {
+    try await client.bidirectional(EchoMethods.chat, options, body)
   }
 }

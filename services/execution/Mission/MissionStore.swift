@@ -26,15 +26,16 @@ struct MissionStore: Sendable {
       }
       var mission = mission
       mission.version = 1
+      let sequence = try Self.write(effects, of: mission.id, after: 0, connection)
       try connection.execute(
         "INSERT INTO missions (id, owner, state, priority, last_sequence, record) VALUES ($1, $2, $3, $4, $5, $6)",
-        mission.id, mission.owner, Int(mission.state.rawValue), Int(mission.priority), 0, try mission.bytes())
+        mission.id, mission.owner, Int(mission.state.rawValue), Int(mission.priority), sequence,
+        try mission.bytes())
       if !mission.idempotencyKey.isEmpty {
         try connection.execute(
           "INSERT INTO submissions (owner, idempotency_key, mission_id, request) VALUES ($1, $2, $3, $4)",
           mission.owner, mission.idempotencyKey, mission.id, try request.bytes())
       }
-      try Self.write(effects, of: mission.id, after: 0, connection)
       return mission
     }
   }
@@ -149,7 +150,6 @@ struct MissionStore: Sendable {
   }
 
   /// Numbers the events and writes all effects to the outbox; gives the last number.
-  @discardableResult
   private static func write(
     _ effects: [Effect], of id: String, after sequence: Int64, _ connection: WriteConnection
   ) throws -> Int64 {

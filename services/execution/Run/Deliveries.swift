@@ -2,6 +2,7 @@ import Logging
 import Messages
 import RPC
 import Storage
+import Stubs
 
 /// Brings what missions caused to the services it concerns, in order and as often as it takes.
 struct Deliveries: Sendable {

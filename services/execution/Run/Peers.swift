@@ -64,16 +64,16 @@ struct Peers: Sendable {
     return described
   }
 
-  /// The bytes of an artifact, which must not be larger than `limit`.
-  func download(_ artifact: Artifact, limit: Int) async throws -> [UInt8] {
-    guard artifact.size <= UInt64(limit) else {
+  /// The bytes of an input, which must not be larger than `limit`.
+  func download(_ input: MissionInput, limit: Int) async throws -> [UInt8] {
+    guard input.size <= UInt64(limit) else {
       throw StepFailure(
-        "INPUT_TOO_LARGE", "the input \"\(artifact.name)\" has \(artifact.size) bytes; the tool takes at most \(limit)")
+        "INPUT_TOO_LARGE", "the input \"\(input.name)\" has \(input.size) bytes; the tool takes at most \(limit)")
     }
     return try await call { options in
       var bytes: [UInt8] = []
-      bytes.reserveCapacity(Int(artifact.size))
-      for try await part in try await artifacts.get(GetArtifactRequest(id: artifact.id), options) {
+      bytes.reserveCapacity(Int(input.size))
+      for try await part in try await artifacts.get(GetArtifactRequest(id: input.artifactId), options) {
         if case .chunk(let chunk) = part.part { bytes += chunk }
       }
       return bytes

@@ -847,7 +847,7 @@ void   buddy__mission__v1__tool__free_unpacked
   assert(message->base.descriptor == &buddy__mission__v1__tool__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor buddy__mission__v1__mission_input__field_descriptors[2] =
+static const ProtobufCFieldDescriptor buddy__mission__v1__mission_input__field_descriptors[4] =
 {
   {
     "name",
@@ -873,15 +873,41 @@ static const ProtobufCFieldDescriptor buddy__mission__v1__mission_input__field_d
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "media_type",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__MissionInput, media_type),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "size",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__MissionInput, size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned buddy__mission__v1__mission_input__field_indices_by_name[] = {
   1,   /* field[1] = artifact_id */
+  2,   /* field[2] = media_type */
   0,   /* field[0] = name */
+  3,   /* field[3] = size */
 };
 static const ProtobufCIntRange buddy__mission__v1__mission_input__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor buddy__mission__v1__mission_input__descriptor =
 {
@@ -891,7 +917,7 @@ const ProtobufCMessageDescriptor buddy__mission__v1__mission_input__descriptor =
   "Buddy__Mission__V1__MissionInput",
   "buddy.mission.v1",
   sizeof(Buddy__Mission__V1__MissionInput),
-  2,
+  4,
   buddy__mission__v1__mission_input__field_descriptors,
   buddy__mission__v1__mission_input__field_indices_by_name,
   1,  buddy__mission__v1__mission_input__number_ranges,

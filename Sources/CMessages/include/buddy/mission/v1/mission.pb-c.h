@@ -93,10 +93,18 @@ struct  Buddy__Mission__V1__MissionInput
    */
   char *name;
   char *artifact_id;
+  /*
+   * Set by the verification step, whatever was submitted.
+   */
+  char *media_type;
+  /*
+   * In bytes; likewise.
+   */
+  uint64_t size;
 };
 #define BUDDY__MISSION__V1__MISSION_INPUT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__mission_input__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Buddy__Mission__V1__Mission__ParametersEntry

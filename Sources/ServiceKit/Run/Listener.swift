@@ -1,0 +1,140 @@
+import Foundation
+import Logging
+import NIOCore
+import RPC
+import ServiceLifecycle
+import Stubs
+import Synchronization
+
+/// What takes a service's connections.
+protocol Listener: Sendable {
+  /// Returns where it listens. Throws `ListenError` where the address cannot be had.
+  func start(host: String, port: Int) async throws -> PeerAddress
+  /// Takes nothing new, lets what runs finish for at most `grace`, and ends.
+  func shutdown(grace: Duration) async
+}
+
+struct ListenError: Error, CustomStringConvertible {
+  let address: PeerAddress
+  let reason: String
+  /// Somebody else listens there.
+  let isInUse: Bool
+
+  var description: String {
+    guard isInUse else {
+      return "cannot listen on \(address.settingText): \(reason); choose another address with --host and --port"
+    }
+    return "port \(address.port) is taken by another program; choose another one with --port N (0 takes any)"
+  }
+}
+
+/// A gRPC server with the health service beside the definition's own.
+struct RPCListener: Listener {
+  private let server: Server
+  private let health: Health
+
+  init(_ router: Router, logger: Logger) {
+    var router = router
+    health = Health(services: router.services + [GrpcHealthV1HealthMethods.serviceName])
+    router.register(health)
+    server = Server(router: router, interceptors: [FailureLog(logger: logger)]) { line in
+      logger.warning("connection cut off", metadata: ["reason": "\(line)"])
+    }
+  }
+
+  func start(host: String, port: Int) async throws -> PeerAddress {
+    do {
+      let address = try await server.start(host: host, port: port)
+      return PeerAddress(host: address.host, port: address.port)
+    } catch let error as BindError {
+      throw ListenError(address: PeerAddress(host: host, port: port), reason: error.reason, isInUse: error.isInUse)
+    }
+  }
+
+  func shutdown(grace: Duration) async {
+    health.stop()
+    await server.shutdown(grace: grace)
+  }
+}
+
+/// A server that a service brings along, run inside a service group so that it learns of a graceful stop.
+final class OtherListener: Listener {
+  private let serve: ServiceDefinition.Serve
+  private let logger: Logger
+  private let stops: StopRequests
+  private let running = Mutex<(group: ServiceGroup, task: Task<Void, Never>)?>(nil)
+
+  init(_ serve: @escaping ServiceDefinition.Serve, stops: StopRequests, logger: Logger) {
+    self.serve = serve
+    self.stops = stops
+    // The group tells in detail what this process says in a line.
+    var quiet = logger
+    quiet.logLevel = max(.warning, logger.logLevel)
+    self.logger = quiet
+  }
+
+  func start(host: String, port: Int) async throws -> PeerAddress {
+    let (outcomes, outcome) = AsyncStream.makeStream(of: Result<Int, any Error>.self)
+    let service = ClosureService { [serve] in
+      try await serve(host, port) { outcome.yield(.success($0)) }
+    }
+    let group = ServiceGroup(
+      configuration: .init(
+        services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)], logger: logger))
+    let task = Task { [stops] in
+      do {
+        try await group.run()
+      } catch {
+        outcome.yield(.failure(error))
+        stops.request(.failed(error))
+      }
+      outcome.finish()
+    }
+    running.withLock { $0 = (group, task) }
+    for await result in outcomes {
+      do {
+        return PeerAddress(host: host, port: try result.get())
+      } catch let error as IOError {
+        throw ListenError(
+          address: PeerAddress(host: host, port: port), reason: "\(error)", isInUse: error.errnoCode == EADDRINUSE)
+      }
+    }
+    throw Status(.internalError, "the server ended before it listened")
+  }
+
+  func shutdown(grace: Duration) async {
+    guard let (group, task) = running.withLock({ $0 }) else { return }
+    await group.triggerGracefulShutdown()
+    let limit = Task {
+      try await Task.sleep(for: grace)
+      task.cancel()
+    }
+    await task.value
+    limit.cancel()
+  }
+}
+
+/// Logs what callers are not told: the error behind an INTERNAL or UNKNOWN.
+struct FailureLog: ServerInterceptor {
+  let logger: Logger
+
+  func intercept(_ context: ServerContext, _ next: @Sendable () async throws -> Void) async throws {
+    do {
+      try await next()
+    } catch {
+      if Self.isOurs(error) {
+        logger.error("call failed", metadata: ["path": "\(context.path)", "error": "\(error)"])
+      }
+      throw error
+    }
+  }
+
+  /// The service's own failure, as against a refusal of what was asked or a caller that went away.
+  static func isOurs(_ error: any Error) -> Bool {
+    switch Status(reporting: error).code {
+    case .internalError, .unknown, .dataLoss: true
+    case .resourceExhausted: !(error is Status)
+    default: false
+    }
+  }
+}

@@ -1,0 +1,166 @@
+import Foundation
+import Logging
+import RPC
+import Storage
+
+/// One run of a service, from its command line to its exit code.
+struct ServiceRun: Sendable {
+  typealias Make = @Sendable (ServiceEnvironment) async throws -> ServiceDefinition
+
+  let name: ServiceName
+  let declarations: [any SettingDeclaration]
+  let stops = StopRequests()
+  /// Takes `--help`'s text.
+  var output: @Sendable (String) -> Void = { print($0, terminator: "") }
+  /// Takes lines of the log, and errors from before there is one.
+  var errors: @Sendable (String) -> Void = { StandardError.write($0) }
+  /// Whether signals and standard input, which belong to the whole process, are listened to.
+  var isWholeProcess = false
+
+  init(_ name: ServiceName, settings: [any SettingDeclaration]) {
+    self.name = name
+    declarations = CommonSettings.all(name) + settings
+  }
+
+  private var program: String { "buddy-\(name.rawValue)" }
+
+  func run(arguments: [String], environment: [String: String], _ make: Make) async -> ExitCode {
+    do {
+      let settings = try Settings(declarations, arguments: arguments, environment: environment)
+      if settings.asksForHelp {
+        output(Settings.help(program, declarations))
+        return .success
+      }
+      try LoopbackGuard.check(settings)
+      return try await run(settings, make)
+    } catch let error as SettingError {
+      errors("\(program): \(LogText.oneLine(error.description))\nTry '\(program) --help'.\n")
+      return .usage
+    } catch {
+      errors("\(program): \(LogText.oneLine("\(error)"))\n")
+      return .failure
+    }
+  }
+
+  private func run(_ settings: Settings, _ make: Make) async throws -> ExitCode {
+    let logger = makeLogger(settings)
+    logger.info(
+      "configuration",
+      metadata: Dictionary(uniqueKeysWithValues: settings.effective.map { ($0.name, .string($0.value)) }))
+    if !LoopbackGuard.isLoopback(settings[CommonSettings.host]) {
+      logger.warning("other machines can reach this service, which has no accounts and no encryption yet")
+    }
+    if isWholeProcess {
+      await stops.observeSignals(limit: settings[CommonSettings.shutdownGrace] + .seconds(10))
+      if settings[CommonSettings.exitWithParent] { stops.observeParent() }
+    }
+    let environment = ServiceEnvironment(name: name, settings: settings, logger: logger)
+    let definition: ServiceDefinition
+    do {
+      definition = try await make(environment)
+    } catch let error as SettingError {
+      throw error
+    } catch {
+      logger.critical("cannot start", metadata: ["error": "\(error)"])
+      await environment.closeClients()
+      return Self.code(for: error)
+    }
+    let code = await serve(definition, environment)
+    await definition.stop?()
+    await environment.closeClients()
+    logger.info("stopped")
+    return code
+  }
+
+  /// Listens, serves until something asks to stop, and lets what runs finish.
+  private func serve(_ definition: ServiceDefinition, _ environment: ServiceEnvironment) async -> ExitCode {
+    let (settings, logger) = (environment.settings, environment.logger)
+    let listener = listener(definition, logger)
+    do {
+      let address = try await listener.start(
+        host: settings[CommonSettings.host], port: settings[CommonSettings.port(name)])
+      logger.info("listening", metadata: ["address": "\(address.settingText)"])
+    } catch let error as ListenError {
+      logger.critical("\(error)")
+      return .unavailable
+    } catch {
+      logger.critical("cannot start", metadata: ["error": "\(error)"])
+      return .failure
+    }
+    return await withTaskGroup(of: Void.self) { group in
+      for task in definition.background { group.addTask { await runBackground(task) } }
+      let reason = await stops.first()
+      let code = log(reason, logger)
+      await definition.willStop?()
+      await listener.shutdown(grace: settings[CommonSettings.shutdownGrace])
+      group.cancelAll()
+      await group.waitForAll()
+      return code
+    }
+  }
+
+  private func listener(_ definition: ServiceDefinition, _ logger: Logger) -> any Listener {
+    switch definition.kind {
+    case .gRPC(let router): RPCListener(router, logger: logger)
+    case .other(let serve): OtherListener(serve, stops: stops, logger: logger)
+    }
+  }
+
+  private func runBackground(_ task: @Sendable () async throws -> Void) async {
+    do {
+      try await task()
+    } catch {
+      if !Task.isCancelled { stops.request(.failed(error)) }
+    }
+  }
+
+  private func log(_ reason: StopReason, _ logger: Logger) -> ExitCode {
+    switch reason {
+    case .signal(let name): logger.info("stopping", metadata: ["signal": "\(name)"])
+    case .parentEnded: logger.info("stopping", metadata: ["reason": "standard input ended"])
+    case .failed(let error):
+      logger.critical("a part of the service failed, stopping", metadata: ["error": "\(error)"])
+      return .failure
+    }
+    return .success
+  }
+
+  private func makeLogger(_ settings: Settings) -> Logger {
+    let (format, level, write) = (settings[CommonSettings.logFormat], settings[CommonSettings.logLevel], errors)
+    let factory: @Sendable (String) -> any LogHandler = { label in
+      LineLogHandler(label: label, format: format, level: level, write: write)
+    }
+    // Libraries make loggers of their own, which must look the same.
+    if isWholeProcess { LoggingSystem.bootstrap(factory) }
+    return Logger(label: name.rawValue, factory: factory)
+  }
+
+  private static func code(for error: any Error) -> ExitCode {
+    switch error {
+    case StorageError.cannotOpen, StorageError.readOnly, StorageError.diskFull, StorageError.io: .cannotCreate
+    case is CocoaError: .cannotCreate
+    default: .failure
+    }
+  }
+}
+
+/// Until accounts and encryption exist, a service is for its own machine.
+enum LoopbackGuard {
+  static func check(_ settings: Settings) throws {
+    let host = settings[CommonSettings.host]
+    guard !isLoopback(host), !settings[CommonSettings.allowNetwork] else { return }
+    throw SettingError(
+      "--host \(host) can be reached from other machines, and there are no accounts and no encryption yet: anyone who "
+        + "reaches the port could run missions. Use 127.0.0.1, or --insecure-allow-network if that is what you want")
+  }
+
+  /// Names are not looked up, but for the one that always means this machine (RFC 6761, section 6.3).
+  static func isLoopback(_ host: String) -> Bool {
+    var (v4, v6) = (in_addr(), in6_addr())
+    if inet_pton(AF_INET, host, &v4) == 1 { return UInt32(bigEndian: v4.s_addr) >> 24 == 127 }
+    if inet_pton(AF_INET6, host, &v6) == 1 {
+      return withUnsafeBytes(of: v6) { $0.elementsEqual([UInt8](repeating: 0, count: 15) + [1]) }
+    }
+    return host.lowercased() == "localhost"
+  }
+}

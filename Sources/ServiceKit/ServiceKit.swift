@@ -1,4 +1,0 @@
-import Configuration
-import ServiceLifecycle
-import Logging
-import NIOPosix

@@ -1,0 +1,78 @@
+import Foundation
+public import Logging
+
+/// What can be set for every service.
+enum CommonSettings {
+  static func port(_ service: ServiceName) -> Setting<Int> {
+    Setting(
+      "port", default: service.defaultPort, help: "the port to listen on; 0 takes any that is free", in: 0...65535)
+  }
+
+  static let host = Setting<String>("host", default: "127.0.0.1", help: "the address to listen on")
+  static let allowNetwork = Setting<Bool>(
+    "insecure-allow-network", default: false,
+    help: "listen on an address that other machines can reach, without accounts or encryption: "
+      + "anyone who reaches the port can run missions and read their results")
+  static let data = Setting<String>("data", default: defaultData, help: "the folder for databases and files")
+  static let logLevel = Setting<Logger.Level>("log-level", default: .info, help: "the least severe messages to log")
+  static let logFormat = Setting<LogFormat>(
+    "log-format", default: .text, help: "lines for people, or one JSON object a line")
+  static let shutdownGrace = Setting<Duration>(
+    "shutdown-grace", default: .seconds(30), help: "how long calls may go on after SIGTERM or SIGINT")
+  static let exitWithParent = Setting<Bool>(
+    "exit-with-parent", default: false,
+    help: "stop when standard input ends, which it does when the process that holds its other end does")
+
+  /// Where another service listens.
+  static func address(of peer: ServiceName) -> Setting<PeerAddress> {
+    Setting(
+      "\(peer.rawValue)-address", default: PeerAddress(host: "127.0.0.1", port: peer.defaultPort),
+      help: "where the \(peer.rawValue) service listens")
+  }
+
+  /// Everything above, for one service.
+  static func all(_ service: ServiceName) -> [any SettingDeclaration] {
+    let peers = ServiceName.allCases.filter { $0 != service && $0 != .gateway }
+    return [host, port(service), allowNetwork, data, logLevel, logFormat, shutdownGrace, exitWithParent]
+      + peers.map(address)
+  }
+
+  /// The XDG data folder (freedesktop.org Base Directory Specification).
+  private static var defaultData: String {
+    let environment = ProcessInfo.processInfo.environment
+    if let folder = environment["XDG_DATA_HOME"], folder.hasPrefix("/") { return folder + "/buddy" }
+    return (environment["HOME"] ?? NSHomeDirectory()) + "/.local/share/buddy"
+  }
+}
+
+/// `host:port`, with an IPv6 address in brackets.
+struct PeerAddress: SettingValue, Hashable {
+  var host: String
+  var port: Int
+
+  static let expected = "an address like 127.0.0.1:8421"
+  static let placeholder = "HOST:PORT"
+
+  init(host: String, port: Int) {
+    self.host = host
+    self.port = port
+  }
+
+  init?(settingText text: String) {
+    guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
+      (1...65535).contains(port)
+    else { return nil }
+    var host = text[..<colon]
+    if host.hasPrefix("["), host.hasSuffix("]") {
+      host = host.dropFirst().dropLast()
+    } else if host.contains(":") {
+      return nil
+    }
+    guard !host.isEmpty else { return nil }
+    self.init(host: String(host), port: port)
+  }
+
+  var settingText: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
+
+extension Logger.Level: SettingValue {}

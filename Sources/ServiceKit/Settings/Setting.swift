@@ -1,0 +1,86 @@
+/// Something that can be set: by the flag `--name`, else by the variable `BUDDY_NAME`.
+public struct Setting<Value: SettingValue>: Sendable {
+  /// In lower case with dashes: `shutdown-grace`.
+  public let name: String
+  public let defaultValue: Value
+  public let help: String
+  /// Never shown.
+  public let isSecret: Bool
+  private let isAccepted: (@Sendable (Value) -> Bool)?
+  private let acceptedText: String
+
+  /// - Parameter help: What it means, in a few words, for `--help`.
+  public init(_ name: String, default defaultValue: Value, help: String, isSecret: Bool = false) {
+    self.init(name, defaultValue, help, isSecret: isSecret, expected: Value.expected, isAccepted: nil)
+  }
+
+  /// - Parameter range: What is accepted.
+  public init(_ name: String, default defaultValue: Value, help: String, in range: ClosedRange<Value>)
+  where Value: Comparable {
+    let expected = "\(Value.expected) from \(range.lowerBound.settingText) to \(range.upperBound.settingText)"
+    self.init(name, defaultValue, help, isSecret: false, expected: expected) { range.contains($0) }
+  }
+
+  private init(
+    _ name: String, _ defaultValue: Value, _ help: String, isSecret: Bool, expected: String,
+    isAccepted: (@Sendable (Value) -> Bool)?
+  ) {
+    self.name = name
+    self.defaultValue = defaultValue
+    self.help = help
+    self.isSecret = isSecret
+    self.isAccepted = isAccepted
+    acceptedText = expected
+  }
+}
+
+/// A setting of any type, for the list from which help and checks come.
+public protocol SettingDeclaration: Sendable {
+  var name: String { get }
+  var help: String { get }
+  var isSecret: Bool { get }
+  /// The flag stands alone and means true.
+  var isSwitch: Bool { get }
+  var placeholder: String { get }
+  var defaultText: String { get }
+  /// The value of a text. Throws ``SettingError`` for a bad one.
+  func value(of text: String, from source: String) throws -> any SettingValue
+}
+
+extension Setting: SettingDeclaration {
+  public var isSwitch: Bool { Value.self == Bool.self }
+  public var placeholder: String { Value.placeholder }
+  public var defaultText: String { defaultValue.settingText }
+
+  public func value(of text: String, from source: String) throws -> any SettingValue {
+    guard let value = Value(settingText: text), isAccepted?(value) ?? true else {
+      throw SettingError(source: source, value: isSecret ? "…" : text, expected: acceptedText)
+    }
+    return value
+  }
+}
+
+extension SettingDeclaration {
+  public var flag: String { "--\(name)" }
+  public var variable: String { "BUDDY_" + name.uppercased().replacing("-", with: "_") }
+}
+
+/// A command line or a variable that cannot be taken. The process ends with ``ExitCode/usage``.
+public struct SettingError: Error, Sendable, Hashable, CustomStringConvertible {
+  public let description: String
+
+  /// - Parameters:
+  ///   - name: The setting's, without dashes.
+  ///   - expected: What the value has to be.
+  public init(_ name: String, value: String, expected: String) {
+    self.init(source: "--\(name)", value: value, expected: expected)
+  }
+
+  init(source: String, value: String, expected: String) {
+    description = "\(source): \"\(value)\" is not \(expected)"
+  }
+
+  init(_ description: String) {
+    self.description = description
+  }
+}

@@ -1,0 +1,16 @@
+public import RPC
+public import Storage
+
+/// What a caller is told when the database fails: never its words, which hold SQL and paths. Those go to the log.
+extension StorageError: StatusConvertible {
+  public var status: Status {
+    switch self {
+    case .constraint(.unique, _), .constraint(.primaryKey, _): Status(.alreadyExists, "it exists already")
+    case .diskFull: Status(.resourceExhausted, "the service has no space left to store this")
+    case .busy: Status(.unavailable, "storage is busy, try again")
+    case .closed: Status(.unavailable, "the service is stopping")
+    case .value(let detail): Status(.invalidArgument, detail)
+    default: Status(.internalError, "storage failed")
+    }
+  }
+}

@@ -1,0 +1,41 @@
+import Messages
+import NIOPosix
+import RPC
+import Stubs
+
+/// The peer of `grpc-cpp-echo`: the Echo service of proto/buddy/testing on one thread, with real decoding and encoding.
+/// Prints its port and serves until it is killed.
+@main
+enum EchoServer {
+  static func main() async throws {
+    var router = Router()
+    router.register(Echo())
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let server = Server(router: router, group: group)
+    let address = try await server.start(host: "127.0.0.1", port: 0)
+    print("listening on \(address.port)")
+    while true { try await Task.sleep(for: .seconds(3_600)) }
+  }
+}
+
+struct Echo: EchoHandler {
+  func say(_ request: EchoMessage, _ context: ServerContext) async throws -> EchoMessage { request }
+
+  func expand(
+    _ request: ExpandRequest, _ responses: ResponseWriter<EchoMessage>, _ context: ServerContext
+  ) async throws {
+    for _ in 0..<request.count { try await responses.write(EchoMessage(text: request.text)) }
+  }
+
+  func collect(_ requests: RequestStream<EchoMessage>, _ context: ServerContext) async throws -> EchoMessage {
+    var text = ""
+    for try await request in requests { text += request.text }
+    return EchoMessage(text: text)
+  }
+
+  func chat(
+    _ requests: RequestStream<EchoMessage>, _ responses: ResponseWriter<EchoMessage>, _ context: ServerContext
+  ) async throws {
+    for try await request in requests { try await responses.write(request) }
+  }
+}

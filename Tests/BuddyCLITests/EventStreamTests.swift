@@ -1,0 +1,113 @@
+import Messages
+import NIOCore
+import NIOHTTP1
+import ServiceKit
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import BuddyCLI
+
+@Suite("Following a mission through a gateway that comes and goes")
+struct EventStreamTests {
+  /// Runs the stream to its end; returns the sequences in the order reported, and the interruptions.
+  private func follow(
+    _ port: Int, after: UInt64 = 0, limits: GatewayClient.Limits = .init(), patience: Duration = .seconds(60)
+  ) async throws -> (sequences: [UInt64], notices: [String]) {
+    try await GatewayClientTests.client(port, limits: limits) { gateway in
+      var (sequences, notices) = ([UInt64](), [String]())
+      try await EventStream(gateway: gateway, mission: "m-1", patience: patience).follow(after: after) { notice in
+        switch notice {
+        case .event(let event): sequences.append(event.sequence)
+        case .interrupted: notices.append("interrupted")
+        case .resumed: notices.append("resumed")
+        }
+      }
+      return (sequences, notices)
+    }
+  }
+
+  @Test("a broken connection, a repeated event and a gap leave the transcript whole")
+  func reconnects() async throws {
+    let connections = Mutex(0)
+    try await PeerGateway.with { _, reply in
+      let number = connections.withLock { count in
+        count += 1
+        return count
+      }
+      try await reply.events()
+      switch number {
+      case 1:
+        for sequence in 1...3 { try await reply.event(sequence) }
+        try await reply.body("id: 4\nevent: step_pro")
+        throw PeerGateway.BreakOff()
+      case 2:
+        for sequence in [3, 4, 6] { try await reply.event(sequence) }
+        try await reply.end()
+      default:
+        try await reply.body(": heartbeat\n\n")
+        for sequence in 5...6 { try await reply.event(sequence) }
+        try await reply.body("event: invented\ndata: {\"sequence\":\"7\"}\n\n")
+        try await reply.lastEvent()
+      }
+    } _: { gateway, port in
+      let (sequences, notices) = try await follow(port)
+      #expect(sequences == Array(1...6))
+      #expect(notices == ["interrupted", "resumed", "interrupted", "resumed"])
+      #expect(gateway.requests.map { $0.header("last-event-id") } == ["0", "3", "4"])
+      #expect(gateway.requests.map { $0.uri }.last == "/api/v1/missions/m-1/events?after_sequence=4")
+    }
+  }
+
+  @Test("it begins after the event that is named")
+  func after() async throws {
+    try await PeerGateway.with { request, reply in
+      try await reply.events()
+      for sequence in 1...5 { try await reply.event(sequence) }
+      try await reply.lastEvent()
+    } _: { _, port in
+      let sequences = try await follow(port, after: 3).sequences
+      #expect(sequences == [4, 5])
+    }
+  }
+
+  @Test("a gateway that falls silent counts as dead")
+  func silence() async throws {
+    let connections = Mutex(0)
+    var limits = GatewayClient.Limits()
+    limits.silence = .milliseconds(200)
+    try await PeerGateway.with { _, reply in
+      let number = connections.withLock { count in
+        count += 1
+        return count
+      }
+      try await reply.events()
+      try await reply.event(number)
+      if number == 1 { try await Task.sleep(for: .seconds(3600)) }
+      try await reply.lastEvent()
+    } _: { [limits] _, port in
+      let (sequences, notices) = try await follow(port, limits: limits)
+      #expect(sequences == [1, 2])
+      #expect(notices == ["interrupted", "resumed"])
+    }
+  }
+
+  @Test("what is refused is not tried again")
+  func refused() async throws {
+    try await PeerGateway.with { _, reply in
+      try await reply.json(#"{"error":{"code":"NOT_FOUND","message":"no mission m-1"}}"#, .notFound)
+    } _: { gateway, port in
+      let error = await #expect(throws: CommandError.self) { try await follow(port) }
+      #expect(error?.exit == .notFound)
+      #expect(gateway.requests.count == 1)
+    }
+  }
+
+  @Test("without a gateway it ends after its patience, and says how to go on")
+  func patience() async throws {
+    let port = try await PortCheck.choose([.gateway])[.gateway]!
+    let error = await #expect(throws: CommandError.self) { try await follow(port, patience: .milliseconds(300)) }
+    #expect(error?.exit == .unavailable)
+    #expect(error?.message.contains("buddy mission watch m-1 --after 0") == true)
+  }
+}

@@ -1,0 +1,9 @@
+import Crypto
+
+@testable import BuddyCLI
+
+enum SHA {
+  static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+    SHA256.hash(data: Array(bytes)).hexadecimal
+  }
+}

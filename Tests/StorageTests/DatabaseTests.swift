@@ -1,0 +1,157 @@
+import Foundation
+import Storage
+import TestSupport
+import Testing
+
+@Suite struct DatabaseTests {
+  @Test func reopeningFindsEverything() async throws {
+    let fixture = try await Fixture()
+    try await fixture.insert(1, "kept")
+    await fixture.database.close()
+    let again = try await Database.open(path: fixture.path, migrations: Fixture.migrations)
+    let name = try await again.read { try $0.first("SELECT name FROM item")?.text("name") }
+    #expect(name == "kept")
+    // Closing moved the log into the file.
+    await again.close()
+    #expect(!FileManager.default.fileExists(atPath: fixture.path + "-wal"))
+  }
+
+  @Test func whatWasAnsweredIsInTheFilesAtOnce() async throws {
+    let fixture = try await Fixture()
+    try await fixture.insert(1, "answered")
+    // As after a crash: the files as they are, without anything that closing would do.
+    let copy = fixture.folder.file("copy.sqlite3")
+    for suffix in ["", "-wal"] {
+      try FileManager.default.copyItem(atPath: fixture.path + suffix, toPath: copy + suffix)
+    }
+    let crashed = try await Database.open(path: copy, migrations: Fixture.migrations)
+    let names = try await crashed.read { try $0.rows("SELECT name FROM item").map { try $0.text("name") } }
+    #expect(names == ["answered"])
+    await crashed.close()
+    await fixture.database.close()
+  }
+
+  @Test func settingsOfTheConnections() async throws {
+    let fixture = try await Fixture()
+    let wanted: [String: Value] = [
+      "journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "trusted_schema": 0,
+      "journal_size_limit": 67_108_864, "busy_timeout": 5000,
+    ]
+    for (name, value) in wanted {
+      let found = try await fixture.database.write { connection in
+        try connection.first("PRAGMA \(name)").flatMap { try $0.value($0.columnNames[0]) }
+      }
+      #expect(found == value, "\(name)")
+    }
+    let mode = try FileManager.default.attributesOfItem(atPath: fixture.path)[.posixPermissions] as? Int
+    #expect(mode == 0o600)
+    await fixture.database.close()
+  }
+
+  @Test func missingFoldersAreCreatedForTheirOwnerOnly() async throws {
+    let folder = try TemporaryFolder()
+    let database = try await Database.open(path: folder.file("a/b/c.sqlite3"), migrations: [])
+    let mode = try FileManager.default.attributesOfItem(atPath: folder.file("a/b"))[.posixPermissions] as? Int
+    #expect(mode == 0o700)
+    await database.close()
+  }
+
+  @Test func closingFinishesWhatWaitsAndRefusesTheRest() async throws {
+    let fixture = try await Fixture()
+    let results = await withTaskGroup(of: StorageError?.self) { group in
+      for id in 1...50 { group.addTask { await storageError { try await fixture.insert(id, "n\(id)") } } }
+      await fixture.database.close()
+      return await group.reduce(into: []) { $0.append($1) }
+    }
+    await fixture.database.close()
+    #expect(await storageError { try await fixture.insert(99, "late") } == .closed)
+    #expect(await storageError { _ = try await fixture.names() } == .closed)
+    let again = try await Database.open(path: fixture.path, migrations: Fixture.migrations)
+    let count = try await again.read { try $0.rows("SELECT id FROM item").count }
+    #expect(count == results.count { $0 == nil })
+    #expect(results.allSatisfy { $0 == nil || $0 == .closed })
+    await again.close()
+  }
+
+  @Test func aReaderCannotWrite() async throws {
+    let fixture = try await Fixture()
+    let error = await storageError {
+      try await fixture.database.read { _ = try $0.rows("INSERT INTO item (id, name) VALUES (1, 'x') RETURNING id") }
+    }
+    guard case .readOnly = error else {
+      Issue.record("expected a read-only error, got \(String(describing: error))")
+      return
+    }
+    await fixture.database.close()
+  }
+
+  @Test func constraintsAreNamed() async throws {
+    let fixture = try await Fixture()
+    try await fixture.insert(1, "one")
+    let unique = await storageError { try await fixture.insert(2, "one") }
+    let primary = await storageError { try await fixture.insert(1, "two") }
+    let missing = await storageError {
+      try await fixture.database.write { _ = try $0.execute("INSERT INTO item (id, name) VALUES (3, $1)", Value.null) }
+    }
+    guard case .constraint(.unique, let message) = unique, case .constraint(.primaryKey, _) = primary,
+      case .constraint(.notNull, _) = missing
+    else {
+      Issue.record("got \(String(describing: [unique, primary, missing]))")
+      return
+    }
+    #expect(message.contains("item.name"))
+    #expect(try await fixture.names() == ["one"])
+    await fixture.database.close()
+  }
+
+  @Test func changesAreCounted() async throws {
+    let fixture = try await Fixture()
+    try await fixture.insert(1, "a")
+    try await fixture.insert(2, "b")
+    let counts = try await fixture.database.write { connection in
+      try [
+        connection.execute("UPDATE item SET name = name || '!'"),
+        connection.execute("UPDATE item SET name = 'x' WHERE id = 77"),
+        connection.execute("CREATE TABLE other (id INTEGER)"),
+        connection.rows("DELETE FROM item RETURNING id").count,
+      ]
+    }
+    #expect(counts == [2, 0, 0, 2])
+    await fixture.database.close()
+  }
+
+  @Test func aFullDiskIsNamedAndSurvived() async throws {
+    let fixture = try await Fixture()
+    let database = fixture.database
+    try await fixture.insert(1, "before")
+    try await database.write { connection in
+      let pages = try connection.first("PRAGMA page_count")?.int("page_count") ?? 0
+      _ = try connection.rows("PRAGMA max_page_count = \(pages + 4)")
+    }
+    let error = await storageError { try await fixture.insert(2, String(repeating: "x", count: 200_000)) }
+    guard case .diskFull = error else {
+      Issue.record("expected a full disk, got \(String(describing: error))")
+      return
+    }
+    #expect(try await fixture.names() == ["before"])
+    try await database.write { _ = try $0.rows("PRAGMA max_page_count = 1000000") }
+    try await fixture.insert(3, String(repeating: "y", count: 200_000))
+    #expect(try await fixture.names().count == 2)
+    await database.close()
+  }
+
+  @Test func aFileOfSomethingElseIsRefused() async throws {
+    let folder = try TemporaryFolder()
+    let path = folder.file("picture.sqlite3")
+    try Data(repeating: 0x5A, count: 8192).write(to: URL(fileURLWithPath: path))
+    let error = await storageError { _ = try await Database.open(path: path, migrations: []) }
+    guard case .corrupt = error else {
+      Issue.record("expected a damaged file, got \(String(describing: error))")
+      return
+    }
+    // The failed attempt left no lock behind.
+    try FileManager.default.removeItem(atPath: path)
+    let database = try await Database.open(path: path, migrations: [])
+    await database.close()
+  }
+}

@@ -1,0 +1,128 @@
+import ArgumentParser
+import Foundation
+import Messages
+
+/// `buddy mission …`.
+struct MissionCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "mission", abstract: "Lists, shows, watches, approves, rejects and cancels missions.",
+    subcommands: [List.self, Show.self, Watch.self, Approve.self, Reject.self, Cancel.self])
+
+  struct List: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Lists missions, the newest first.")
+
+    @Option(name: .long, parsing: .singleValue,
+      help: ArgumentHelp("Only missions in this state; may be given several times.", valueName: "state"),
+      transform: OptionValue.state)
+    var state: [MissionState] = []
+
+    @Option(help: ArgumentHelp("How many at the most, 1 to 10000.", valueName: "number"))
+    var limit = 20
+
+    @OptionGroup var gateway: GatewayOptions
+
+    func validate() throws { try Limit.check(limit) }
+
+    func run() async throws {
+      let console = Console.system()
+      let missions = try await gateway.withGateway { try await $0.missions(states: state, limit: limit) }
+      if gateway.json {
+        console.print(try WireJSON.encode(ListMissionsResponse(missions: missions)))
+      } else if missions.isEmpty {
+        console.note("no missions\(state.isEmpty ? " yet; start one with `buddy run`" : " in that state")")
+      } else {
+        let columns = console.isOutputTerminal ? console.columns() : nil
+        console.print(Self.table(missions).lines(columns: columns).joined(separator: "\n"))
+      }
+    }
+
+    static func table(_ missions: [Mission]) -> Table {
+      var table = Table(
+        ("MISSION", .left), ("STATE", .left), ("DONE", .right), ("CREATED", .left), ("TOOL", .left),
+        ("OBJECTIVE", .left))
+      for mission in missions {
+        table.add(
+          mission.id, mission.state.shortName, ProgressBar.percent(mission.percent),
+          mission.createdAt?.date.formatted(.iso8601) ?? "-",
+          mission.choice?.tool ?? (mission.requestedTool.isEmpty ? "-" : mission.requestedTool), mission.objective)
+      }
+      return table
+    }
+  }
+
+  struct Show: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Shows all about a mission.")
+
+    @OptionGroup var target: MissionTarget
+    @OptionGroup var gateway: GatewayOptions
+
+    func run() async throws {
+      let console = Console.system()
+      try await gateway.withGateway { client in
+        let mission = try await client.mission(target.id)
+        console.print(
+          try gateway.json ? WireJSON.encode(mission) : MissionReport.details(mission, address: client.address))
+      }
+    }
+  }
+
+  struct Watch: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Watches a mission to its end and prints its result.",
+      discussion: "Ctrl-C stops the watching; the mission goes on.\n\n\(ExitReason.table)")
+
+    @OptionGroup var target: MissionTarget
+
+    @Option(help: ArgumentHelp("Only events after this number.", valueName: "sequence"))
+    var after: UInt64 = 0
+
+    @OptionGroup var gateway: GatewayOptions
+
+    func run() async throws {
+      let console = Console.system()
+      let reason = try await gateway.withGateway { client in
+        try await Interruption.guarding { [target, after, gateway] in
+          try await Self.watch(target.id, after, client, console, json: gateway.json)
+        } interrupted: { [target] in
+          console.note(RunCommand.farewell(target.id))
+          return .interrupted
+        }
+      }
+      if reason != .success { throw SilentExit(reason: reason) }
+    }
+
+    private static func watch(
+      _ id: String, _ after: UInt64, _ client: GatewayClient, _ console: Console, json: Bool
+    ) async throws -> ExitReason {
+      let display = ProgressDisplay(console)
+      let mission: Mission
+      do {
+        mission = try await MissionWatch(gateway: client, mission: id, display: display).run(after: after)
+      } catch {
+        await display.abandon()
+        throw error
+      }
+      await display.finish()
+      let text = try json ? WireJSON.encode(mission) : MissionReport.result(mission, address: client.address)
+      if !text.isEmpty { console.print(text) }
+      if let failure = MissionReport.failure(mission) { console.note("buddy: \(failure)") }
+      return MissionReport.exit(mission)
+    }
+  }
+}
+
+/// The mission a command is about.
+struct MissionTarget: ParsableArguments {
+  @Argument(help: ArgumentHelp("The mission's id.", valueName: "mission"))
+  var id: String
+
+  func validate() throws {
+    if id.isEmpty { throw ValidationError("the mission's id is empty") }
+  }
+}
+
+enum Limit {
+  static func check(_ limit: Int) throws {
+    guard (1...10_000).contains(limit) else { throw ValidationError("--limit must be from 1 to 10000") }
+  }
+}

@@ -1,0 +1,89 @@
+import ArgumentParser
+import Foundation
+import Messages
+import ServiceKit
+
+/// `buddy up`.
+struct UpCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "up", abstract: "Starts everything on this machine and keeps it running.",
+    discussion: """
+      Services listen on 127.0.0.1 only. Their logs are in <data>/logs. Ctrl-C stops everything; a second Ctrl-C at \
+      once.
+
+      \(ExitReason.table)
+      """)
+
+  @Option(help: ArgumentHelp("The gateway's port; the services take the six after it. 0: any that are free.",
+    valueName: "number"))
+  var port = ServiceName.gateway.defaultPort
+
+  @Option(help: ArgumentHelp("Where everything is kept (default: $XDG_DATA_HOME/buddy or ~/.local/share/buddy).",
+    valueName: "folder"))
+  var data: String?
+
+  @Option(help: ArgumentHelp("Where the services' programs are (default: beside this one).", valueName: "folder"))
+  var binaries: String?
+
+  @Option(help: ArgumentHelp("How much the services log: trace, debug, info, notice, warning, error.",
+    valueName: "level"))
+  var logLevel: String?
+
+  @Option(help: ArgumentHelp("How they write it: text or json.", valueName: "format"))
+  var logFormat: String?
+
+  @Flag(help: "Show the services' logs here too.")
+  var verbose = false
+
+  @Option(help: ArgumentHelp("How long services may take to stop.", valueName: "time"), transform: OptionValue.duration)
+  var shutdownGrace: Duration = .seconds(30)
+
+  @Option(help: ArgumentHelp("How long services may take to start.", valueName: "time"), transform: OptionValue.duration)
+  var startLimit: Duration = .seconds(30)
+
+  @Option(help: ArgumentHelp("""
+    Run this mission once everything is up. Without a terminal, stop afterwards with the mission's exit status.
+    """, valueName: "objective"))
+  var thenRun: String?
+
+  @Option(name: .long, parsing: .singleValue,
+    help: ArgumentHelp("A file for the mission of --then-run; may be given several times.", valueName: "file"))
+  var input: [String] = []
+
+  func validate() throws {
+    guard (0...ServiceFleet.highestGatewayPort).contains(port) else {
+      throw ValidationError("--port must be from 0 to \(ServiceFleet.highestGatewayPort)")
+    }
+    if thenRun == nil, !input.isEmpty { throw ValidationError("--input is for the mission of --then-run") }
+    if let thenRun, thenRun.allSatisfy(\.isWhitespace) { throw ValidationError("the objective is empty") }
+  }
+
+  func run() async throws {
+    let console = Console.system()
+    let order = try order()
+    var fleet = ServiceFleet(
+      binaries: binaries ?? ServiceFleet.ownFolder(), data: "", ports: [:], common: commonFlags)
+    try fleet.checkPrograms()
+    let folder = try DataFolder.open(data ?? DataFolder.standard())
+    fleet.data = folder.path
+    fleet.ports = port == 0 ? try await PortCheck.choose(ServiceFleet.services) : ServiceFleet.ports(from: port)
+    if port != 0 { try await PortCheck.check(fleet.ports) }
+    folder.rotateLogs(ServiceFleet.services)
+    let session = UpSession(
+      fleet: fleet, console: console, order: order, verbose: verbose, startLimit: startLimit, grace: shutdownGrace)
+    let reason = try await session.run()
+    withExtendedLifetime(folder) {}
+    if reason != .success { throw SilentExit(reason: reason) }
+  }
+
+  private var commonFlags: [String] {
+    (logLevel.map { ["--log-level", $0] } ?? []) + (logFormat.map { ["--log-format", $0] } ?? [])
+  }
+
+  private func order() throws -> MissionOrder? {
+    guard let thenRun else { return nil }
+    return MissionOrder(
+      request: SubmitMissionRequest(objective: thenRun), inputs: try InputFile.all(input),
+      idempotencyKey: Identifier.make())
+  }
+}

@@ -1,0 +1,83 @@
+import AsyncHTTPClient
+import Crypto
+import Foundation
+import Messages
+import NIOCore
+import NIOPosix
+
+/// Fetches an artifact's bytes: into a partial file beside the goal first, which a later attempt goes on with, and
+/// under its own name only once the digest is right.
+struct ArtifactDownload: Sendable {
+  let gateway: GatewayClient
+  let artifact: Artifact
+  /// Broken connections that are gone on from before giving up.
+  var attempts = 4
+
+  /// The artifact's own name, if that is one in this folder. Throws a usage error otherwise.
+  static func fileName(_ artifact: Artifact) throws -> String {
+    let name = artifact.name
+    guard !name.isEmpty, name != ".", name != "..", !name.contains("/"), TerminalText.line(name) == name else {
+      throw CommandError.usage("the artifact's name is not one for a file here; name one with --output")
+    }
+    return name
+  }
+
+  /// - Parameter force: whether an existing file is replaced; without it, it stays (status 73).
+  func toFile(_ path: String, force: Bool) async throws {
+    if !force { try refuseExisting(path) }
+    let partial = try await PartialFile.open("\(path).\(artifact.id.prefix(64)).part", limit: artifact.size)
+    try await fetch(from: partial.size) { offset, bytes in try await partial.write(bytes, at: offset) }
+    guard await partial.digest() == artifact.sha256 else {
+      try await partial.remove()
+      throw mismatch
+    }
+    try await partial.publish(as: path, force: force)
+  }
+
+  /// Bytes are passed on as they come: a wrong digest can only be told afterwards, by the exit status.
+  func toOutput(_ console: Console) async throws {
+    var hash = SHA256()
+    try await fetch(from: 0) { _, bytes in
+      bytes.withUnsafeReadableBytes { hash.update(bufferPointer: $0) }
+      console.write(.output, Array(buffer: bytes))
+    }
+    guard hash.finalize().hexadecimal == artifact.sha256 else { throw mismatch }
+  }
+
+  private var mismatch: CommandError {
+    CommandError(code: "DATA_LOSS", message: "what arrived of artifact \(artifact.id) does not match its SHA-256")
+  }
+
+  private func refuseExisting(_ path: String) throws {
+    var status = stat()
+    guard lstat(path, &status) != 0 else {
+      throw CommandError(
+        code: "FILE_EXISTS", message: "\(path) exists; pass --force to overwrite it", exit: .cannotWrite)
+    }
+  }
+
+  /// Hands over all bytes from `start` on, in order, each once, going on after broken connections.
+  private func fetch(from start: UInt64, _ take: (UInt64, ByteBuffer) async throws -> Void) async throws {
+    var (offset, failures) = (start, 0)
+    while offset < artifact.size {
+      do {
+        let (body, resumed) = try await gateway.content(artifact.id, from: offset)
+        // A gateway that does not know ranges begins anew: what is there already is passed over.
+        var skip = resumed ? 0 : offset
+        var bytes = body.makeAsyncIterator()
+        while var piece = try await gateway.translated({ try await bytes.next() }) {
+          let skipped = min(skip, UInt64(piece.readableBytes))
+          piece.moveReaderIndex(forwardBy: Int(skipped))
+          skip -= skipped
+          guard offset + UInt64(piece.readableBytes) <= artifact.size else { throw mismatch }
+          try await take(offset, piece)
+          offset += UInt64(piece.readableBytes)
+        }
+        if offset < artifact.size { throw CommandError.unreachable(gateway.address.description, "it broke off") }
+      } catch let error as CommandError where error.exit == .unavailable && failures < attempts {
+        failures += 1
+        try await Task.sleep(for: .milliseconds(200 * failures))
+      }
+    }
+  }
+}

@@ -1,0 +1,63 @@
+/// What the intent classifier learns from: objectives as people write them, by what they mean.
+///
+/// To teach it something, add an objective here; to check it, one to the held-out set of its tests.
+enum TrainingExamples {
+  static let byIntent: [String: [String]] = [
+    "calculation": [
+      "What is 17.5% of 2,340?", "calculate (3 + 4) * 2^10", "12 * 9", "convert 12 km to miles",
+      "how many seconds are in 3 days", "sqrt(2) * 5 m in ft", "what is 100 / 7 to 5 decimals", "add 15 and 27",
+      "compute 2^64 - 1", "how much is 45 minus 12.5", "3/4 + 1/8", "multiply 19 by 23", "divide 1000 by 8",
+      "what's the square root of 144?", "20 percent of 85", "convert 72 fahrenheit to celsius", "5 kg in pounds",
+      "evaluate sin(30 degrees) + cos(0)", "how many bytes are 3 GiB", "what is 8 factorial divided by 40",
+      "round 3.14159 to 2 decimals", "what is the sum of 4, 8, 15, 16, 23 and 42", "calculate the VAT of 19% on 250",
+      "how many miles are 42.195 km", "1 + 1", "what is 7 times 8", "max(3, 9, 4) * 2", "log(1000) / log(10)",
+      "how many hours are 5400 seconds", "what is 15 squared", "60 mph in km/h", "subtract 18 from 50",
+      "what does 12 eggs at 0.35 each come to", "convert 3 cups to milliliters", "compute 1/3 + 1/6 exactly",
+      "what is 0.1 + 0.2?", "tip of 18% on 64.50", "how many weeks are 365 days", "-5 + 3 * 2", "2 hours 30 min in minutes",
+    ],
+    "data_analysis": [
+      "Chart the average temperature by month", "plot sales per region", "sum of revenue by product",
+      "mean price for each category", "top 5 customers by total amount", "count the rows where status is open",
+      "median salary by department", "what is the average price by region?", "show a bar chart of orders per day",
+      "which region has the highest sales", "describe the data", "summary statistics of this file",
+      "total amount by year and country", "filter rows with price above 100", "group the orders by customer and sum the total",
+      "how many entries are there per type", "maximum temperature for each station", "minimum price by product",
+      "analyze sales.csv", "average of column score", "bottom 10 products by profit",
+      "number of visits by month", "compare revenue between regions", "line chart of temperature over time",
+      "count of users by country", "sum price", "what are the columns in this table", "average rainfall per station in 2023",
+      "list the ten largest payments", "distribution of age in the data set", "total quantity sold for each store",
+      "scatter plot of height and weight", "mean and median income by city", "show the first rows of the table",
+      "how much did we sell in March by product", "which product sold the most", "aggregate cost by project",
+      "trend of visitors by week", "highest score per team", "statistics for the column price",
+    ],
+    "web_extraction": [
+      "Get the title of https://example.com/", "extract the links from https://example.org/news",
+      "fetch https://example.com/page and show its text", "extract the tables from http://example.com/stats.html",
+      "read the web page https://example.net", "what does the site https://example.com say",
+      "scrape the headlines from https://news.example.com", "list all links on https://example.com/index.html",
+      "download the page at http://example.org and give me its text", "title of http://localhost:8000/",
+      "get the text of the website example.com", "summarize the headings of https://example.com/docs",
+      "open https://example.com and extract the table", "what links are on http://example.com",
+      "extract the main text from this html page", "pull the table of prices from https://shop.example.com",
+      "get the description of https://example.com/about", "visit https://example.org and list its headings",
+      "fetch the page http://127.0.0.1:9000/report.html", "show me the content of https://example.com/article",
+      "extract links from the attached html file", "grab the title and text of www.example.com",
+      "crawl https://example.com/list and return the table rows", "find the links in page.html",
+      "parse the web page https://example.com/table", "read this article https://blog.example.com/post",
+      "https://example.com", "get all headings from the web site https://example.com",
+      "which tables are on the page https://en.example.org/wiki", "text of http://example.com/a/b?c=d please",
+    ],
+    "unknown": [
+      "Write me a poem about the sea", "book a flight to Paris", "send an email to Bob", "tell me a joke",
+      "order a pizza with mushrooms", "play some music", "translate this sentence into French",
+      "remind me to call my mother tomorrow", "draw a picture of a cat", "write a story about a dragon",
+      "who is the president of France", "what is the meaning of life", "make me a sandwich", "turn off the lights",
+      "hello", "how are you today", "fix the bug in my program", "compose a song", "delete all my files",
+      "schedule a meeting with Anna", "buy milk", "asdf qwer zxcv", "lorem ipsum dolor sit amet",
+      "should I change my job", "sing", "write an essay on freedom", "call a taxi", "recommend a good film",
+      "explain quantum mechanics", "why is the sky blue", "post this on social media", "find me a flat in Berlin",
+      "water the plants", "invent a name for my dog", "give me advice on love", "sad poem about the moon",
+      "what should I cook tonight", "paint the house", "are you a robot", "think of something nice",
+    ],
+  ]
+}
