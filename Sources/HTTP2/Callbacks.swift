@@ -19,7 +19,6 @@ final class Callbacks: @unchecked Sendable {
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, onFrame)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, onData)
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, onClose)
-    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, onInvalidFrame)
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, onFrameSent)
     pointer = callbacks
   }
@@ -119,11 +118,6 @@ private let onClose: nghttp2_on_stream_close_callback = { _, stream, code, userD
   session.outputs[stream] = nil
   if !session.endsToReport.isEmpty { session.endsToReport.remove(stream) }
   session.report(.closed(stream: stream, code: code))
-  return 0
-}
-
-private let onInvalidFrame: nghttp2_on_invalid_frame_recv_callback = { _, _, _, userData in
-  session(userData)?.provoked += 1
   return 0
 }
 

@@ -12,7 +12,7 @@ package struct FloodGuard: Sendable {
     package var settingsPerMinute = 10
     /// Frames without progress in ten seconds.
     package var idleFrames = 10_000
-    /// Resets and invalid frames the peer provoked in ten seconds.
+    /// Resets the peer provoked in ten seconds.
     package var provokedResets = 100
 
     package init() {}
@@ -54,7 +54,7 @@ package struct FloodGuard: Sendable {
 
   /// Takes in the frames of one read.
   /// - Parameters:
-  ///   - provoked: Resets that the session had to send, plus frames it found invalid.
+  ///   - provoked: Resets that the session had to send.
   ///   - now: Any monotonic clock, in nanoseconds.
   package mutating func note(_ frames: FrameCounts, provoked: Int, now: Int64) -> Violation? {
     let second: Int64 = 1_000_000_000

@@ -11,7 +11,7 @@ package struct HeaderBlock: Sendable, Hashable, ExpressibleByDictionaryLiteral {
 
   /// Bytes in front of each field: the name's length in 16 bits, the value's in 32.
   static let prefixBytes = 6
-  @usableFromInline package var bytes: [UInt8] = []
+  package private(set) var bytes: [UInt8] = []
   package private(set) var count = 0
 
   package init(reserving capacity: Int = 0) {

@@ -138,7 +138,7 @@ package final class Session {
 
   package func takeFrameCounts() -> FrameCounts { gate.takeCounts() }
 
-  /// Resets sent because of what the peer did, and invalid frames, since the last call.
+  /// Resets sent because of what the peer did, since the last call.
   package func takeProvoked() -> Int {
     defer { provoked = 0 }
     return provoked

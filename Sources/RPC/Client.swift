@@ -18,7 +18,7 @@ public final class Client: Sendable {
 
   deinit {
     let channel = channel
-    channel.loop.execute { channel.close() }
+    channel.loop.execute { channel.close(aborting: false) }
   }
 
   /// Ends the calls under way with UNAVAILABLE and closes the connection. Later calls fail.
@@ -80,7 +80,29 @@ public final class Client: Sendable {
     return try decode(frame, method.response)
   }
 
-  /// Any number of both. `body` reads and writes as it likes, in two tasks or in one; `finish` on the writer ends the
+  /// Any number of both. Returns at once; `produce` runs in a task of its own, which is cancelled when the call ends.
+  /// The requests end when `produce` returns; if it throws, the call is cancelled with what it threw as status.
+  public func bidirectional<Q, R>(
+    _ method: Method<Q, R>, _ options: CallOptions = .init(),
+    _ produce: @escaping @Sendable (RequestWriter<Q>) async throws -> Void
+  ) async throws -> ResponseStream<R> {
+    let call = ClientCall(
+      channel: channel, path: method.path, options: options, request: nil, hasOneResponse: false)
+    channel.submit(call)
+    let writer = RequestWriter(call: call, codec: method.request, limit: channel.options.maximumRequestBytes)
+    let producer = Task {
+      do {
+        try await produce(writer)
+        writer.finish()
+      } catch {
+        call.loop.perform { call.finish(Status(reporting: error), reset: true) }
+      }
+    }
+    call.loop.perform { call.producing(in: producer) }
+    return ResponseStream(call: call, codec: method.response)
+  }
+
+  /// Any number of both, as a conversation: `body` reads and writes as it likes, `finish` on the writer ends the
   /// requests. When `body` returns or throws, what is left of the call is cancelled.
   public func bidirectional<Q, R, Result: Sendable>(
     _ method: Method<Q, R>, _ options: CallOptions = .init(),

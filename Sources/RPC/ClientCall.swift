@@ -20,6 +20,8 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   private var awaitingInitial: [Waiter<Metadata>] = []
   private var awaitingResponse: UnsafeContinuation<ByteBuffer, any Error>?
 
+  private var producer: Task<Void, Never>?
+
   var isOver: Bool { status != nil }
 
   init(
@@ -115,9 +117,16 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     return false
   }
 
+  /// The requests come from this task: it ends with the call.
+  func producing(in task: Task<Void, Never>) {
+    if isOver { task.cancel() } else { producer = task }
+  }
+
   func finish(_ status: Status, reset: Bool = false) {
     guard !isOver else { return }
     self.status = status
+    producer?.cancel()
+    producer = nil
     timer?.cancel()
     timer = nil
     if reset, stream != 0 {

@@ -96,7 +96,6 @@ final class ClientChannel: @unchecked Sendable {
         channel.eventLoop.makeCompletedFuture {
           guard let self else { throw ChannelError.inputClosed }
           let connection = try ClientConnection(channel: self, loop: channel.eventLoop)
-          self.attempt = connection
           try channel.pipeline.syncOperations.addHandler(connection)
         }
       }
@@ -110,7 +109,9 @@ final class ClientChannel: @unchecked Sendable {
 
   /// A server is only there once it has spoken HTTP/2.
   private func expectSettings(_ channel: any Channel) {
-    guard let connection = attempt, !connection.isReady else { return }
+    let handler = try? channel.pipeline.syncOperations.handler(type: ClientConnection.self)
+    guard let connection = handler, !connection.isReady else { return }
+    attempt = connection
     loop.scheduleTask(in: options.connectTimeout.timeAmount) { [weak self, weak connection] in
       guard let self, let connection, self.attempt === connection else { return }
       connection.closeNow()
@@ -118,7 +119,9 @@ final class ClientChannel: @unchecked Sendable {
   }
 
   func becameReady(_ connection: ClientConnection) {
-    guard connection === attempt, connectivity.state == .connecting else { return connection.retire() }
+    guard attempt == nil || attempt === connection, connectivity.state == .connecting else {
+      return connection.retire()
+    }
     attempt = nil
     current = connection
     connectivity.connected()
@@ -165,18 +168,21 @@ final class ClientChannel: @unchecked Sendable {
     finishClosing()
   }
 
-  /// Ends what is under way. From the loop.
-  func close() {
+  /// Takes no more calls. From the loop.
+  /// - Parameter aborting: End those under way; otherwise they finish.
+  func close(aborting: Bool) {
     connectivity.close()
     let calls = waiting
     waiting = []
     for call in calls { call.finish(Self.closedStatus) }
-    if let connection = attempt { connection.closeNow() }
+    attempt?.closeNow()
     if let connection = current {
       retiring[ObjectIdentifier(connection)] = connection
       current = nil
     }
-    for connection in retiring.values { connection.abort(Self.closedStatus) }
+    for connection in Array(retiring.values) {
+      if aborting { connection.abort(Self.closedStatus) } else { connection.retire() }
+    }
     finishClosing()
   }
 
@@ -184,7 +190,7 @@ final class ClientChannel: @unchecked Sendable {
     await withUnsafeContinuation { continuation in
       loop.execute {
         self.closing.append(continuation)
-        self.close()
+        self.close(aborting: true)
       }
     }
   }

@@ -3,6 +3,9 @@ import NIOCore
 
 /// One connection at the client. Calls beyond what the server lets us open at once wait here.
 final class ClientConnection: Connection, @unchecked Sendable {
+  /// nghttp2 sends no header block that might not fit in 64 KiB.
+  private static let maximumHeaderBytes = 60_000
+
   private weak var channel: ClientChannel?
   private let options: ClientOptions
   /// The headers that every request begins and ends with.
@@ -37,8 +40,12 @@ final class ClientConnection: Connection, @unchecked Sendable {
     if call.deadline?.isExpired == true {
       return call.finish(Status(.deadlineExceeded, "the deadline passed before the call was sent"))
     }
+    let headers = headers(of: call)
+    guard headers.bytes.count <= Self.maximumHeaderBytes else {
+      return call.finish(Status(.resourceExhausted, "the request's metadata is over \(Self.maximumHeaderBytes) bytes"))
+    }
     do {
-      let stream = try session.request(headers: headers(of: call), output: call.prepareAttempt())
+      let stream = try session.request(headers: headers, output: call.prepareAttempt())
       call.stream = stream
       call.connection = self
       calls[stream] = call
@@ -76,11 +83,6 @@ final class ClientConnection: Connection, @unchecked Sendable {
   private func takePending() -> [ClientCall] {
     defer { (pending, pendingHead) = ([], 0) }
     return Array(pending[pendingHead...])
-  }
-
-  func reset(_ stream: Int32) {
-    session.reset(stream: stream, code: .cancel)
-    touch()
   }
 
   // MARK: - Events

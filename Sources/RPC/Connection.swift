@@ -21,6 +21,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   private var lastWriteBytes = 512
   /// Set when nothing more is to be said: the channel is closed once what is left has been written.
   var isClosing = false
+  private var isClosingChannel = false
 
   final var loop: any EventLoop { runner.loop }
 
@@ -34,8 +35,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
 
   func activated() {}
   func handle(_ event: Event) {}
-  /// After each read, what can be used to attack with.
-  func received(_ counts: FrameCounts, provoked: Int, sentProgress: Bool) {}
+  /// After each read and write, what can be used to attack with.
+  func watch(_ counts: FrameCounts, provoked: Int, sentProgress: Bool) {}
   /// The session cannot go on.
   func failed(_ error: any Error) { isClosing = true }
   func writabilityChanged(_ isWritable: Bool) {}
@@ -63,8 +64,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     do {
       try session.receive(unwrapInboundIn(data))
       handleEvents()
-      received(
-        session.takeFrameCounts(), provoked: session.takeProvoked(), sentProgress: session.takeSentProgress())
+      watch()
     } catch {
       handleEvents()
       failed(error)
@@ -82,7 +82,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
 
   final func channelInactive(context: ChannelHandlerContext) {
     closed()
-    runner.schedule()
+    runner.turn()  // not later: a read that ended the channel may have left the runner on hold
   }
 
   final func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
@@ -106,9 +106,20 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
       context.write(wrapOutboundOut(buffer), promise: nil)
       hasWritten = true
       handleEvents()
+      watch()
     }
     if hasWritten { context.flush() }
-    if isClosing || !session.isAlive || (isFinished && !needsFlush) { context.close(promise: nil) }
+    if isClosing || !session.isAlive || (isFinished && !needsFlush) { closeWhenWritten(context) }
+  }
+
+  /// A plain close would drop what the socket has not taken yet.
+  private func closeWhenWritten(_ context: ChannelHandlerContext) {
+    guard !isClosingChannel else { return }
+    isClosingChannel = true
+    let written = context.eventLoop.makePromise(of: Void.self)
+    context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
+    let channel = context.channel
+    written.futureResult.whenComplete { _ in channel.close(promise: nil) }
   }
 
   private func drain(_ allocator: ByteBufferAllocator) -> ByteBuffer? {
@@ -121,6 +132,10 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     lastWriteBytes = max(512, min(buffer.readableBytes, 64 * 1024))
     if buffer.readableBytes >= Self.writeBytes { needsFlush = true }
     return buffer.readableBytes > 0 ? buffer : nil
+  }
+
+  private func watch() {
+    watch(session.takeFrameCounts(), provoked: session.takeProvoked(), sentProgress: session.takeSentProgress())
   }
 
   private func handleEvents() {
@@ -141,6 +156,12 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
 
   final func consume(_ stream: Int32, _ bytes: Int) {
     session.consume(stream: stream, bytes: bytes)
+    touch()
+  }
+
+  /// Gives a stream up: whatever it still holds is dropped.
+  final func reset(_ stream: Int32) {
+    session.reset(stream: stream, code: .cancel)
     touch()
   }
 }

@@ -132,7 +132,9 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   override func inboundFailed(_ status: Status) { finish(status) }
 
   /// Sends what is left and the trailers.
-  func finish(_ status: Status, last: ByteBuffer? = nil) {
+  /// - Parameter isLate: The deadline has passed: trailers that would wait behind what the caller has not read are of no
+  ///   use, and the stream is reset instead. The caller knows its deadline itself.
+  func finish(_ status: Status, last: ByteBuffer? = nil, isLate: Bool = false) {
     guard !isOver else { return }
     isOver = true
     timer?.cancel()
@@ -144,11 +146,13 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       connection.respond(stream, HeaderBlock.refusalHead.ending(with: status), nil)
     } else {
       let output = openOutput(head: .responseHead)
-      // An error is news: what is queued in front of it would keep it from a slow reader.
-      if status.code == .deadlineExceeded { output.discard() }
       if let last { output.append(last) }
       output.end(trailers: .trailers(status))
-      connection.resume(stream, output)
+      if isLate, output.bufferedBytes > 0 {
+        connection.reset(stream)
+      } else {
+        connection.resume(stream, output)
+      }
     }
     if status.code != .ok {
       stop(status)
@@ -174,7 +178,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   func handleScheduledCallback(eventLoop: some EventLoop) {
     timer = nil
-    finish(Status(.deadlineExceeded, "the deadline passed at the server"))
+    finish(Status(.deadlineExceeded, "the deadline passed at the server"), isLate: true)
   }
 
   func didCancelScheduledCallback(eventLoop: some EventLoop) {}

@@ -32,7 +32,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
 
   override func activated() { startHousekeeping() }
 
-  override func received(_ counts: FrameCounts, provoked: Int, sentProgress: Bool) {
+  override func watch(_ counts: FrameCounts, provoked: Int, sentProgress: Bool) {
     if sentProgress { flood.noteSent() }
     if let violation = flood.note(counts, provoked: provoked, now: Deadline.now) {
       cutOff(.enhanceYourCalm, violation.rawValue)

@@ -1,5 +1,6 @@
 import NIOCore
 import RPC
+import Synchronization
 import Testing
 
 /// Texts as messages: their UTF-8 bytes.
@@ -91,4 +92,11 @@ actor Gate {
     if isOpen { return }
     await withCheckedContinuation { waiting.append($0) }
   }
+}
+
+/// A number that tasks share.
+final class Counter: Sendable {
+  private let number = Mutex(0)
+  var value: Int { number.withLock { $0 } }
+  func add(_ amount: Int) { number.withLock { $0 += amount } }
 }

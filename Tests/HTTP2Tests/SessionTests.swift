@@ -1,0 +1,198 @@
+import HTTP2
+import NIOCore
+import Testing
+
+@Suite struct SessionTests {
+  @Test func requestAndResponseWithTrailers() throws {
+    let pair = try SessionPair()
+    let (stream, _) = try pair.request("ping")
+    try pair.exchange()
+    let request = try #require(pair.serverEvents.headers(stream).first)
+    #expect(request.block[":path"] == "/a/b")
+    #expect(request.block["x-one"] == "1")
+    #expect(!request.endStream && !request.isOversized)
+    #expect(pair.serverEvents.body(stream) == "ping")
+    #expect(pair.serverEvents.hasEnd(stream))
+
+    let output = StreamOutput()
+    output.append(ByteBuffer(string: "po"))
+    output.append(ByteBuffer(string: "ng"))
+    output.end(trailers: ["grpc-status": "0"])
+    try pair.server.respond(stream: stream, headers: [":status": "200"], output: output)
+    try pair.exchange()
+    let blocks = pair.clientEvents.headers(stream)
+    #expect(blocks.count == 2)
+    #expect(blocks.first?.block[":status"] == "200")
+    #expect(blocks.last?.block["grpc-status"] == "0")
+    #expect(blocks.last?.endStream == true)
+    #expect(pair.clientEvents.body(stream) == "pong")
+    #expect(pair.clientEvents.closeCode(stream) == 0)
+    #expect(pair.serverEvents.closeCode(stream) == 0)
+  }
+
+  @Test func headersAlone() throws {
+    let pair = try SessionPair()
+    let (stream, _) = try pair.request()
+    try pair.exchange()
+    #expect(pair.serverEvents.headers(stream).first?.endStream == true)
+    try pair.server.respond(stream: stream, headers: [":status": "404"], output: nil)
+    try pair.exchange()
+    #expect(pair.clientEvents.headers(stream).map(\.endStream) == [true])
+    #expect(pair.clientEvents.closeCode(stream) == 0)
+  }
+
+  @Test func trailersWithoutData() throws {
+    let pair = try SessionPair()
+    let (stream, _) = try pair.request()
+    try pair.exchange()
+    let output = StreamOutput()
+    try pair.server.respond(stream: stream, headers: [":status": "200"], output: output)
+    try pair.exchange()
+    #expect(pair.clientEvents.headers(stream).count == 1)
+    output.end(trailers: ["a": "b"])
+    pair.server.resume(stream: stream, output: output)
+    try pair.exchange()
+    #expect(pair.clientEvents.headers(stream).last?.block["a"] == "b")
+    #expect(pair.clientEvents.body(stream) == "")
+  }
+
+  @Test func outputThatComesInPieces() throws {
+    let pair = try SessionPair()
+    let (stream, maybe) = try pair.request("a", end: false)
+    let output = try #require(maybe)
+    try pair.exchange()
+    for piece in ["b", "c", "d"] {
+      output.append(ByteBuffer(string: piece))
+      pair.client.resume(stream: stream, output: output)
+      try pair.exchange()
+    }
+    #expect(pair.serverEvents.body(stream) == "abcd")
+    #expect(!pair.serverEvents.hasEnd(stream))
+    output.end()
+    pair.client.resume(stream: stream, output: output)
+    try pair.exchange()
+    #expect(pair.serverEvents.hasEnd(stream))
+  }
+
+  @Test func windowHoldsASenderBackUntilItIsCredited() throws {
+    var configuration = Session.Configuration()
+    configuration.streamWindow = 1_000
+    let pair = try SessionPair(server: configuration)
+    try pair.exchange()  // so that the client knows the window
+    let (stream, maybe) = try pair.request(String(repeating: "x", count: 5_000))
+    let output = try #require(maybe)
+    output.drainMark = 2_500
+    try pair.exchange()
+    #expect(pair.serverEvents.body(stream).utf8.count == 1_000)
+    #expect(output.bufferedBytes == 4_000)
+    #expect(!pair.clientEvents.contains { if case .writable = $0 { true } else { false } })
+
+    for expected in [2_000, 3_000] {
+      pair.server.consume(stream: stream, bytes: 1_000)
+      try pair.exchange()
+      #expect(pair.serverEvents.body(stream).utf8.count == expected)
+    }
+    #expect(pair.clientEvents.contains { if case .writable(stream) = $0 { true } else { false } })
+    for _ in 0..<2 {
+      pair.server.consume(stream: stream, bytes: 1_000)
+      try pair.exchange()
+    }
+    #expect(pair.serverEvents.body(stream).utf8.count == 5_000)
+    #expect(pair.serverEvents.hasEnd(stream))
+  }
+
+  /// One stream that nobody reads must not use up the connection's window.
+  @Test func aStalledStreamDoesNotStopOthers() throws {
+    var configuration = Session.Configuration()
+    configuration.streamWindow = 60_000
+    configuration.connectionWindow = 65_535
+    let pair = try SessionPair(server: configuration)
+    try pair.exchange()
+    let text = String(repeating: "x", count: 60_000)
+    let stalled = try (0..<5).map { _ in try pair.request(text + text).0 }
+    try pair.exchange()
+    let (stream, _) = try pair.request(text)
+    try pair.exchange()
+    for stream in stalled { #expect(pair.serverEvents.body(stream).utf8.count == 60_000) }
+    #expect(pair.serverEvents.hasEnd(stream))
+  }
+
+  @Test func resetsReachTheOtherSide() throws {
+    let pair = try SessionPair()
+    let (first, _) = try pair.request("a", end: false)
+    let (second, _) = try pair.request("b", end: false)
+    try pair.exchange()
+    pair.client.reset(stream: first, code: .cancel)
+    pair.server.reset(stream: second, code: .refusedStream)
+    try pair.exchange()
+    #expect(pair.serverEvents.closeCode(first) == ErrorCode.cancel.rawValue)
+    #expect(pair.clientEvents.closeCode(first) == ErrorCode.cancel.rawValue)
+    #expect(pair.clientEvents.closeCode(second) == ErrorCode.refusedStream.rawValue)
+  }
+
+  @Test func aRequestResetBeforeItWasSentNeverArrives() throws {
+    let pair = try SessionPair()
+    try pair.exchange()
+    let (stream, _) = try pair.request("a")
+    pair.client.reset(stream: stream, code: .cancel)
+    try pair.exchange()
+    #expect(pair.serverEvents.headers(stream).isEmpty)
+    #expect(pair.clientEvents.closeCode(stream) == ErrorCode.cancel.rawValue)
+  }
+
+  @Test func goAwayLetsStreamsFinishAndRefusesLaterOnes() throws {
+    let pair = try SessionPair()
+    let (stream, _) = try pair.request("a")
+    try pair.exchange()
+    pair.server.submitGoAway()
+    try pair.exchange()
+    #expect(pair.clientEvents.contains { if case .goAway(stream, 0, _) = $0 { true } else { false } })
+    #expect(!pair.client.canRequest)
+    let output = StreamOutput()
+    output.end(trailers: ["grpc-status": "0"])
+    try pair.server.respond(stream: stream, headers: [":status": "200"], output: output)
+    try pair.exchange()
+    #expect(pair.clientEvents.closeCode(stream) == 0)
+  }
+
+  @Test func streamsAboveGoAwayAreRefused() throws {
+    let pair = try SessionPair()
+    try pair.exchange()
+    pair.server.submitGoAway()
+    // The GOAWAY is on its way while the client opens a stream.
+    let goAway = try SessionPair.output(of: pair.server)
+    let (stream, _) = try pair.request("a")
+    _ = try SessionPair.output(of: pair.client)
+    try pair.client.receive(goAway)
+    let code = pair.client.takeEvents().closeCode(stream)
+    #expect(code == ErrorCode.refusedStream.rawValue)
+  }
+
+  @Test func endIsReportedWhenAskedFor() throws {
+    let pair = try SessionPair()
+    let (stream, _) = try pair.request("a", end: false)
+    try pair.exchange()
+    pair.server.notifyEnd(stream: stream)
+    try pair.server.respond(stream: stream, headers: [":status": "415"], output: nil)
+    try pair.exchange()
+    #expect(pair.serverEvents.contains { if case .endSent(stream) = $0 { true } else { false } })
+    #expect(pair.server.isReceiving(stream: stream))
+  }
+
+  @Test func pingIsAnswered() throws {
+    let pair = try SessionPair()
+    pair.client.submitPing()
+    try pair.exchange()
+    #expect(pair.clientEvents.contains { if case .pong = $0 { true } else { false } })
+    #expect(pair.server.takeFrameCounts().pings == 1)
+  }
+
+  @Test func terminateEndsTheSession() throws {
+    let pair = try SessionPair()
+    try pair.exchange()
+    pair.server.terminate(code: .enhanceYourCalm)
+    try pair.exchange()
+    #expect(!pair.server.isAlive)
+    #expect(pair.clientEvents.contains { if case .goAway(_, 11, _) = $0 { true } else { false } })
+  }
+}
