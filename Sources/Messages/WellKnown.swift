@@ -12,6 +12,11 @@ extension GoogleProtobufTimestamp {
   public var date: Date { Date(timeIntervalSince1970: Double(seconds) + Double(nanos) / 1e9) }
 
   public static var now: Self { Self(Date()) }
+
+  /// True within the years 1 to 9999, which is all that its JSON form can say (timestamp.proto).
+  public var isValid: Bool {
+    (-62_135_596_800...253_402_300_799).contains(seconds) && (0..<1_000_000_000).contains(nanos)
+  }
 }
 
 extension GoogleProtobufDuration {

@@ -67,6 +67,9 @@ struct SubmissionRules: Sendable {
       try require(
         max(input.name.count, input.artifactId.count) <= Self.maximumInputName,
         "the name or artifact id of input \(index + 1) is longer than \(Self.maximumInputName) characters")
+      try require(
+        input.name.unicodeScalars.allSatisfy { !"/\\".unicodeScalars.contains($0) && $0.properties.generalCategory != .control },
+        "the name of input \(index + 1) holds a slash or a control character; it is a file's name without folders")
     }
     try check(request.parameters, "parameter")
     try check(request.labels, "label")
@@ -80,6 +83,7 @@ struct SubmissionRules: Sendable {
         budget.currency == currency, "the budget is in \"\(budget.currency)\"; this installation counts in \(currency)")
     }
     if let deadline = request.deadline {
+      try require(deadline.isValid, "the deadline is no time of the years 1 to 9999")
       try require(deadline.date > now, "the deadline \(deadline.date.formatted(.iso8601)) has passed already")
     }
     try require(

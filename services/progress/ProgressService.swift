@@ -25,6 +25,9 @@ struct ProgressService: ProgressHandler {
       guard (1...UInt64(Int64.max)).contains(event.sequence) else {
         throw Status(.invalidArgument, "\(event.sequence) is no sequence number; the first is 1")
       }
+      guard event.time?.isValid ?? true else {
+        throw Status(.invalidArgument, "the time of event \(event.sequence) is not within the years 1 to 9999")
+      }
       guard (0...100).contains(event.percent) else {
         throw Status(.invalidArgument, "percent is \(event.percent); it must be 0 to 100")
       }

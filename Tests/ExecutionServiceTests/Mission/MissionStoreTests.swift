@@ -131,6 +131,18 @@ import Testing
     #expect(refusal(SubmitMissionRequest(objective: "a", budget: Money(micros: 1, currency: "EUR"))) != nil)
     let past = GoogleProtobufTimestamp(Date(timeIntervalSinceNow: -1))
     #expect(refusal(SubmitMissionRequest(objective: "a", deadline: past))?.contains("has passed") == true)
+    for time in [
+      GoogleProtobufTimestamp(seconds: 253_402_300_800), GoogleProtobufTimestamp(seconds: .max),
+      GoogleProtobufTimestamp(seconds: 4_102_444_800, nanos: -5),
+    ] {
+      #expect(refusal(SubmitMissionRequest(objective: "a", deadline: time))?.contains("9999") == true)
+    }
+    let outside = MissionInput(name: "../../etc/passwd", artifactId: "a")
+    #expect(refusal(SubmitMissionRequest(objective: "a", inputs: [outside])) != nil)
+    let long = ["p": String(repeating: "v", count: 10_000)]
+    let many = Dictionary(uniqueKeysWithValues: (0..<30).map { ("p\($0)", String(repeating: "v", count: 10_000)) })
+    #expect(refusal(SubmitMissionRequest(objective: "a", parameters: long)) == nil)
+    #expect(refusal(SubmitMissionRequest(objective: "a", parameters: many)) != nil)
     #expect(refusal(SubmitMissionRequest(objective: "a", requestedTool: "nope"))?.contains("calculate") == true)
     #expect(refusal(SubmitMissionRequest(objective: "a", idempotencyKey: String(repeating: "k", count: 201))) != nil)
   }

@@ -1,0 +1,152 @@
+import Foundation
+import Logging
+import Messages
+import RPC
+import Storage
+import Stubs
+import Synchronization
+import TestSupport
+
+@testable import ExecutionService
+
+/// The services that execution calls, as handlers on a real server, and what they were asked.
+final class ScriptedPeers: InvestmentHandler, LearningHandler, ArtifactsHandler {
+  struct Calls: Sendable {
+    var reserved: [String] = []
+    var settled: [String] = []
+    var stored: [String] = []
+  }
+
+  let calls = Mutex(Calls())
+  private let price = Money(micros: 100, currency: "USD")
+
+  func estimate(_ request: EstimateRequest, _ context: ServerContext) async throws -> EstimateResponse {
+    EstimateResponse(estimates: request.uses.map { Estimate(tool: $0.tool, expected: price, worstCase: price) })
+  }
+
+  func reserve(_ request: ReserveRequest, _ context: ServerContext) async throws -> Reservation {
+    calls.withLock { $0.reserved.append(request.id) }
+    return Reservation(id: request.id, state: .held)
+  }
+
+  func settle(_ request: SettleRequest, _ context: ServerContext) async throws -> Reservation {
+    calls.withLock { $0.settled.append(request.id) }
+    return Reservation(id: request.id, state: .settled, settled: price)
+  }
+
+  /// An answer shorter than the question.
+  func getMultipliers(
+    _ request: GetMultipliersRequest, _ context: ServerContext
+  ) async throws -> GetMultipliersResponse { GetMultipliersResponse() }
+
+  func put(_ requests: RequestStream<PutArtifactRequest>, _ context: ServerContext) async throws -> Artifact {
+    var header = PutArtifactHeader()
+    var size = 0
+    for try await request in requests {
+      switch request.part {
+      case .header(let given): header = given
+      case .chunk(let bytes): size += bytes.count
+      case nil: break
+      }
+    }
+    calls.withLock { $0.stored.append(header.name) }
+    return Artifact(id: header.key, name: header.name, mediaType: header.mediaType, size: UInt64(size))
+  }
+
+  func describe(_ request: DescribeArtifactRequest, _ context: ServerContext) async throws -> Artifact {
+    throw Status(.notFound, "no artifact")
+  }
+
+  func get(
+    _ request: GetArtifactRequest, _ responses: ResponseWriter<GetArtifactResponse>, _ context: ServerContext
+  ) async throws { throw Status(.notFound, "no artifact") }
+
+  func list(_ request: ListArtifactsRequest, _ context: ServerContext) async throws -> ListArtifactsResponse { .init() }
+  func release(_ request: ReleaseRequest, _ context: ServerContext) async throws -> Reservation { .init() }
+  func listPrices(_ request: ListPricesRequest, _ context: ServerContext) async throws -> ListPricesResponse { .init() }
+  func getBudget(_ request: GetBudgetRequest, _ context: ServerContext) async throws -> Budget { .init() }
+  func setBudget(_ request: SetBudgetRequest, _ context: ServerContext) async throws -> Budget { .init() }
+  func listLedger(_ request: ListLedgerRequest, _ context: ServerContext) async throws -> ListLedgerResponse { .init() }
+  func recordOutcome(
+    _ request: RecordOutcomeRequest, _ context: ServerContext
+  ) async throws -> RecordOutcomeResponse { .init() }
+  func giveFeedback(_ request: GiveFeedbackRequest, _ context: ServerContext) async throws -> Feedback { .init() }
+  func listFeedback(
+    _ request: ListFeedbackRequest, _ context: ServerContext
+  ) async throws -> ListFeedbackResponse { .init() }
+}
+
+/// A tool that does what a test says.
+struct ScriptedTool: ExecutionService.Tool {
+  var timeLimit = Duration.seconds(60)
+  let body: @Sendable (ToolCall, ToolProgress) async throws -> ToolOutput
+
+  var declaration: ToolDeclaration {
+    ToolDeclaration(
+      name: "calculate", description: "Scripted.", inputSchema: "{}", intents: ["calculation": 0.9],
+      hasSideEffects: false, isIdempotent: true, risk: .low, timeLimit: timeLimit, maximumInputBytes: 1_000,
+      maximumOutputBytes: 1_000)
+  }
+
+  func run(_ call: ToolCall, progress: @escaping ToolProgress) async throws -> ToolOutput {
+    try await body(call, progress)
+  }
+}
+
+/// A pipeline with a database of its own between scripted peers.
+struct PipelineHarness {
+  let peers = ScriptedPeers()
+  let store: MissionStore
+  let pipeline: Pipeline
+  private let folder: TemporaryFolder
+  private let server: Server
+
+  /// - Parameter investmentIsDown: the investment service's address is one where nobody listens.
+  init(
+    _ tool: ScriptedTool, investmentIsDown: Bool = false, withoutInvestment: Peers.Policy = .closed
+  ) async throws {
+    folder = try TemporaryFolder("pipeline")
+    store = MissionStore(database: try await Database.open(path: folder.file("db.sqlite3"), migrations: migrations))
+    var router = Router()
+    // One object has three roles; each of these knows it in one of them.
+    func investment(_ handler: some InvestmentHandler) { router.register(handler) }
+    func learning(_ handler: some LearningHandler) { router.register(handler) }
+    func artifacts(_ handler: some ArtifactsHandler) { router.register(handler) }
+    investment(peers)
+    learning(peers)
+    artifacts(peers)
+    server = Server(router: router)
+    let client = Client(host: "127.0.0.1", port: try await server.start(host: "127.0.0.1", port: 0).port)
+    let nobody = Client(host: "127.0.0.1", port: 1)
+    let calls = Peers(
+      artifacts: ArtifactsClient(client), investment: InvestmentClient(investmentIsDown ? nobody : client),
+      learning: LearningClient(client), progress: ProgressClient(client), withoutInvestment: withoutInvestment,
+      withoutLearning: .open, patience: .milliseconds(100), resultPatience: .milliseconds(100),
+      callTimeout: .seconds(10))
+    let steps = StepRunner(
+      store: store, peers: calls, toolbox: Toolbox(tools: [tool]), classifier: IntentClassifier())
+    pipeline = Pipeline(store: store, steps: steps, logger: .init(label: "test"))
+  }
+
+  func submit(deadline: Duration? = nil) async throws -> Mission {
+    let rules = SubmissionRules(
+      toolNames: ["calculate"], currency: "USD", defaultBudget: 1_000, autoApproveLimit: 1_000)
+    var request = SubmitMissionRequest(objective: "What is 6 * 7?")
+    if let deadline { request.deadline = GoogleProtobufTimestamp(.init(timeIntervalSinceNow: deadline / .seconds(1))) }
+    let (mission, effects) = try rules.mission(from: request, now: .init())
+    return try await store.insert(mission, effects: effects, from: request)
+  }
+
+  /// Runs a new mission to its end.
+  func run(deadline: Duration? = nil) async throws -> Mission {
+    let mission = try await submit(deadline: deadline)
+    await pipeline.run(mission.id)
+    return try await store.mission(mission.id)
+  }
+
+  func waiting(_ topic: String) async throws -> Int {
+    try await store.database.read { try Outbox.waiting(topic: topic, in: $0) }
+  }
+
+  func close() async { await server.shutdown(grace: .seconds(1)) }
+}
