@@ -62,7 +62,7 @@ let package = Package(
     service("ExecutionService", path: "execution", migrations: ["001_initial.sql"],
       [
         "CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"), .bigInt,
-        .product(name: "DequeModule", package: "swift-collections"),
+        .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
       ]),
     service("ProgressService", path: "progress", migrations: ["001_initial.sql"]),

@@ -1,4 +1,6 @@
 import Foundation
+public import Messages
+import NIOCore
 public import RPC
 
 /// A page of a list: how many items, and after which one. Tokens are opaque to callers.
@@ -30,6 +32,23 @@ public struct Page: Sendable, Hashable {
   public static func token(after key: String) -> String {
     Data(("1" + key).utf8).base64EncodedString()
       .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+  }
+
+  /// The items from the first on that fit one answer together; at least one. A page may hold fewer than were asked for.
+  ///
+  /// - Parameter limit: bytes on the wire; below what a message may have.
+  public static func fitting<Item: ProtobufMessage>(
+    _ items: some Sequence<Item>, limit: Int = 3 << 20
+  ) throws -> [Item] {
+    var (shown, bytes, buffer) = ([Item](), 0, ByteBuffer())
+    for item in items {
+      buffer.clear()
+      try item.encode(into: &buffer)
+      bytes += buffer.readableBytes
+      guard shown.isEmpty || bytes <= limit else { break }
+      shown.append(item)
+    }
+    return shown
   }
 
   private static func key(_ token: String) throws -> String {

@@ -65,6 +65,27 @@ import Testing
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.file("contents/unfinished")).isEmpty)
   }
 
+  @Test func anUploadThatBreaksOffLeavesNothing() async throws {
+    let (store, bytes) = (store, random(300_000))
+    let (started, start) = AsyncStream.makeStream(of: Void.self)
+    let upload = Task {
+      var sent = false
+      return try await store.put(PutArtifactHeader(name: "a", mediaType: "a/b"), maximumSize: 1 << 30) {
+        defer { sent = true }
+        if !sent { return bytes }
+        start.finish()
+        try await Task.sleep(for: .seconds(60))
+        return nil
+      }
+    }
+    for await _ in started {}
+    let descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
+    upload.cancel()
+    await #expect(throws: CancellationError.self) { try await upload.value }
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.file("contents/unfinished")).isEmpty)
+    print("descriptors before and after: \(descriptors), \(try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count)")
+  }
+
   @Test func tooLargeIsRefused() async throws {
     await #expect { try await put(random(30_000), maximumSize: 20_000) } throws: {
       ($0 as? Status)?.code == .resourceExhausted

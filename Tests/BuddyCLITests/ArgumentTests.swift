@@ -67,7 +67,8 @@ struct ArgumentTests {
   @Test("input files that cannot be had leave with 66 and say which and why")
   func inputs() throws {
     let folder = try TemporaryFolder("inputs")
-    for (path, words) in [(folder.path, "folder"), (folder.file("none.csv"), "no such file"), ("/dev/null", "regular")] {
+    let cases = [(folder.path, "folder"), (folder.file("none.csv"), "no such file"), ("/dev/null", "regular")]
+    for (path, words) in cases {
       let error = #expect(throws: CommandError.self) { try InputFile(path: path) }
       #expect(error?.exit == .notFound)
       #expect(error?.message.contains(path) == true && error?.message.contains(words) == true)
@@ -77,7 +78,9 @@ struct ArgumentTests {
         atPath: folder.file(String(name.prefix(1))), withIntermediateDirectories: true)
       try "x".write(toFile: folder.file(name), atomically: true, encoding: .utf8)
     }
-    let error = #expect(throws: CommandError.self) { try InputFile.all([folder.file("a/x.csv"), folder.file("b/x.csv")]) }
+    let error = #expect(throws: CommandError.self) {
+      try InputFile.all([folder.file("a/x.csv"), folder.file("b/x.csv")])
+    }
     #expect(error?.exit == .usage)
   }
 

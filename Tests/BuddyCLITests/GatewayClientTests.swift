@@ -20,9 +20,8 @@ struct GatewayClientTests {
 
   @Test("where nobody listens, the error says so and what to do")
   func unreachable() async throws {
-    let port = try await PortCheck.choose([.gateway])[.gateway]!
     let error = await #expect(throws: CommandError.self) {
-      try await Self.client(port) { try await $0.mission("m") }
+      try await Self.client(1) { try await $0.mission("m") }
     }
     #expect(error?.exit == .unavailable)
     #expect(error?.message.contains("connection refused") == true && error?.message.contains("buddy up") == true)
@@ -86,7 +85,9 @@ struct GatewayClientTests {
         return count
       }
       switch attempt {
-      case 1: try await reply.json(#"{"error":{"code":"UNAVAILABLE","message":"execution is away"}}"#, .serviceUnavailable)
+      case 1:
+        let text = #"{"error":{"code":"UNAVAILABLE","message":"execution is away"}}"#
+        try await reply.json(text, .serviceUnavailable)
       case 2: throw PeerGateway.BreakOff()
       default: try await reply.json(#"{"id":"m-1","state":"MISSION_STATE_APPROVED"}"#, .created)
       }
@@ -104,7 +105,7 @@ struct GatewayClientTests {
   func pages() async throws {
     try await PeerGateway.with { request, reply in
       let next = request.uri.contains("page_token=t1") ? "t2" : "t1"
-      try await reply.json("{\"missions\":[{\"id\":\"a-\(next)\"},{\"id\":\"b-\(next)\"}],\"nextPageToken\":\"\(next)\"}")
+      try await reply.json(##"{"missions":[{"id":"a-\##(next)"},{"id":"b-\##(next)"}],"nextPageToken":"\##(next)"}"##)
     } _: { gateway, port in
       let missions = try await Self.client(port) { try await $0.missions(states: [.running, .failed], limit: 3) }
       #expect(missions.map { $0.id } == ["a-t1", "b-t1", "a-t2"])
@@ -140,11 +141,15 @@ struct GatewayClientTests {
       let file = try InputFile(path: folder.file("sales & more.csv"))
       if intact {
         let seen = Mutex<UInt64>(0)
-        let artifact = try await Self.client(port) { try await $0.upload(file) { amount in seen.withLock { $0 = amount } } }
+        let artifact = try await Self.client(port) { client in
+          try await client.upload(file) { amount in seen.withLock { $0 = amount } }
+        }
         #expect(artifact.id == "a-1")
         #expect(seen.withLock { $0 } == 1_000_000)
       } else {
-        let error = await #expect(throws: CommandError.self) { try await Self.client(port) { try await $0.upload(file) } }
+        let error = await #expect(throws: CommandError.self) {
+          try await Self.client(port) { try await $0.upload(file) }
+        }
         #expect(error?.exit == .damagedData)
       }
       let request = try #require(gateway.requests.first)

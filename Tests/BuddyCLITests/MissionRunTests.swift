@@ -34,7 +34,8 @@ struct MissionRunTests {
       try await reply.events()
       try await reply.event(1, type: "state_changed", #","state":"MISSION_STATE_RUNNING""#)
       try await reply.event(
-        2, type: "step_started", #","step":"STEP_EXECUTION","percent":55,"state":"MISSION_STATE_RUNNING","message":"a\u001bb""#)
+        2, type: "step_started",
+        #","step":"STEP_EXECUTION","percent":55,"state":"MISSION_STATE_RUNNING","message":"a\u001bb""#)
       try await reply.lastEvent()
     case (.GET, "/api/v1/missions/m-1/progress"): try await reply.json(#"{"missionId":"m-1","percent":55}"#)
     case (.GET, "/api/v1/missions/m-1"): try await reply.json(final)

@@ -51,6 +51,7 @@ final class PeerGateway: Sendable {
     }
   }
 
+  private typealias Connection = NIOAsyncChannel<HTTPServerRequestPart, HTTPServerResponsePart>
   typealias Handler = @Sendable (Request, Reply) async throws -> Void
 
   private let log = Mutex<[Request]>([])
@@ -67,7 +68,7 @@ final class PeerGateway: Sendable {
       .bind(host: "127.0.0.1", port: 0) { channel in
         channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.configureHTTPServerPipeline()
-          return try NIOAsyncChannel<HTTPServerRequestPart, HTTPServerResponsePart>(wrappingChannelSynchronously: channel)
+          return try Connection(wrappingChannelSynchronously: channel)
         }
       }
     let port = server.channel.localAddress?.port ?? 0
@@ -87,7 +88,7 @@ final class PeerGateway: Sendable {
   }
 
   private func serve(
-    _ connection: NIOAsyncChannel<HTTPServerRequestPart, HTTPServerResponsePart>, _ handler: Handler
+    _ connection: Connection, _ handler: Handler
   ) async throws {
     try await connection.executeThenClose { inbound, outbound in
       var (head, bytes) = (HTTPRequestHead?.none, [UInt8]())

@@ -26,7 +26,11 @@ struct ProgressBarTests {
   @Test(
     "golden lines",
     arguments: [
-      (120, "[███████████████████░░░░░░░░░░░]  65 %  execution: reading sales.csv                                     0:03  ETA 0:02"),
+      (
+        120,
+        "[███████████████████░░░░░░░░░░░]  65 %  execution: reading sales.csv"
+          + "                                     0:03  ETA 0:02"
+      ),
       (80, "[██████████░░░░░░]  65 %  execution: reading sales.csv           0:03  ETA 0:02"),
       (40, "[███░░░]  65 % execution… 0:03 ETA 0:02"),
       (34, " 65 % execution: r… 0:03 ETA 0:02"),

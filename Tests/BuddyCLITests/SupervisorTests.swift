@@ -8,6 +8,9 @@ import Testing
 
 /// Services played by shell scripts: real processes, real signals.
 struct Scripts {
+  /// Runs until a signal ends it, or until the process that started it is gone: a failing test leaves nothing behind.
+  static let untilOrphaned = "while kill -0 $PPID; do sleep 0.02; done"
+
   let folder: TemporaryFolder
 
   init() throws { folder = try TemporaryFolder("supervisor") }
@@ -51,7 +54,7 @@ struct SupervisorTests {
     return policy
   }
 
-  private let patient = "trap 'exit 0' TERM; ready up; while kill -0 $PPID; do sleep 0.02; done"
+  private let patient = "trap 'exit 0' TERM; ready up; \(Scripts.untilOrphaned)"
 
   @Test("a service that dies is started again, and it is said how it died and how often")
   func restart() async throws {
@@ -112,7 +115,7 @@ struct SupervisorTests {
   @Test("a service that ignores SIGTERM is killed when the grace is over, and it is said")
   func stubborn() async throws {
     let (scripts, notices) = (try Scripts(), Notices())
-    let command = try scripts.command(.execution, "trap '' TERM; ready up; while kill -0 $PPID; do sleep 0.02; done")
+    let command = try scripts.command(.execution, "trap '' TERM; ready up; \(Scripts.untilOrphaned)")
     let supervisor = Supervisor([command]) { notices.add($0) }
     await supervisor.start()
     try await scripts.waitFor("up.ready")
@@ -127,7 +130,7 @@ struct SupervisorTests {
     let scripts = try Scripts()
     let commands = try ServiceFleet.services.map { name in
       try scripts.command(
-        name, "trap 'echo \(name.rawValue) >> \"$here/stopped\"; exit 0' TERM; ready up; while kill -0 $PPID; do sleep 0.02; done")
+        name, "trap 'echo \(name.rawValue) >> \"$here/stopped\"; exit 0' TERM; ready up; \(Scripts.untilOrphaned)")
     }
     let supervisor = Supervisor(commands) { _ in }
     await supervisor.start()

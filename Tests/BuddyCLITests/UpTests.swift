@@ -44,7 +44,6 @@ struct UpTests {
     let message = error?.message ?? ""
     #expect(message.contains("port \(port)") && message.contains("buddy-progress") && message.contains("--port"))
     try await channel.close()
-    try await PortCheck.check([.progress: port])
   }
 
   @Test("free ports are all different")
@@ -147,7 +146,11 @@ struct UpProcessTests {
   @Test("when it is killed without a chance to do anything, its services see their input end and are gone")
   func orphans() async throws {
     let folder = try TemporaryFolder("orphans")
-    let script = "echo up >> \"$here/up\"; [ \"$BUDDY_EXIT_WITH_PARENT\" = true ] && cat > /dev/null; echo gone >> \"$here/gone\""
+    let script = """
+      echo up >> "$here/up"
+      [ "$BUDDY_EXIT_WITH_PARENT" = true ] && cat > /dev/null
+      echo gone >> "$here/gone"
+      """
     let (process, _) = try start(folder, script: script)
     try await eventually("all are up") { lines(folder.file("up")) == ServiceFleet.services.count }
     #expect(lines(folder.file("gone")) == 0)
@@ -158,7 +161,7 @@ struct UpProcessTests {
   @Test("SIGTERM stops all services and leaves with 0", arguments: [SIGTERM, SIGINT])
   func stop(_ signal: Int32) async throws {
     let folder = try TemporaryFolder("stop")
-    let script = "trap 'echo gone >> \"$here/gone\"; exit 0' TERM; echo up >> \"$here/up\"; while kill -0 $PPID; do sleep 0.05; done"
+    let script = "trap 'echo gone >> \"$here/gone\"; exit 0' TERM; echo up >> \"$here/up\"; \(Scripts.untilOrphaned)"
     let (process, _) = try start(folder, script: script)
     try await eventually("all are up") { lines(folder.file("up")) == ServiceFleet.services.count }
     kill(process.processIdentifier, signal)
@@ -173,7 +176,7 @@ struct UpProcessTests {
     let script = """
       case "$0" in
         *buddy-artifact) echo 'unknown flag --nonsense' >&2; exit 64;;
-        *) trap 'exit 0' TERM; while kill -0 $PPID; do sleep 0.05; done;;
+        *) trap 'exit 0' TERM; \(Scripts.untilOrphaned);;
       esac
       """
     let (process, errors) = try start(folder, script: script)
@@ -187,7 +190,7 @@ struct UpProcessTests {
   @Test("a second one for the same data folder is refused")
   func second() async throws {
     let folder = try TemporaryFolder("second")
-    let script = "trap 'exit 0' TERM; echo up >> \"$here/up\"; while kill -0 $PPID; do sleep 0.05; done"
+    let script = "trap 'exit 0' TERM; echo up >> \"$here/up\"; \(Scripts.untilOrphaned)"
     let (first, _) = try start(folder, script: script)
     try await eventually("all are up") { lines(folder.file("up")) == ServiceFleet.services.count }
     let (second, errors) = try start(folder, script: script)

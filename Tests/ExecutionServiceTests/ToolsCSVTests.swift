@@ -34,16 +34,18 @@ import Testing
 
   @Test(arguments: [
     ("a;b;c\n1,5;2;3\n", UInt8(ascii: ";")), ("a\tb\n1,2\t3\n", UInt8(ascii: "\t")), ("a|b\n1|2\n", UInt8(ascii: "|")),
-    ("a,b\n\"x;y;z\",2\n", UInt8(ascii: ",")), ("name\nx\n", UInt8(ascii: ",")), ("a;b\n\"x,y\";\"z,w\"\n", UInt8(ascii: ";")),
+    ("a,b\n\"x;y;z\",2\n", UInt8(ascii: ",")), ("name\nx\n", UInt8(ascii: ",")),
+    ("a;b\n\"x,y\";\"z,w\"\n", UInt8(ascii: ";")),
   ])
   func delimiterIsFound(text: String, delimiter: UInt8) {
     #expect(CSVFormat.delimiter(of: Array(text.utf8), from: 0) == delimiter)
   }
 
-  @Test(arguments: [
-    ([0xFF, 0x41], 1), ([0x61, 0x0A, 0xC3, 0x28], 2), ([0xED, 0xA0, 0x80], 1), ([0xF4, 0x90, 0x80, 0x80], 1),
-    ([0xE2, 0x82], 1), ([0xC0, 0xAF], 1), ([0x61, 0x0A, 0x0A, 0x00], 3), ([0xF0, 0x9F, 0x98], 1),
-  ] as [([UInt8], Int)])
+  @Test(
+    arguments: [
+      ([0xFF, 0x41], 1), ([0x61, 0x0A, 0xC3, 0x28], 2), ([0xED, 0xA0, 0x80], 1), ([0xF4, 0x90, 0x80, 0x80], 1),
+      ([0xE2, 0x82], 1), ([0xC0, 0xAF], 1), ([0x61, 0x0A, 0x0A, 0x00], 3), ([0xF0, 0x9F, 0x98], 1),
+    ] as [([UInt8], Int)])
   func invalidUTF8IsRefusedWithItsLine(bytes: [UInt8], line: Int) {
     let error = #expect(throws: ToolError.self) { _ = try CSVFormat.checkEncoding(bytes) }
     #expect(error?.code == "INVALID_ENCODING")
@@ -53,7 +55,9 @@ import Testing
   @Test func validUTF8AndByteOrderMark() throws {
     #expect(try CSVFormat.checkEncoding(Array("héllo 😀 \u{FFFD}".utf8)) == 0)
     #expect(try CSVFormat.checkEncoding([0xEF, 0xBB, 0xBF, 0x61]) == 3)
-    #expect(#expect(throws: ToolError.self) { _ = try CSVFormat.checkEncoding([0xFF, 0xFE, 0x61, 0]) }?.message.contains("UTF-16") == true)
+    #expect(
+      #expect(throws: ToolError.self) { _ = try CSVFormat.checkEncoding([0xFF, 0xFE, 0x61, 0]) }?.message.contains(
+        "UTF-16") == true)
   }
 
   /// What the writer writes, the reader reads back.
@@ -65,7 +69,9 @@ import Testing
     for _ in 0..<300 {
       let columns = random.int(1...5)
       let rows = (0..<random.int(1...8)).map { _ in
-        (0..<columns).map { _ in (0..<random.int(0...4)).map { _ in pieces[random.int(0...(pieces.count - 1))] }.joined() }
+        (0..<columns).map { _ in
+          (0..<random.int(0...4)).map { _ in pieces[random.int(0...(pieces.count - 1))] }.joined()
+        }
       }
       let header = (0..<columns).map { "h\($0)" }
       let written = CSVWriter.write(header: header, rows: rows)
@@ -110,7 +116,10 @@ import Testing
     #expect(NumberText.parse(text)?.double == value)
   }
 
-  @Test(arguments: ["", "abc", "1,23", "1,2345", "12,34,567", "1.2.3", "--5", "1-2", "$", "%", "e5", "1e", "0x10", "1,234,", "nan", "inf"])
+  @Test(arguments: [
+    "", "abc", "1,23", "1,2345", "12,34,567", "1.2.3", "--5", "1-2", "$", "%", "e5", "1e", "0x10", "1,234,", "nan",
+    "inf",
+  ])
   func notNumbers(text: String) {
     #expect(NumberText.parse(text) == nil)
   }
@@ -122,8 +131,10 @@ import Testing
   }
 
   @Test(arguments: [
-    ("2023-01-31", 19_388), ("2023/1/31", 19_388), ("31.01.2023", 19_388), ("31/01/2023", 19_388), ("31 Jan 2023", 19_388),
-    ("Jan 31, 2023", 19_388), ("January 31st, 2023", 19_388), ("31-Jan-23", 19_388), ("Tuesday, 31 January 2023", 19_388),
+    ("2023-01-31", 19_388), ("2023/1/31", 19_388), ("31.01.2023", 19_388), ("31/01/2023", 19_388),
+    ("31 Jan 2023", 19_388),
+    ("Jan 31, 2023", 19_388), ("January 31st, 2023", 19_388), ("31-Jan-23", 19_388),
+    ("Tuesday, 31 January 2023", 19_388),
     ("2023-01-31T23:59:59Z", 19_388), ("2023-02-01 01:00:00+02:00", 19_388), ("2024-02-29", 19_782), ("1969-12-31", -1),
     ("1/2/23", 19_389),
   ])
@@ -132,7 +143,9 @@ import Testing
     #expect(DatePartKey.day(date.seconds) == day)
   }
 
-  @Test(arguments: ["2023-02-30", "2023-13-01", "31/31/2023", "hello", "2023", "12345678", "1.2.3.4", "10 apples", "2023-01-31x"])
+  @Test(arguments: [
+    "2023-02-30", "2023-13-01", "31/31/2023", "hello", "2023", "12345678", "1.2.3.4", "10 apples", "2023-01-31x",
+  ])
   func notDates(text: String) {
     #expect(DateText.parse(text) == nil)
   }

@@ -63,6 +63,11 @@ import Testing
     ("15 percent of 80", "15% of 80 = 12"),
     ("2 (3 + 4)", "2 (3 + 4) = 14"),
     ("5 million / 4", "5 million / 4 = 1,250,000"),
+    ("what is 100 / 7 to 5 decimals", "round(100 / 7, 5) = 14.28571"),
+    ("round 3.14159 to 2 decimals", "round(3.14159, 2) = 3.14"),
+    ("calculate the VAT of 19% on 250", "19% of 250 = 47.5"),
+    ("tip of 18% on $64.50", "18% of 64.5 USD = 11.61 USD"),
+    ("what do 12 eggs at 0.35 each come to", "12 × 0.35 = 4.2"),
   ])
   func arithmetic(objective: String, expected: String) async throws {
     #expect(try await Self.line(objective) == expected)
@@ -95,6 +100,9 @@ import Testing
     ("60 miles per hour in m/s", "60 miles / hour in m / s = 26.8224 m/s"),
     ("how many days in a year", "1 year in days = 365.2425 d"),
     ("how many ounces in a pound", "1 pound in ounces = 16 oz"),
+    ("2 hours 30 min in minutes", "2 hours + 30 min in minutes = 150 min"),
+    ("5 ft 11 in in cm", "5 ft + 11 in in cm = 180.34 cm"),
+    ("2 * 5 ft 6 in", "2 × (5 ft + 6 in) = 11 ft"),
     ("180 deg in rad", "180 deg in rad ≈ 3.14159265358979 rad"),
     ("12 KM in Miles", "12 KM in Miles = 31250/4191 mi ≈ 7.4564543068480076354 mi"),
     ("3 nautical miles in km", "3 nautical_miles in km = 5.556 km"),
@@ -113,7 +121,8 @@ import Testing
     ("9^9^9^9", "RESULT_TOO_LARGE"), ("10^10001", "RESULT_TOO_LARGE"), ("1e99999999", "RESULT_TOO_LARGE"),
     ("99999!", "RESULT_TOO_LARGE"), ("2^(2^64)", "RESULT_TOO_LARGE"), ("exp(10000)", "RESULT_TOO_LARGE"),
     ("(10^9000)*(10^9000)", "RESULT_TOO_LARGE"),
-    ("sqrt(-1)", "DOMAIN_ERROR"), ("log(0)", "DOMAIN_ERROR"), ("asin(2)", "DOMAIN_ERROR"), ("tan(90 deg)", "DOMAIN_ERROR"),
+    ("sqrt(-1)", "DOMAIN_ERROR"), ("log(0)", "DOMAIN_ERROR"), ("asin(2)", "DOMAIN_ERROR"),
+    ("tan(90 deg)", "DOMAIN_ERROR"),
     ("(-3)!", "DOMAIN_ERROR"), ("2.5!", "DOMAIN_ERROR"), ("(-8)^(1/2)", "DOMAIN_ERROR"),
     ("3 + ", "SYNTAX_ERROR"), ("(3 + 4", "SYNTAX_ERROR"), ("3 + 4)", "SYNTAX_ERROR"), ("3 4", "SYNTAX_ERROR"),
     ("1,5 + 2", "SYNTAX_ERROR"), ("2 # 3", "SYNTAX_ERROR"), ("5 m in 3 ft", "SYNTAX_ERROR"),

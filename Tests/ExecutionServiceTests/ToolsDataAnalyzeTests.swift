@@ -20,12 +20,16 @@ import Testing
     2024-03-31,,Lamp,10.00,1,10.00,no
     """
 
-  static func run(_ objective: String, _ parameters: [String: String] = [:], csv: String = sales) async throws -> ToolOutput {
+  static func run(_ objective: String, _ parameters: [String: String] = [:], csv: String = sales) async throws
+    -> ToolOutput
+  {
     try await DataAnalyzeTool().run(.of(objective, csv: csv, parameters)) { _, _ in }
   }
 
   /// The rows of table.csv, header first.
-  static func table(_ objective: String, _ parameters: [String: String] = [:], csv: String = sales) async throws -> [String] {
+  static func table(_ objective: String, _ parameters: [String: String] = [:], csv: String = sales) async throws
+    -> [String]
+  {
     let output = try await run(objective, parameters, csv: csv)
     return output.artifact("table.csv")?.split(separator: "\r\n").map(String.init) ?? []
   }
@@ -35,33 +39,70 @@ import Testing
   }
 
   @Test(arguments: [
-    ("average revenue by region", ["region,average revenue", "East,68.99", "North,75.3225", "South,100.833333333", "West,50"]),
-    ("What is the total revenue per region?", ["region,total revenue", "East,137.98", "North,301.29", "South,302.5", "West,50"]),
-    ("sum of revenue for each product", ["product,total revenue", "Chair,201.97", "\"Chair, folding\",50", "Desk,410", "Lamp,139.8"]),
+    (
+      "average revenue by region",
+      ["region,average revenue", "East,68.99", "North,75.3225", "South,100.833333333", "West,50"]
+    ),
+    (
+      "What is the total revenue per region?",
+      ["region,total revenue", "East,137.98", "North,301.29", "South,302.5", "West,50"]
+    ),
+    (
+      "sum of revenue for each product",
+      ["product,total revenue", "Chair,201.97", "\"Chair, folding\",50", "Desk,410", "Lamp,139.8"]
+    ),
     ("Count by region", ["region,rows", "East,2", "North,4", "South,3", "West,2"]),
     ("How many rows are there?", ["rows", "12"]),
     ("how many orders per region", ["region,rows", "East,2", "North,4", "South,3", "West,2"]),
     ("how many different products", ["number of different product", "4"]),
-    ("maximum unit price by product", ["product,maximum unit_price", "Chair,52", "\"Chair, folding\",25", "Desk,210", "Lamp,11"]),
-    ("highest unit price by product", ["product,maximum unit_price", "Chair,52", "\"Chair, folding\",25", "Desk,210", "Lamp,11"]),
+    (
+      "maximum unit price by product",
+      ["product,maximum unit_price", "Chair,52", "\"Chair, folding\",25", "Desk,210", "Lamp,11"]
+    ),
+    (
+      "highest unit price by product",
+      ["product,maximum unit_price", "Chair,52", "\"Chair, folding\",25", "Desk,210", "Lamp,11"]
+    ),
     ("median revenue by region", ["region,median revenue", "East,68.99", "North,40.145", "South,52", "West,50"]),
     ("minimum, maximum and average quantity", ["minimum quantity,maximum quantity,average quantity", "1,5,2"]),
-    ("average price and quantity by region", ["region,average unit_price,average quantity", "East,29.745,3", "North,70.2725,1.5",
-      "South,87.3666666667,2.33333333333", "West,17.55,2"]),
+    (
+      "average price and quantity by region",
+      [
+        "region,average unit_price,average quantity", "East,29.745,3", "North,70.2725,1.5",
+        "South,87.3666666667,2.33333333333", "West,17.55,2",
+      ]
+    ),
     ("top 2 products by revenue", ["product,total revenue", "Desk,410", "Chair,201.97"]),
     ("bottom 2 regions by average revenue", ["region,average revenue", "West,50", "East,68.99"]),
     ("which region has the highest total revenue?", ["region,total revenue", "South,302.5"]),
     ("Which product had the most revenue", ["product,total revenue", "Desk,410"]),
-    ("total revenue by month", ["month,total revenue", "2023-01,80.29", "2023-02,350.48", "2023-03,248", "2024-01,50", "2024-02,11", "2024-03,62"]),
+    (
+      "total revenue by month",
+      [
+        "month,total revenue", "2023-01,80.29", "2023-02,350.48", "2023-03,248", "2024-01,50", "2024-02,11",
+        "2024-03,62",
+      ]
+    ),
     ("total revenue by year", ["year,total revenue", "2023,678.77", "2024,123"]),
     ("total revenue per quarter in 2023", ["quarter,total revenue", "2023-Q1,678.77"]),
-    ("revenue by month of the year", ["month of the year,total revenue", "January,130.29", "February,361.48", "March,310"]),
-    ("average revenue by region and year", ["region,year,average revenue", "East,2023,68.99", "North,2023,96.7633333333",
-      "North,2024,11", "South,2023,125.25", "South,2024,52", "West,2024,50"]),
+    (
+      "revenue by month of the year",
+      ["month of the year,total revenue", "January,130.29", "February,361.48", "March,310"]
+    ),
+    (
+      "average revenue by region and year",
+      [
+        "region,year,average revenue", "East,2023,68.99", "North,2023,96.7633333333",
+        "North,2024,11", "South,2023,125.25", "South,2024,52", "West,2024,50",
+      ]
+    ),
     ("total revenue where region is North", ["total revenue", "301.29"]),
     ("total revenue for North", ["total revenue", "301.29"]),
     ("total revenue in North or South", ["total revenue", "603.79"]),
-    ("total revenue by product where region is North or South", ["product,total revenue", "Chair,101.99", "Desk,410", "Lamp,91.8"]),
+    (
+      "total revenue by product where region is North or South",
+      ["product,total revenue", "Chair,101.99", "Desk,410", "Lamp,91.8"]
+    ),
     ("total revenue with unit price > 40", ["total revenue", "611.97"]),
     ("total revenue where unit_price between 40 and 100", ["total revenue", "201.97"]),
     ("total revenue where region is North and unit price is at least 49.99", ["total revenue", "259.99"]),
@@ -79,7 +120,10 @@ import Testing
     ("total revenue where returned", ["total revenue", "260.5"]),
     ("revenue by region", ["region,total revenue", "East,137.98", "North,301.29", "South,302.5", "West,50"]),
     ("Chart regions", ["region,rows", "East,2", "North,4", "South,3", "West,2"]),
-    ("latest: maximum date by region", ["region,maximum date", "East,2023-03-03", "North,2024-02-28", "South,2024-03-30", "West,2024-01-11"]),
+    (
+      "latest: maximum date by region",
+      ["region,maximum date", "East,2023-03-03", "North,2024-02-28", "South,2024-03-30", "West,2024-01-11"]
+    ),
     ("most common product", ["product,rows", "Lamp,6", "Chair,3", "Desk,2", "\"Chair, folding\",1"]),
   ])
   func questions(objective: String, expected: [String]) async throws {
@@ -90,22 +134,36 @@ import Testing
 
   @Test func sentenceSaysWhatWasComputedAndSkipped() async throws {
     let text = try await Self.run("average revenue by region").text
-    #expect(text.contains(
-      "Average revenue by region, 4 groups, computed on 10 of 12 rows; skipped: 1 without region and 1 without revenue."), "\(text)")
+    #expect(
+      text.contains(
+        "Average revenue by region, 4 groups, computed on 10 of 12 rows; "
+          + "skipped: 1 without region and 1 without revenue."
+      ), "\(text)")
     let filtered = try await Self.run("total revenue where region is North and unit_price > 10.5").text
-    #expect(filtered.contains("computed on 3 of 12 rows (3 where region is 'north' and unit_price > 10.5)."), "\(filtered)")
+    #expect(
+      filtered.contains("computed on 3 of 12 rows (3 where region is 'North' and unit_price > 10.5)."), "\(filtered)")
     let assumed = try await Self.run("revenue by region").text
     #expect(assumed.contains("No way to sum up 'revenue' was named: its total was taken."), "\(assumed)")
     let ignored = try await Self.run("average revenue by region adjusted for inflation").text
     #expect(ignored.contains("Not understood and ignored: 'adjusted' and 'inflation'."), "\(ignored)")
   }
 
+  @Test func comparedValuesStandSideBySide() async throws {
+    #expect(
+      try await Self.table("compare the total revenue of North and South by year") == [
+        "year,region,total revenue", "2023,North,290.29", "2023,South,250.5", "2024,North,11", "2024,South,52",
+      ])
+    let counted = try await Self.run("How many returns were there per region?").text
+    #expect(counted.contains("No column is called 'returns': rows were counted.") || counted.contains("returned"))
+  }
+
   @Test func rowsAreListedSortedAndCut() async throws {
     let top = try await Self.table("show the 3 rows with the highest revenue")
-    #expect(top == [
-      "revenue,date,region,product,unit_price,quantity,returned", "210.00,2023-03-09,North,Desk,210.00,1,yes",
-      "200.00,2023-02-14,South,Desk,200.00,1,no", "99.98,2023-02-20,East,Chair,49.99,2,no",
-    ])
+    #expect(
+      top == [
+        "revenue,date,region,product,unit_price,quantity,returned", "210.00,2023-03-09,North,Desk,210.00,1,yes",
+        "200.00,2023-02-14,South,Desk,200.00,1,no", "99.98,2023-02-20,East,Chair,49.99,2,no",
+      ])
     let rows = try await Self.table("list rows where region is West")
     #expect(rows.count == 3 && rows[1].hasPrefix("2024-01-10,West,Lamp"))
   }
@@ -121,7 +179,8 @@ import Testing
 
   @Test func parametersOverrideTheObjective() async throws {
     let rows = try await Self.table(
-      "average quantity by product", ["measure": "revenue", "aggregate": "sum", "group_by": "region", "filter": "region != West", "top": "2"])
+      "average quantity by product",
+      ["measure": "revenue", "aggregate": "sum", "group_by": "region", "filter": "region != West", "top": "2"])
     #expect(rows == ["region,total revenue", "South,302.5", "North,301.29"])
     let months = try await Self.table("anything", ["measure": "revenue", "aggregate": "max", "group_by": "date:year"])
     #expect(months == ["year,maximum revenue", "2023,210", "2024,52"])
@@ -146,8 +205,10 @@ import Testing
 
   @Test func unknownColumnSuggestsTheClosest() async throws {
     let error = await Self.code("average revenue by regoin")
-    #expect(error?.message == "There is no column like 'regoin'; columns: date, region, product, unit_price, quantity, revenue, "
-      + "returned. Did you mean 'region'?")
+    #expect(
+      error?.message
+        == "There is no column like 'regoin'; columns: date, region, product, unit_price, quantity, revenue, "
+        + "returned. Did you mean 'region'?")
     #expect(error?.details["suggestion"] == "region")
   }
 
@@ -162,18 +223,22 @@ import Testing
   }
 
   @Test func inputsAreChosenOrAskedFor() async throws {
-    #expect(await #expect(throws: ToolError.self) {
-      _ = try await DataAnalyzeTool().run(.of("average price by region")) { _, _ in }
-    }?.code == "MISSING_INPUT")
+    #expect(
+      await #expect(throws: ToolError.self) {
+        _ = try await DataAnalyzeTool().run(.of("average price by region")) { _, _ in }
+      }?.code == "MISSING_INPUT")
     for empty in ["", "\n \n", "\u{FEFF}"] { #expect(await Self.code("count", csv: empty)?.code == "EMPTY_INPUT") }
     #expect(await Self.code("count", csv: "a,b\n")?.code == "EMPTY_INPUT")
-    let inputs = ["one.csv", "two.csv"].map { ToolInput(name: $0, mediaType: "text/csv", bytes: Array("a\n1\n2\n".utf8)) }
+    let inputs = ["one.csv", "two.csv"].map {
+      ToolInput(name: $0, mediaType: "text/csv", bytes: Array("a\n1\n2\n".utf8))
+    }
     func call(_ objective: String) -> ToolCall {
       ToolCall(missionID: "m", objective: objective, parameters: [:], inputs: inputs, idempotencyKey: "k")
     }
-    #expect(await #expect(throws: ToolError.self) {
-      _ = try await DataAnalyzeTool().run(call("total a")) { _, _ in }
-    }?.code == "AMBIGUOUS_INPUT")
+    #expect(
+      await #expect(throws: ToolError.self) {
+        _ = try await DataAnalyzeTool().run(call("total a")) { _, _ in }
+      }?.code == "AMBIGUOUS_INPUT")
     let output = try await DataAnalyzeTool().run(call("total a in two.csv")) { _, _ in }
     #expect(output.artifact("table.csv") == "total a\r\n3\r\n")
   }

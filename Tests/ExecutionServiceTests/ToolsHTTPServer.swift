@@ -76,7 +76,8 @@ final class PageServer: Sendable {
       if answer.silent { return }
       var headers = answer.headers
       if !answer.endless { headers.replaceOrAdd(name: "content-length", value: String(answer.body.count)) }
-      context.write(wrapOutboundOut(.head(.init(version: .http1_1, status: answer.status, headers: headers))), promise: nil)
+      context.write(
+        wrapOutboundOut(.head(.init(version: .http1_1, status: answer.status, headers: headers))), promise: nil)
       if answer.endless { return pour(context.channel, ByteBuffer(bytes: answer.body)) }
       context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: answer.body)))), promise: nil)
       context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)

@@ -21,16 +21,22 @@ import Testing
     <footer>Imprint</footer></body></html>
     """
 
-  static func call(_ objective: String, _ parameters: [String: String] = [:], html: [UInt8]? = nil, type: String = "text/html") -> ToolCall {
+  static func call(
+    _ objective: String, _ parameters: [String: String] = [:], html: [UInt8]? = nil, type: String = "text/html"
+  ) -> ToolCall {
     let inputs = html.map { [ToolInput(name: "page.html", mediaType: type, bytes: $0)] } ?? []
     return ToolCall(missionID: "m", objective: objective, parameters: parameters, inputs: inputs, idempotencyKey: "k")
   }
 
-  static func file(_ objective: String, _ parameters: [String: String] = [:], html: String = page) async throws -> ToolOutput {
+  static func file(_ objective: String, _ parameters: [String: String] = [:], html: String = page) async throws
+    -> ToolOutput
+  {
     try await WebExtractTool(options: .init()).run(call(objective, parameters, html: Array(html.utf8))) { _, _ in }
   }
 
-  static func fetch(_ url: String, timeout: Duration = .seconds(20), limit: Int = 1_000_000, _ parameters: [String: String] = [:]) async throws -> ToolOutput {
+  static func fetch(
+    _ url: String, timeout: Duration = .seconds(20), limit: Int = 1_000_000, _ parameters: [String: String] = [:]
+  ) async throws -> ToolOutput {
     let options = ToolboxOptions(allowPrivateAddresses: true, fetchTimeout: timeout, maximumPageBytes: limit)
     return try await WebExtractTool(options: options).run(call("Get \(url)", parameters)) { _, _ in }
   }
@@ -43,34 +49,35 @@ import Testing
 
   @Test func textKeepsBlocksAndDropsTheRest() async throws {
     let text = try await Self.file("extract the text").artifact("page.txt")
-    #expect(text == """
-      Lighthouses
+    #expect(
+      text == """
+        Lighthouses
 
-      Some lighthouses shine.
-      Others do not.
+        Some lighthouses shine.
+        Others do not.
 
-      - First one
-      - Second
+        - First one
+        - Second
 
-      3. third
+        3. third
 
-        a
-        b
+          a
+          b
 
-      Heights
-      Name | Height
-      Eddystone | 49 m
-      "Bell, Rock" | 35 m
+        Heights
+        Name | Height
+        Eddystone | 49 m
+        "Bell, Rock" | 35 m
 
-      Group | Both
-      a | b
-      g | 1 | 2
+        Group | Both
+        a | b
+        g | 1 | 2
 
-      More
+        More
 
-      One again x Other MailTop
+        One again x Other MailTop
 
-      """)
+        """)
   }
 
   @Test func linksAreAbsoluteAndEachOnce() async throws {
@@ -78,10 +85,11 @@ import Testing
       let output = try await Self.fetch(server.url("/dir/index.html"))
       let links = output.artifact("links.csv")?.split(separator: "\r\n").map(String.init)
       let base = "http://127.0.0.1:\(server.port)"
-      #expect(links == [
-        "text,url", "Home,\(base)/home", "one,\(base)/dir/one.html", "One again,\(base)/dir/one.html#part",
-        "Other,https://other.example/a%20b", "Mail,mailto:a@b.example",
-      ])
+      #expect(
+        links == [
+          "text,url", "Home,\(base)/home", "one,\(base)/dir/one.html", "One again,\(base)/dir/one.html#part",
+          "Other,https://other.example/a%20b", "Mail,mailto:a@b.example",
+        ])
     }
   }
 
@@ -100,7 +108,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ("What is the title of page.html?", "Lighthouses & piers"), ("the meta description please", "A list of lighthouses."),
+    ("What is the title of page.html?", "Lighthouses & piers"),
+    ("the meta description please", "A list of lighthouses."),
     ("list the headings", "Lighthouses\n  More"),
   ])
   func focusFollowsTheObjective(objective: String, text: String) async throws {
@@ -156,11 +165,13 @@ import Testing
   }
 
   @Test func charsetOfMetaElement() async throws {
-    let html = Array("<meta http-equiv=Content-Type content='text/html; charset=windows-1251'><p>".utf8) + [0xEC, 0xE8, 0xF0]
+    let html =
+      Array("<meta http-equiv=Content-Type content='text/html; charset=windows-1251'><p>".utf8) + [0xEC, 0xE8, 0xF0]
     let output = try await WebExtractTool(options: .init()).run(Self.call("text", html: html)) { _, _ in }
     #expect(output.artifact("page.txt") == "мир\n")
     let unknown = try await WebExtractTool(options: .init()).run(
-      Self.call("text", html: Array("<p>x".utf8), type: "text/html; charset=klingon")) { _, _ in }
+      Self.call("text", html: Array("<p>x".utf8), type: "text/html; charset=klingon")
+    ) { _, _ in }
     #expect(unknown.text.contains("charset 'klingon' is unknown"))
   }
 }
@@ -179,7 +190,10 @@ import Testing
   }
 
   @Test func everyHopIsChecked() async throws {
-    let targets = ["file:///etc/passwd": "UNSUPPORTED_SCHEME", "ftp://127.0.0.1/": "UNSUPPORTED_SCHEME", "http://u:p@127.0.0.1/": "BAD_URL"]
+    let targets = [
+      "file:///etc/passwd": "UNSUPPORTED_SCHEME", "ftp://127.0.0.1/": "UNSUPPORTED_SCHEME",
+      "http://u:p@127.0.0.1/": "BAD_URL",
+    ]
     for (target, code) in targets {
       try await PageServer.run(["/r": .redirect(target)]) { server in
         #expect(await WebExtractTests.code { try await WebExtractTests.fetch(server.url("/r")) } == code)
@@ -194,18 +208,25 @@ import Testing
     let large = PageServer.Answer.html(String(repeating: "x", count: 200_000))
     let endless = PageServer.Answer(body: Array(repeating: 0x78, count: 4_096), endless: true)
     let silent = PageServer.Answer(silent: true)
-    try await PageServer.run(["/410": gone, "/png": image, "/large": large, "/endless": endless, "/silent": silent]) { server in
+    try await PageServer.run(["/410": gone, "/png": image, "/large": large, "/endless": endless, "/silent": silent]) {
+      server in
       #expect(await WebExtractTests.code { try await WebExtractTests.fetch(server.url("/410")) } == "HTTP_STATUS")
       #expect(await WebExtractTests.code { try await WebExtractTests.fetch(server.url("/none")) } == "HTTP_STATUS")
-      #expect(await WebExtractTests.code { try await WebExtractTests.fetch(server.url("/png")) } == "UNSUPPORTED_CONTENT")
+      #expect(
+        await WebExtractTests.code { try await WebExtractTests.fetch(server.url("/png")) } == "UNSUPPORTED_CONTENT")
       for path in ["/large", "/endless"] {
-        #expect(await WebExtractTests.code { try await WebExtractTests.fetch(server.url(path), limit: 100_000) } == "RESPONSE_TOO_LARGE")
+        #expect(
+          await WebExtractTests.code { try await WebExtractTests.fetch(server.url(path), limit: 100_000) }
+            == "RESPONSE_TOO_LARGE")
       }
-      let code = await WebExtractTests.code { try await WebExtractTests.fetch(server.url("/silent"), timeout: .milliseconds(200)) }
+      let code = await WebExtractTests.code {
+        try await WebExtractTests.fetch(server.url("/silent"), timeout: .milliseconds(200))
+      }
       #expect(code == "TIMED_OUT")
     }
     let port = try await PageServer.run([:]) { $0.port }
-    #expect(await WebExtractTests.code { try await WebExtractTests.fetch("http://127.0.0.1:\(port)/") } == "UNREACHABLE")
+    #expect(
+      await WebExtractTests.code { try await WebExtractTests.fetch("http://127.0.0.1:\(port)/") } == "UNREACHABLE")
     #expect(await WebExtractTests.code { try await WebExtractTests.fetch("http://host.invalid/") } == "HOST_NOT_FOUND")
   }
 
@@ -219,11 +240,15 @@ import Testing
   @Test func compressedPagesAreUnpackedWithinTheLimit() async throws {
     // gzip of "<p>" + 1,000 × "a", made with Python's gzip module (mtime 0).
     let small = Self.bytes("1f8b0800000000000203b329b04b1c05a360140c7b000051158f99eb030000")
-    let answers = ["/small": PageServer.Answer(headers: ["content-type": "text/html", "content-encoding": "gzip"], body: small)]
+    let answers = [
+      "/small": PageServer.Answer(headers: ["content-type": "text/html", "content-encoding": "gzip"], body: small)
+    ]
     try await PageServer.run(answers) { server in
       let output = try await WebExtractTests.fetch(server.url("/small"))
       #expect(output.artifact("page.txt") == String(repeating: "a", count: 1_000) + "\n")
-      #expect(await WebExtractTests.code { try await WebExtractTests.fetch(server.url("/small"), limit: 500) } == "RESPONSE_TOO_LARGE")
+      #expect(
+        await WebExtractTests.code { try await WebExtractTests.fetch(server.url("/small"), limit: 500) }
+          == "RESPONSE_TOO_LARGE")
     }
   }
 
@@ -250,14 +275,19 @@ import Testing
       let options = ToolboxOptions(allowPrivateAddresses: true)
       let objective = "titles of \(server.url("/a")), \(server.url("/b")) and \(server.url("/c"))."
       let output = try await WebExtractTool(options: options).run(WebExtractTests.call(objective)) { _, _ in }
-      #expect(output.text.contains("\n\nA\n\n") && output.text.contains("\n\nB\n\n") && output.text.contains("status 404"))
-      #expect(output.artifact("page-1.json") != nil && output.artifact("page-2.json") != nil && output.artifact("page-3.json") == nil)
+      #expect(
+        output.text.contains("\n\nA\n\n") && output.text.contains("\n\nB\n\n") && output.text.contains("status 404"))
+      #expect(
+        output.artifact("page-1.json") != nil && output.artifact("page-2.json") != nil
+          && output.artifact("page-3.json") == nil)
     }
   }
 
   @Test func privateAddressesAreRefusedWithoutARequest() async throws {
     try await PageServer.run(["/": .html("secret")]) { server in
-      for host in ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "[::1]", "[::ffff:127.0.0.1]"] {
+      for host in [
+        "127.0.0.1", "localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "[::1]", "[::ffff:127.0.0.1]",
+      ] {
         let call = WebExtractTests.call("x", ["url": "http://\(host):\(server.port)/"])
         let code = await WebExtractTests.code { try await WebExtractTool(options: .init()).run(call) { _, _ in } }
         #expect(code == "ADDRESS_REFUSED", "\(host)")
@@ -279,10 +309,13 @@ import Testing
 /// The guard against server-side request forgery, address by address.
 @Suite struct AddressGuardTests {
   @Test(arguments: [
-    "0.0.0.0", "0.255.255.255", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.255.254",
-    "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.88.99.1", "192.168.0.1", "198.18.0.1",
+    "0.0.0.0", "0.255.255.255", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1",
+    "127.255.255.254",
+    "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.88.99.1", "192.168.0.1",
+    "198.18.0.1",
     "198.19.255.255", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255",
-    "::", "::1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "100::1",
+    "::", "::1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1",
+    "100::1",
     "2001::1", "2001:db8::1", "2002:7f00:1::", "2002:0808:0808::", "3fff::1", "5f00::1", "fc00::1", "fd12:3456::1",
     "fe80::1", "fec0::1", "ff02::1", "4000::1",
   ])
@@ -302,8 +335,10 @@ import Testing
   }
 
   @Test(arguments: [
-    ("127.0.0.1", "127.0.0.1"), ("127.1", "127.0.0.1"), ("2130706433", "127.0.0.1"), ("0x7f000001", "127.0.0.1"), ("0x7f.0x1", "127.0.0.1"),
-    ("0177.0.0.01", "127.0.0.1"), ("10.1.257", "10.1.1.1"), ("127.0.0.1.", "127.0.0.1"), ("0", "0.0.0.0"), ("0xA9FEA9FE", "169.254.169.254"),
+    ("127.0.0.1", "127.0.0.1"), ("127.1", "127.0.0.1"), ("2130706433", "127.0.0.1"), ("0x7f000001", "127.0.0.1"),
+    ("0x7f.0x1", "127.0.0.1"),
+    ("0177.0.0.01", "127.0.0.1"), ("10.1.257", "10.1.1.1"), ("127.0.0.1.", "127.0.0.1"), ("0", "0.0.0.0"),
+    ("0xA9FEA9FE", "169.254.169.254"),
   ])
   func looseSpellings(text: String, expected: String) throws {
     #expect(try IPAddress.loose4(text)?.description == expected)
@@ -317,8 +352,10 @@ import Testing
   }
 
   @Test(arguments: [
-    ("file:///etc/passwd", "UNSUPPORTED_SCHEME"), ("gopher://x/", "UNSUPPORTED_SCHEME"), ("http://", "BAD_URL"), ("http:///x", "BAD_URL"),
-    ("http://user@host/", "BAD_URL"), ("http://[fe80::1%25eth0]/", "BAD_URL"), ("not a url", "BAD_URL"), ("http://a:99999/", "BAD_URL"),
+    ("file:///etc/passwd", "UNSUPPORTED_SCHEME"), ("gopher://x/", "UNSUPPORTED_SCHEME"), ("http://", "BAD_URL"),
+    ("http:///x", "BAD_URL"),
+    ("http://user@host/", "BAD_URL"), ("http://[fe80::1%25eth0]/", "BAD_URL"), ("not a url", "BAD_URL"),
+    ("http://a:99999/", "BAD_URL"),
     ("http://a:0/", "BAD_URL"),
   ])
   func badAddresses(text: String, code: String) {
@@ -339,6 +376,8 @@ import Testing
 
   @Test func unclosedParenthesisStaysOut() throws {
     #expect(try WebAddress.find(in: "(see https://a.example/b)") == ["https://a.example/b"])
-    #expect(#expect(throws: ToolError.self) { _ = try WebAddress.find(in: "read ftp://a.example/f") }?.code == "UNSUPPORTED_SCHEME")
+    #expect(
+      #expect(throws: ToolError.self) { _ = try WebAddress.find(in: "read ftp://a.example/f") }?.code
+        == "UNSUPPORTED_SCHEME")
   }
 }

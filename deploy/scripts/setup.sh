@@ -3,8 +3,8 @@
 # On a system without apt-get it names what is missing and fails.
 set -euo pipefail
 
-build=(make pkg-config libnghttp2-dev libprotobuf-c-dev libsqlite3-dev libxml2-dev)
-test=("${build[@]}" protobuf-c-compiler protobuf-compiler python3 python3-venv git)
+build=(make git ca-certificates tzdata pkg-config libnghttp2-dev libprotobuf-c-dev libsqlite3-dev libxml2-dev)
+test=("${build[@]}" protobuf-c-compiler protobuf-compiler python3 python3-venv)
 bench=("${test[@]}" g++ libgrpc++-dev protobuf-compiler-grpc nghttp2-client)
 
 case "${1:-}" in
@@ -27,7 +27,12 @@ if command -v dpkg-query >/dev/null; then
   done
 else
   # Without dpkg: look for what the packages are needed for.
-  command -v pkg-config >/dev/null || missing+=(pkg-config)
+  commands=(make git pkg-config)
+  [[ $1 == build ]] || commands+=(protoc protoc-c python3)
+  [[ $1 == bench ]] && commands+=(g++ h2load grpc_cpp_plugin taskset)
+  for command in "${commands[@]}"; do
+    command -v "$command" >/dev/null || missing+=("$command")
+  done
   for module in libnghttp2 libprotobuf-c sqlite3 libxml-2.0; do
     pkg-config --exists "$module" 2>/dev/null || missing+=("$module (development files)")
   done

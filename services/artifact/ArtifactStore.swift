@@ -34,9 +34,11 @@ struct ArtifactStore: Sendable {
         throw Status(.dataLoss, "the bytes received have the SHA-256 \(sha256), not \(header.sha256)")
       }
       let inline = try await content.finish(as: sha256)
-      return try await save(header, sha256: sha256, size: content.size, inline: inline)
+      let artifact = try await save(header, sha256: sha256, size: content.size, inline: inline)
+      await content.end()
+      return artifact
     } catch {
-      await content.discard()
+      await content.end()
       throw error
     }
   }
@@ -143,14 +145,10 @@ private struct IncomingContent {
   mutating func finish(as sha256: String) async throws -> [UInt8]? {
     guard let file else { return memory }
     try await file.keep(as: sha256)
-    self.file = nil
     return nil
   }
 
-  mutating func discard() async {
-    await file?.discard()
-    file = nil
-  }
+  func end() async { await file?.end() }
 }
 
 extension SHA256Digest {

@@ -52,8 +52,8 @@ struct ArtifactsService: ArtifactsHandler {
   func list(_ request: ListArtifactsRequest, _ context: ServerContext) async throws -> ListArtifactsResponse {
     let page = try Page(size: request.page?.size ?? 0, token: request.page?.token ?? "")
     let artifacts = try await store.list(missionID: request.missionId, before: page.after, limit: page.size + 1)
-    let shown = Array(artifacts.prefix(page.size))
-    let next = artifacts.count > page.size ? Page.token(after: shown.last?.id ?? "") : ""
+    let shown = try Page.fitting(artifacts.prefix(page.size))
+    let next = artifacts.count > shown.count ? Page.token(after: shown.last?.id ?? "") : ""
     return ListArtifactsResponse(artifacts: shown, nextPageToken: next)
   }
 

@@ -8,7 +8,7 @@ import RPC
 /// All work runs on a thread pool, since file systems block.
 struct ContentFiles: Sendable {
   private let folder: String
-  private let threads: NIOThreadPool
+  fileprivate let threads: NIOThreadPool
 
   /// Creates the folder if need be and removes what an earlier process left unfinished.
   static func open(folder: String, threads: NIOThreadPool = .singleton) async throws -> ContentFiles {
@@ -23,7 +23,7 @@ struct ContentFiles: Sendable {
     return files
   }
 
-  /// A new unfinished file. Call `keep` or `discard` on it in the end.
+  /// A new unfinished file. Call `end` on it in any case, after `keep` if it is to stay.
   func begin() async throws -> Unfinished {
     let path = unfinished + "/" + UUID().uuidString
     let descriptor = try await run { try Self.check(Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL, 0o600), "create", path) }
@@ -75,17 +75,21 @@ struct ContentFiles: Sendable {
         let folder = (target as NSString).deletingLastPathComponent
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         try ContentFiles.check(fsync(descriptor), "sync", path)
-        close(descriptor)
         try ContentFiles.check(rename(path, target), "rename", path)
         try ContentFiles.sync(folder: folder)
         try ContentFiles.sync(folder: files.folder)
       }
     }
 
-    func discard() async {
-      try? await files.run {
-        close(descriptor)
-        unlink(path)
+    /// Frees what the file holds: its descriptor, and its bytes unless they were kept. To be called once, in any case.
+    /// It is done even where the task is cancelled, as that of an upload that breaks off is.
+    func end() async {
+      await withCheckedContinuation { continuation in
+        files.threads.submit { _ in
+          close(descriptor)
+          unlink(path)
+          continuation.resume()
+        }
       }
     }
   }

@@ -16,15 +16,15 @@ enum ExitReason: Int32, CaseIterable, Sendable {
   var meaning: String {
     switch self {
     case .success: "done; a mission that was waited for succeeded"
-    case .failed: "the mission failed, or the request cannot be carried out as things stand"
+    case .failed: "the mission failed, or the request does not fit its state"
     case .refused: "the mission was rejected or cancelled"
     case .usage: "wrong usage: an option, a value or an id"
     case .damagedData: "bytes do not match their digest"
-    case .notFound: "an input file cannot be read, or there is no such mission or artifact"
-    case .unavailable: "the gateway or a service behind it cannot be reached, or a port is taken"
+    case .notFound: "an input file cannot be read; no such mission or artifact"
+    case .unavailable: "the gateway or a service cannot be reached; a port is taken"
     case .internalError: "an unexpected answer or an internal error"
     case .cannotWrite: "an output file or the data folder cannot be written"
-    case .tryAgain: "a deadline passed, a limit is reached or somebody else was faster: try again later"
+    case .tryAgain: "a deadline passed, or a limit is reached: try again later"
     case .noPermission: "permission denied"
     case .interrupted: "interrupted by Ctrl-C; a mission that was submitted goes on"
     }

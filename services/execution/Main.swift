@@ -14,10 +14,9 @@ enum Main {
       let peers = Peers(environment)
       let toolbox = Toolbox.builtIn(ToolboxOptions(allowPrivateAddresses: settings[ExecutionSettings.allowPrivateFetch]))
       let steps = StepRunner(store: store, peers: peers, toolbox: toolbox, classifier: IntentClassifier())
-      let runner = MissionRunner(
-        limit: settings[ExecutionSettings.maximumRunning],
-        pipeline: Pipeline(store: store, steps: steps, logger: environment.logger))
-      for id in try await store.unfinished() { runner.enqueue(id) }
+      let pipeline = Pipeline(store: store, steps: steps, logger: environment.logger)
+      let runner = MissionRunner(limit: settings[ExecutionSettings.maximumRunning], run: pipeline.run)
+      for mission in try await store.unfinished() { runner.enqueue(mission.id, priority: mission.priority) }
 
       var router = Router()
       router.register(
@@ -61,12 +60,15 @@ enum ExecutionSettings {
     help: "while the learning service cannot be reached: 'open' chooses tools without it, 'closed' fails missions")
   static let patience = Setting<Duration>(
     "peer-patience", default: .seconds(30), help: "how long a step waits for a service that cannot be reached")
+  static let resultPatience = Setting<Duration>(
+    "result-patience", default: .seconds(3_600),
+    help: "how long a finished result waits for the service that has to store it")
   static let callTimeout = Setting<Duration>(
     "peer-timeout", default: .seconds(30), help: "the deadline of one call of another service")
 
   static let all: [any SettingDeclaration] = [
     maximumRunning, currency, defaultBudget, autoApproveLimit, allowPrivateFetch, withoutInvestment, withoutLearning,
-    patience, callTimeout,
+    patience, resultPatience, callTimeout,
   ]
 }
 
@@ -82,7 +84,8 @@ extension Peers {
       progress: ProgressClient(environment.client(.progress)),
       withoutInvestment: settings[ExecutionSettings.withoutInvestment],
       withoutLearning: settings[ExecutionSettings.withoutLearning],
-      patience: settings[ExecutionSettings.patience], callTimeout: settings[ExecutionSettings.callTimeout])
+      patience: settings[ExecutionSettings.patience],
+      resultPatience: settings[ExecutionSettings.resultPatience], callTimeout: settings[ExecutionSettings.callTimeout])
   }
 }
 

@@ -14,7 +14,7 @@ struct MissionsService: MissionsHandler {
   func submit(_ request: SubmitMissionRequest, _ context: ServerContext) async throws -> Mission {
     let (mission, effects) = try rules.mission(from: request, now: Date())
     let stored = try await store.insert(mission, effects: effects, from: request)
-    if stored.state == .approved { runner.enqueue(stored.id) }
+    if stored.state == .approved { runner.enqueue(stored.id, priority: stored.priority) }
     return stored
   }
 
@@ -26,15 +26,15 @@ struct MissionsService: MissionsHandler {
     let page = try Page(size: request.page?.size ?? 0, token: request.page?.token ?? "")
     let missions = try await store.list(
       states: request.states, owner: request.owner, before: page.after, limit: page.size + 1)
-    let shown = Array(missions.prefix(page.size))
-    let next = missions.count > page.size ? Page.token(after: shown.last?.id ?? "") : ""
+    let shown = try Page.fitting(missions.prefix(page.size).map(\.summary))
+    let next = missions.count > shown.count ? Page.token(after: shown.last?.id ?? "") : ""
     return ListMissionsResponse(missions: shown, nextPageToken: next)
   }
 
   func approve(_ request: ApproveMissionRequest, _ context: ServerContext) async throws -> Mission {
     let mission = try await store.change(
       request.id, expectedVersion: request.expectedVersion, [.approve(actor: Self.actor(request.actor))])
-    if mission.state == .approved { runner.enqueue(mission.id) }
+    if mission.state == .approved { runner.enqueue(mission.id, priority: mission.priority) }
     return mission
   }
 

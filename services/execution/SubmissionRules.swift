@@ -14,6 +14,10 @@ struct SubmissionRules: Sendable {
   /// The longest name and value of a parameter or label, in characters.
   static let maximumEntryName = 100
   static let maximumEntryValue = 10_000
+  /// Parameters and labels together, in bytes.
+  static let maximumEntriesBytes = 256 * 1_024
+  /// The longest name and artifact id of an input, in characters.
+  static let maximumInputName = 255
   static let priorities: ClosedRange<Int32> = -100...100
 
   let toolNames: [String]
@@ -60,9 +64,16 @@ struct SubmissionRules: Sendable {
       "\(request.inputs.count) inputs; at most \(Self.maximumInputs) are taken")
     for (index, input) in request.inputs.enumerated() {
       try require(!input.artifactId.isEmpty, "input \(index + 1) names no artifact; upload the file first")
+      try require(
+        max(input.name.count, input.artifactId.count) <= Self.maximumInputName,
+        "the name or artifact id of input \(index + 1) is longer than \(Self.maximumInputName) characters")
     }
     try check(request.parameters, "parameter")
     try check(request.labels, "label")
+    let entries = [request.parameters, request.labels].joined().reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
+    try require(
+      entries <= Self.maximumEntriesBytes,
+      "parameters and labels have \(entries) bytes together; at most \(Self.maximumEntriesBytes) are taken")
     if let budget = request.budget {
       try require(budget.micros >= 0, "the budget is negative")
       try require(

@@ -12,6 +12,9 @@ struct LearningService: LearningHandler {
   /// How many multipliers one call may ask for.
   static let maximumTools = 100
 
+  /// How long feedback waits for the outcome of a mission that has only just ended.
+  static let outcomeWait = Duration.seconds(2)
+
   let store: LearningStore
 
   func recordOutcome(
@@ -36,6 +39,10 @@ struct LearningService: LearningHandler {
         .invalidArgument, "comment has \(request.comment.count) characters; at most \(Self.maximumComment) are taken")
     }
     if !request.correction.isEmpty { try Self.require(request.correction, "correction") }
+    let end = Deadline.after(Self.outcomeWait)
+    while try await !store.knows(request.missionId), !end.isExpired {
+      try await Task.sleep(for: .milliseconds(50))
+    }
     return try await store.give(request, author: author)
   }
 

@@ -42,6 +42,10 @@ struct LearningStore: Sendable {
     }
   }
 
+  func knows(_ missionID: String) async throws -> Bool {
+    try await database.read { try $0.first("SELECT 1 FROM outcomes WHERE mission_id = $1", missionID) != nil }
+  }
+
   /// Stores a person's feedback in place of an earlier one and answers with the tool's posterior.
   func give(_ request: GiveFeedbackRequest, author: String) async throws -> Feedback {
     try await database.write { connection in

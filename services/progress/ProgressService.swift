@@ -72,8 +72,9 @@ struct ProgressService: ProgressHandler {
         await waitForNews(follower, after: request.afterSequence, atMost: wait)
         piece = try await log.read(request.missionId, after: request.afterSequence, limit: limit)
       }
-      let reached = piece.events.last?.sequence ?? request.afterSequence
-      return ListEventsResponse(events: piece.events, complete: piece.isComplete && reached >= piece.last ?? 0)
+      let shown = try Page.fitting(piece.events)
+      let reached = shown.last?.sequence ?? request.afterSequence
+      return ListEventsResponse(events: shown, complete: piece.isComplete && reached >= piece.last ?? 0)
     }
   }
 

@@ -254,7 +254,7 @@ public struct Mission: ProtobufMessage {
   public var intent: Intent?
   public var choice: ToolChoice?
   public var result: MissionResult?
-  /// What it cost; absent until settled.
+  /// What it cost; absent until settled. A mission that fails or is cancelled costs nothing.
   public var cost: Money?
   /// Why it failed or was rejected or cancelled.
   public var error: Failure?

@@ -10,7 +10,7 @@ public protocol MissionsHandler: Sendable {
   func submit(_ request: SubmitMissionRequest, _ context: ServerContext) async throws -> Mission
   /// NOT_FOUND if there is no such mission.
   func get(_ request: GetMissionRequest, _ context: ServerContext) async throws -> Mission
-  /// Newest first.
+  /// Newest first, without parameters, reasons and candidates, and with long texts cut; Get has everything.
   func list(_ request: ListMissionsRequest, _ context: ServerContext) async throws -> ListMissionsResponse
   /// PENDING_APPROVAL to APPROVED. FAILED_PRECONDITION from another state; approving twice is not an error.
   func approve(_ request: ApproveMissionRequest, _ context: ServerContext) async throws -> Mission
@@ -80,7 +80,7 @@ public struct MissionsClient: Sendable {
     try await client.unary(MissionsMethods.get, request, options)
   }
 
-  /// Newest first.
+  /// Newest first, without parameters, reasons and candidates, and with long texts cut; Get has everything.
   public func list(
     _ request: ListMissionsRequest, _ options: CallOptions = .init()
   ) async throws -> ListMissionsResponse {

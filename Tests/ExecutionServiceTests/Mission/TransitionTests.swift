@@ -77,7 +77,7 @@ import Testing
       _ = try mission.apply(.complete(step, message: ""), at: now)
     }
     _ = try mission.apply(.begin(.execution), at: now)
-    let effects = try mission.apply(.fail(.execution, Failure(code: "X", message: "broken")), at: now)
+    let effects = try mission.apply(.fail(.execution, Failure(code: "X", message: "broken"), isOfTool: true), at: now)
     let outcomes = effects.compactMap { if case .recordOutcome(let outcome) = $0 { outcome } else { nil } }
     #expect(outcomes.map(\.succeeded) == [false])
     #expect(events(effects).map(\.type) == [.stepFailed, .stateChanged])
@@ -121,7 +121,7 @@ import Testing
     switch Int.random(in: 0..<20, using: &random) {
     case 0: return .cancel(actor: "x", reason: "")
     case 1: return .reject(actor: "x", reason: "")
-    case 2: return .fail(step, Failure(code: "X"))
+    case 2: return .fail(step, Failure(code: "X"), isOfTool: Bool.random(using: &random))
     case 3...5: return .approve(actor: "x")
     case 6...11: return .begin(step)
     case 12...14: return .report(step, fraction: Double.random(in: -1...2, using: &random), message: "")

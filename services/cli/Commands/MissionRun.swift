@@ -21,7 +21,7 @@ struct MissionRun: Sendable {
   /// Called with the mission's id as soon as it is stored.
   var submitted: @Sendable (String) -> Void = { _ in }
 
-  /// Returns the exit status that the mission's end stands for. Throws what kept it from starting or from being watched.
+  /// Returns the exit status that the mission's end stands for. Throws what kept it from starting or being watched.
   func run() async throws -> ExitReason {
     let display = ProgressDisplay(console)
     do {

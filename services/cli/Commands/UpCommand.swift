@@ -35,10 +35,12 @@ struct UpCommand: AsyncParsableCommand {
   @Flag(help: "Show the services' logs here too.")
   var verbose = false
 
-  @Option(help: ArgumentHelp("How long services may take to stop.", valueName: "time"), transform: OptionValue.duration)
+  @Option(help: ArgumentHelp("How long services may take to stop.", valueName: "time"),
+    transform: OptionValue.duration)
   var shutdownGrace: Duration = .seconds(30)
 
-  @Option(help: ArgumentHelp("How long services may take to start.", valueName: "time"), transform: OptionValue.duration)
+  @Option(help: ArgumentHelp("How long services may take to start.", valueName: "time"),
+    transform: OptionValue.duration)
   var startLimit: Duration = .seconds(30)
 
   @Option(help: ArgumentHelp("""

@@ -10,7 +10,7 @@ import NIOPosix
 struct ArtifactDownload: Sendable {
   let gateway: GatewayClient
   let artifact: Artifact
-  /// Broken connections that are gone on from before giving up.
+  /// Attempts in a row that bring nothing, before giving up.
   var attempts = 4
 
   /// The artifact's own name, if that is one in this folder. Throws a usage error otherwise.
@@ -60,6 +60,7 @@ struct ArtifactDownload: Sendable {
   private func fetch(from start: UInt64, _ take: (UInt64, ByteBuffer) async throws -> Void) async throws {
     var (offset, failures) = (start, 0)
     while offset < artifact.size {
+      let known = offset
       do {
         let (body, resumed) = try await gateway.content(artifact.id, from: offset)
         // A gateway that does not know ranges begins anew: what is there already is passed over.
@@ -74,9 +75,10 @@ struct ArtifactDownload: Sendable {
           offset += UInt64(piece.readableBytes)
         }
         if offset < artifact.size { throw CommandError.unreachable(gateway.address.description, "it broke off") }
-      } catch let error as CommandError where error.exit == .unavailable && failures < attempts {
-        failures += 1
-        try await Task.sleep(for: .milliseconds(200 * failures))
+      } catch let error as CommandError where error.exit == .unavailable {
+        failures = offset > known ? 0 : failures + 1
+        if failures >= attempts { throw error }
+        try await Task.sleep(for: .milliseconds(200 * (failures + 1)))
       }
     }
   }

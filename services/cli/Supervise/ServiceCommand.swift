@@ -64,7 +64,7 @@ struct ServiceFleet: Sendable {
 
   /// The folder this very program is in.
   static func ownFolder() -> String {
-    let path = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
-    return URL(fileURLWithPath: path).deletingLastPathComponent().path
+    let path = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+    return URL(fileURLWithPath: path ?? CommandLine.arguments[0]).deletingLastPathComponent().path
   }
 }

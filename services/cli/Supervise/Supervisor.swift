@@ -14,6 +14,8 @@ actor Supervisor {
     var policy: RestartPolicy
     var child: ChildProcess?
     var isGone = false
+    /// The last signal meant for it, for the case that it was just being started then.
+    var order: Int32?
     /// The pause before a restart, so that it can be cut short.
     var pause: Task<Void, Never>?
   }
@@ -82,8 +84,7 @@ actor Supervisor {
 
   private func started(_ name: ServiceName, _ child: ChildProcess) {
     entries[name]?.child = child
-    // The order to stop came while it was being started.
-    if isStopping { child.send(SIGTERM) }
+    if let signal = entries[name]?.order { child.send(signal) }
   }
 
   private func ended(_ name: ServiceName) { entries[name]?.child = nil }
@@ -98,7 +99,8 @@ actor Supervisor {
       failed.yield(Failure(service: name, reason: reason))
       return false
     case .restart(let pause, let count):
-      notice("\(program) \(ending) after \(DurationText.spoken(uptime)); restart \(count) in \(DurationText.spoken(pause))")
+      let (ran, next) = (DurationText.spoken(uptime), DurationText.spoken(pause))
+      notice("\(program) \(ending) after \(ran); restart \(count) in \(next)")
       let sleep = Task { _ = try? await Task.sleep(for: pause) }
       entries[name]?.pause = sleep
       await sleep.value
@@ -108,7 +110,10 @@ actor Supervisor {
   }
 
   private func signal(_ signal: Int32, to names: Set<ServiceName>) {
-    for name in names { entries[name]?.child?.send(signal) }
+    for name in names {
+      entries[name]?.order = signal
+      entries[name]?.child?.send(signal)
+    }
   }
 
   private func waitUntilGone(_ names: Set<ServiceName>, until limit: ContinuousClock.Instant) async {

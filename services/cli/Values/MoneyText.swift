@@ -2,8 +2,8 @@ import Messages
 
 /// Money in integer micro-units, written as `0.50 USD`. Never passes through a floating-point number.
 enum MoneyText {
-  /// Parses `0.50`, `12`, `$0.5`, `0.50 EUR` or `0.50EUR`. Nil for a negative amount, more than six decimals, a currency
-  /// that is not three letters, or an amount beyond Int64's micros.
+  /// Parses `0.50`, `12`, `$0.5`, `0.50 EUR` or `0.50EUR`. Nil for a negative amount, more than six decimals, a
+  /// currency that is not three letters, or an amount beyond Int64's micros.
   static func parse(_ text: String, defaultCurrency: String = "USD") -> Money? {
     var rest = text[...]
     if rest.first == "$" { rest = rest.dropFirst() }

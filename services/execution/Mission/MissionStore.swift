@@ -11,7 +11,10 @@ struct MissionStore: Sendable {
   enum Topic {
     static let progress = "progress"
     static let investment = "investment"
+    static let settlement = "settlement"
     static let learning = "learning"
+    /// Events that the progress service will never take, kept to be looked at.
+    static let refusedProgress = "progress-refused"
   }
 
   let database: Database
@@ -49,12 +52,13 @@ struct MissionStore: Sendable {
   ///
   /// - Parameters:
   ///   - expectedVersion: the version the caller has seen; 0 for any.
+  ///   - additional: effects beyond those of the transitions.
   ///   - alongside: what else is written in the transaction.
   /// - Returns: the mission as it is then. Nothing is written if the transitions have no effects.
   @discardableResult
   func change(
     _ id: String, expectedVersion: Int64 = 0, _ transitions: [Transition],
-    prepare: @escaping @Sendable (inout Mission) -> Void = { _ in },
+    prepare: @escaping @Sendable (inout Mission) -> Void = { _ in }, effects additional: [Effect] = [],
     alongside: @escaping @Sendable (WriteConnection) throws -> Void = { _ in }
   ) async throws -> Mission {
     try await database.write { connection in
@@ -65,7 +69,7 @@ struct MissionStore: Sendable {
       let now = Date()
       var changed = mission
       prepare(&changed)
-      let effects = try transitions.flatMap { try changed.apply($0, at: now) }
+      let effects = try transitions.flatMap { try changed.apply($0, at: now) } + additional
       guard !effects.isEmpty else { return mission }
       mission = changed
       mission.version += 1
@@ -75,6 +79,7 @@ struct MissionStore: Sendable {
         "UPDATE missions SET state = $2, last_sequence = $3, record = $4 WHERE id = $1",
         id, Int(mission.state.rawValue), sequence, try mission.bytes())
       try alongside(connection)
+      if mission.state.isTerminal { try Self.dropOutput(of: id, connection) }
       return mission
     }
   }
@@ -93,13 +98,13 @@ struct MissionStore: Sendable {
     }
   }
 
-  /// The ids of missions that are to run or were running when the process before ended, those to run first in front.
-  func unfinished() async throws -> [String] {
+  /// The missions that are to run or were running when the process before ended, those to run first in front.
+  func unfinished() async throws -> [(id: String, priority: Int32)] {
     try await database.read { connection in
       try connection.rows(
-        "SELECT id FROM missions WHERE state IN ($1, $2) ORDER BY state DESC, priority DESC, id",
+        "SELECT id, priority FROM missions WHERE state IN ($1, $2) ORDER BY state DESC, priority DESC, id",
         Int(MissionState.approved.rawValue), Int(MissionState.running.rawValue)
-      ).map { try $0.text("id") }
+      ).map { (id: try $0.text("id"), priority: Int32(clamping: try $0.int64("priority"))) }
     }
   }
 
@@ -113,7 +118,7 @@ struct MissionStore: Sendable {
       """, missionID, try output.bytes())
   }
 
-  static func dropOutput(of missionID: String, _ connection: WriteConnection) throws {
+  private static func dropOutput(of missionID: String, _ connection: WriteConnection) throws {
     try connection.execute("DELETE FROM tool_outputs WHERE mission_id = $1", missionID)
   }
 
@@ -163,6 +168,8 @@ struct MissionStore: Sendable {
       case .releaseReservation:
         let request = ReleaseRequest(id: id)
         try Outbox.add(topic: Topic.investment, key: id, payload: try request.bytes(), in: connection)
+      case .settleReservation(let request):
+        try Outbox.add(topic: Topic.settlement, key: id, payload: try request.bytes(), in: connection)
       case .recordOutcome(let request):
         try Outbox.add(topic: Topic.learning, key: id, payload: try request.bytes(), in: connection)
       }

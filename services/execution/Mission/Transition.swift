@@ -14,12 +14,13 @@ enum Transition: Sendable {
   case approve(actor: String)
   case reject(actor: String, reason: String)
   case cancel(actor: String, reason: String)
-  /// A step starts, or goes on after the process that ran it has died.
+  /// A step starts, or goes on after the process that ran it has died or its storage failed.
   case begin(Step)
   /// `fraction` of the step is done, 0 to 1.
   case report(Step, fraction: Double, message: String)
   case complete(Step, message: String)
-  case fail(Step, Failure)
+  /// - `isOfTool`: the chosen tool itself failed.
+  case fail(Step, Failure, isOfTool: Bool)
 }
 
 /// What leaves the service because of a transition. Written to the outbox together with the mission.
@@ -27,6 +28,8 @@ enum Effect: Sendable {
   case event(ProgressEvent)
   /// The mission will spend nothing more.
   case releaseReservation
+  /// The mission spent this, and the ledger could not be told so directly.
+  case settleReservation(SettleRequest)
   /// How the chosen tool did.
   case recordOutcome(RecordOutcomeRequest)
 }
@@ -44,7 +47,7 @@ extension Mission {
     case .begin(let step): try begin(step, now)
     case .report(let step, let fraction, let message): try report(step, fraction, message, now)
     case .complete(let step, let message): try complete(step, message, now)
-    case .fail(let step, let error): try fail(step, error, now)
+    case .fail(let step, let error, let isOfTool): try fail(step, error, isOfTool, now)
     }
   }
 
@@ -94,7 +97,7 @@ extension Mission {
     }
     percent = max(percent, step.percentRange.lowerBound)
     if steps.last?.step == step {
-      effects.append(event(.stepProgress, step, "going on after a restart", now))
+      effects.append(event(.stepProgress, step, "going on after an interruption", now))
     } else {
       steps.append(StepRecord(step: step, outcome: .running, startedAt: GoogleProtobufTimestamp(now)))
       effects.append(event(.stepStarted, step, "", now))
@@ -124,7 +127,9 @@ extension Mission {
     return [completed, enter(.succeeded, "", now)] + outcome(succeeded: true, now)
   }
 
-  private mutating func fail(_ step: Step, _ error: Failure, _ now: Date) throws -> [Effect] {
+  private mutating func fail(
+    _ step: Step, _ error: Failure, _ isOfTool: Bool, _ now: Date
+  ) throws -> [Effect] {
     let index = try runningStep(step)
     steps[index].outcome = .failed
     steps[index].endedAt = GoogleProtobufTimestamp(now)
@@ -132,7 +137,7 @@ extension Mission {
     self.error = error
     let failed = event(.stepFailed, step, error.message, now)
     return [failed, enter(.failed, error.message, now), .releaseReservation]
-      + (step == .execution ? outcome(succeeded: false, now) : [])
+      + (isOfTool ? outcome(succeeded: false, now) : [])
   }
 
   private func runningStep(_ step: Step) throws -> Int {

@@ -16,15 +16,13 @@ extension StepRunner {
         try await peers.investment.estimate(EstimateRequest(uses: uses), $0)
       }
     }
-    guard let answer else {
-      let choice = ToolChoice(candidates: declarations.map { candidate($0, mission) })
-      return StepResult(
-        message: "the investment service cannot be reached; going on without a budget, as configured",
-        prepare: { $0.choice = choice })
-    }
+    guard let answer else { return withoutBudget(declarations, mission) }
     var choice = ToolChoice()
-    for (declaration, estimate) in zip(declarations, answer.estimates) {
+    for declaration in declarations {
       var candidate = candidate(declaration, mission)
+      guard let estimate = answer.estimates.first(where: { $0.tool == declaration.name }) else {
+        throw StepFailure("BAD_ANSWER", "the investment service gave no estimate for \(declaration.name)")
+      }
       candidate.worstCase = estimate.worstCase
       if let limit = mission.budget, let worst = estimate.worstCase, worst.micros > limit.micros {
         candidate.refused = "it may cost \(worst.display), more than the mission's budget of \(limit.display)"
@@ -36,17 +34,29 @@ extension StepRunner {
       let reasons = choice.candidates.map { "\($0.tool): \($0.refused)" }.joined(separator: "; ")
       throw StepFailure("BUDGET_TOO_SMALL", "no candidate fits the budget: \(reasons)")
     }
-    try await reserve(worst, for: mission)
+    guard try await reserve(worst, for: mission) else { return withoutBudget(declarations, mission) }
     return StepResult(message: "reserved \(worst.display) at the most", prepare: { [choice] in $0.choice = choice })
   }
 
-  private func reserve(_ amount: Money, for mission: Mission) async throws {
+  private func withoutBudget(_ declarations: [ToolDeclaration], _ mission: Mission) -> StepResult {
+    let choice = ToolChoice(candidates: declarations.map { candidate($0, mission) })
+    return StepResult(
+      message: "the investment service cannot be reached; going on without a budget, as configured",
+      prepare: { $0.choice = choice })
+  }
+
+  /// False where the investment service cannot be reached and the policy is to go on without it.
+  private func reserve(_ amount: Money, for mission: Mission) async throws -> Bool {
     let request = ReserveRequest(id: mission.id, missionId: mission.id, amount: amount, missionBudget: mission.budget)
     do {
-      let reservation = try await peers.call { try await peers.investment.reserve(request, $0) }
+      let reservation = try await peers.call(without: peers.withoutInvestment) {
+        try await peers.investment.reserve(request, $0)
+      }
+      guard let reservation else { return false }
       guard reservation.state == .held else {
         throw StepFailure("RESERVATION_RELEASED", "the mission's reservation was released before it was used")
       }
+      return true
     } catch let status as Status where status.code == .resourceExhausted {
       throw StepFailure("BUDGET_EXHAUSTED", status.message)
     } catch let status as Status {
@@ -83,7 +93,8 @@ extension StepRunner {
       try await peers.call(without: peers.withoutLearning) { try await peers.learning.getMultipliers(request, $0) }
     }
     for index in choice.candidates.indices {
-      choice.candidates[index].multiplier = learned?.multipliers[index].value ?? 1
+      let tool = choice.candidates[index].tool
+      choice.candidates[index].multiplier = learned?.multipliers.first { $0.tool == tool }?.value ?? 1
       choice.candidates[index].score =
         choice.candidates[index].baseConfidence * choice.candidates[index].multiplier
         * choice.candidates[index].roiFactor

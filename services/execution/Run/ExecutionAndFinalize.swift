@@ -23,8 +23,12 @@ extension StepRunner {
     let reporter = ProgressReporter(missionID: mission.id, store: store)
     let output = try await run(tool, call, reporter)
     let stored = StoredToolOutput(
-      text: output.text, bytesRead: UInt64(output.bytesRead),
-      artifacts: output.artifacts.map { StoredToolArtifact(name: $0.name, mediaType: $0.mediaType, content: $0.bytes) })
+      text: output.text.storable(atMost: .max), bytesRead: UInt64(output.bytesRead),
+      artifacts: output.artifacts.map { artifact in
+        StoredToolArtifact(
+          name: artifact.name.storable(atMost: 255), mediaType: artifact.mediaType.storable(atMost: 255),
+          content: artifact.bytes)
+      })
     let missionID = mission.id
     return StepResult(
       message: "\(tool.declaration.name) returned \(output.artifacts.count) artifact(s)",
@@ -39,19 +43,21 @@ extension StepRunner {
         group.addTask { try await tool.run(call) { await reporter.report($0, $1) } }
         group.addTask {
           try await Task.sleep(for: declaration.timeLimit)
-          throw StepFailure("TOOL_TIMED_OUT", "\(declaration.name) did not end within \(declaration.timeLimit)")
+          throw StepFailure(
+            "TOOL_TIMED_OUT", "\(declaration.name) did not end within \(declaration.timeLimit)", isOfTool: true)
         }
         defer { group.cancelAll() }
         guard let output = try await group.next() else { throw CancellationError() }
         return output
       }
     } catch let error as ToolError {
-      throw StepFailure(error.code, error.message, details: error.details)
+      throw StepFailure(error.code, error.message, details: error.details, isOfTool: true)
     }
     let size = output.artifacts.reduce(output.text.utf8.count) { $0 + $1.bytes.count }
     guard size <= declaration.maximumOutputBytes else {
       throw StepFailure(
-        "OUTPUT_TOO_LARGE", "\(declaration.name) returned \(size) bytes; at most \(declaration.maximumOutputBytes) are taken")
+        "OUTPUT_TOO_LARGE",
+        "\(declaration.name) returned \(size) bytes; at most \(declaration.maximumOutputBytes) are taken", isOfTool: true)
     }
     return output
   }
@@ -63,17 +69,18 @@ extension StepRunner {
       throw StepFailure("OUTPUT_LOST", "what the tool returned is not stored")
     }
     let artifacts = try await calling("artifact") { try await upload(output, of: mission.id) }
-    let cost = try await settle(mission, bytesRead: output.bytesRead)
+    let use = ToolUse(tool: mission.choice?.tool ?? "", expectedBytes: output.bytesRead)
+    let settlement = SettleRequest(id: mission.id, spent: .use(use))
+    let cost = try await settle(settlement)
     let result = MissionResult(
       text: String(decoding: output.text.utf8.prefix(64 * 1_024), as: UTF8.self),
       artifacts: artifacts.map {
         ResultArtifact(artifactId: $0.id, name: $0.name, mediaType: $0.mediaType, size: $0.size)
       })
-    let missionID = mission.id
     return StepResult(
       message: "stored \(artifacts.count) artifact(s)" + (cost.map { ", cost \($0.display)" } ?? ""),
       prepare: { ($0.result, $0.cost) = (result, cost) },
-      alongside: { try MissionStore.dropOutput(of: missionID, $0) })
+      effects: cost == nil ? [.settleReservation(settlement)] : [])
   }
 
   private func upload(_ output: StoredToolOutput, of missionID: String) async throws -> [Artifact] {
@@ -87,14 +94,17 @@ extension StepRunner {
     }
   }
 
-  private func settle(_ mission: Mission, bytesRead: UInt64) async throws -> Money? {
-    let use = ToolUse(tool: mission.choice?.tool ?? "", expectedBytes: bytesRead)
+  /// What was spent; nil where the investment service cannot be reached, or knows of no reservation, and the policy is to
+  /// go on without it.
+  private func settle(_ settlement: SettleRequest) async throws -> Money? {
     do {
-      return try await peers.call(without: peers.withoutInvestment) {
-        try await peers.investment.settle(SettleRequest(id: mission.id, spent: .use(use)), $0)
-      }?.settled
+      guard peers.withoutInvestment == .open else {
+        return try await peers.call(patience: peers.resultPatience) {
+          try await peers.investment.settle(settlement, $0)
+        }.settled
+      }
+      return try await peers.call(without: .open) { try await peers.investment.settle(settlement, $0) }?.settled
     } catch let status as Status where status.code == .notFound && peers.withoutInvestment == .open {
-      // The mission went on without a reservation.
       return nil
     } catch let status as Status {
       throw failure(status, calling: "investment")

@@ -1,30 +1,44 @@
-import DequeModule
-import Logging
+import HeapModule
 import Synchronization
 
-/// Runs missions, at most `limit` at a time, in the order in which they are given.
+/// Runs missions, at most `limit` at a time: of those that wait the one with the highest priority first, and of equals the
+/// oldest.
 final class MissionRunner: Sendable {
+  private struct Waiting: Comparable {
+    let priority: Int32
+    /// Ids rise with time.
+    let id: String
+
+    static func < (left: Waiting, right: Waiting) -> Bool {
+      (left.priority, right.id) < (right.priority, left.id)
+    }
+  }
+
   private struct State {
-    var waiting: Deque<String> = []
+    var queue: Heap<Waiting> = []
+    /// Those in the queue that are still wanted.
+    var waiting: Set<String> = []
     var running: [String: Task<Void, Never>] = [:]
     var isStopped = false
   }
 
   private let limit: Int
-  private let pipeline: Pipeline
+  private let run: @Sendable (String) async -> Void
   private let state = Mutex(State())
 
-  /// - Parameter limit: how many missions run at a time, 1 or more.
-  init(limit: Int, pipeline: Pipeline) {
+  /// - Parameters:
+  ///   - limit: how many missions run at a time, 1 or more.
+  ///   - run: takes one mission to its end; is cancelled to stop it.
+  init(limit: Int, run: @escaping @Sendable (String) async -> Void) {
     self.limit = limit
-    self.pipeline = pipeline
+    self.run = run
   }
 
   /// Runs a mission once there is room for it. A mission that waits or runs already is not run a second time.
-  func enqueue(_ id: String) {
+  func enqueue(_ id: String, priority: Int32) {
     state.withLock { state in
-      guard !state.isStopped, state.running[id] == nil, !state.waiting.contains(id) else { return }
-      state.waiting.append(id)
+      guard !state.isStopped, state.running[id] == nil, state.waiting.insert(id).inserted else { return }
+      state.queue.insert(Waiting(priority: priority, id: id))
       startWaiting(&state)
     }
   }
@@ -32,7 +46,7 @@ final class MissionRunner: Sendable {
   /// Stops a mission's work and returns when nothing of it runs any more.
   func stop(_ id: String) async {
     let task = state.withLock { state in
-      state.waiting.removeAll { $0 == id }
+      state.waiting.remove(id)
       return state.running[id]
     }
     task?.cancel()
@@ -43,7 +57,7 @@ final class MissionRunner: Sendable {
   func stopAll() async {
     let tasks = state.withLock { state in
       state.isStopped = true
-      state.waiting = []
+      (state.queue, state.waiting) = ([], [])
       return Array(state.running.values)
     }
     for task in tasks { task.cancel() }
@@ -51,10 +65,11 @@ final class MissionRunner: Sendable {
   }
 
   private func startWaiting(_ state: inout State) {
-    while state.running.count < limit, let id = state.waiting.popFirst() {
-      state.running[id] = Task {
-        await pipeline.run(id)
-        ended(id)
+    while state.running.count < limit, let next = state.queue.popMax() {
+      guard state.waiting.remove(next.id) != nil else { continue }
+      state.running[next.id] = Task {
+        await run(next.id)
+        ended(next.id)
       }
     }
   }

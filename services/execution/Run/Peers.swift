@@ -22,12 +22,16 @@ struct Peers: Sendable {
   let withoutLearning: Policy
   /// How long a service may be unreachable before the policy applies.
   let patience: Duration
+  /// How long a result waits for a service that has to store it; the mission's deadline may end it sooner.
+  let resultPatience: Duration
   /// The deadline of one call.
   let callTimeout: Duration
 
   /// Calls until the service answers: an unreachable one is called again, with growing pauses, until `patience` is over.
-  func call<Answer>(_ body: (CallOptions) async throws -> Answer) async throws -> Answer {
-    let end = Deadline.after(patience)
+  func call<Answer>(
+    patience: Duration? = nil, _ body: (CallOptions) async throws -> Answer
+  ) async throws -> Answer {
+    let end = Deadline.after(patience ?? self.patience)
     var pause = Duration.milliseconds(50)
     while true {
       do {
@@ -83,7 +87,7 @@ struct Peers: Sendable {
   /// Stores an artifact; doing so again with the same mission and key makes no second one.
   func upload(_ content: StoredToolArtifact, missionID: String, key: String) async throws -> Artifact {
     let header = PutArtifactHeader(name: content.name, mediaType: content.mediaType, missionId: missionID, key: key)
-    return try await call { options in
+    return try await call(patience: resultPatience) { options in
       try await artifacts.put(options) { writer in
         try await writer.write(PutArtifactRequest(part: .header(header)))
         for start in stride(from: 0, to: content.content.count, by: 256 * 1_024) {
@@ -91,24 +95,6 @@ struct Peers: Sendable {
           try await writer.write(PutArtifactRequest(part: .chunk(chunk)))
         }
       }
-    }
-  }
-}
-
-/// Why a step failed, as the mission reports it.
-struct StepFailure: Error, Sendable {
-  var error: Failure
-
-  init(_ code: String, _ message: String, details: [String: String] = [:]) {
-    error = Failure(code: code, message: message, details: details)
-  }
-
-  /// What a failed call of a service means for a mission.
-  init(_ status: Status, calling service: String) {
-    switch status.code {
-    case .deadlineExceeded: self.init("DEADLINE_EXCEEDED", "the \(service) service did not answer in time")
-    case .unavailable: self.init("SERVICE_UNAVAILABLE", "the \(service) service cannot be reached: \(status.message)")
-    default: self.init(status.code.name, "\(service): \(status.message)")
     }
   }
 }

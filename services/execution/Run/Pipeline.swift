@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import Messages
 import RPC
+import Storage
 
 /// Takes one mission through its six steps, from wherever it stands to its end.
 struct Pipeline: Sendable {
@@ -13,11 +14,13 @@ struct Pipeline: Sendable {
   let logger: Logger
 
   /// Returns when the mission has ended, was cancelled, or the task was. Nothing is thrown: a failure is the mission's
-  /// result, and where even that cannot be stored, the mission is tried again.
+  /// result, and while not even that can be stored, the mission is tried again.
   func run(_ id: String) async {
     while !Task.isCancelled {
       do {
         return try await runOnce(id)
+      } catch let status as Status where status.code == .failedPrecondition {
+        return  // Somebody ended the mission meanwhile; what its step came to no longer counts.
       } catch is CancellationError {
         return
       } catch {
@@ -39,22 +42,36 @@ struct Pipeline: Sendable {
           try await withinDeadline(deadline) { [mission] in try await steps.run(step, of: mission) }
         }
         mission = try await finish(step, of: id, result)
-      } catch let failure as StepFailure {
-        mission = try await store.change(id, [.fail(step, failure.error)])
-      } catch let status as Status where status.code == .failedPrecondition {
-        // Somebody ended the mission while the step ran; what it came to no longer counts.
-        return
+      } catch {
+        let failure = try failure(of: error, in: step, mission: id)
+        mission = try await store.change(id, [.fail(step, failure.error, isOfTool: failure.isOfTool)])
       }
     }
-    logger.info(
-      "mission ended", metadata: ["mission": "\(id)", "state": "\(mission.state.label)", "code": "\(mission.error?.code ?? "")"])
+    let code = mission.error?.code ?? ""
+    logger.info("mission ended", metadata: ["mission": "\(id)", "state": "\(mission.state.label)", "code": "\(code)"])
+  }
+
+  /// What an error of a step means for the mission. Throws it where it is not the mission's: storage fails, somebody
+  /// ended the mission, or the task is cancelled.
+  private func failure(of error: any Error, in step: Step, mission: String) throws -> StepFailure {
+    switch error {
+    case let failure as StepFailure: return failure
+    case is StorageError: throw error
+    case let status as Status where status.code == .failedPrecondition: throw error
+    case _ where Task.isCancelled: throw CancellationError()
+    default:
+      logger.error(
+        "a step failed unexpectedly", metadata: ["mission": "\(mission)", "step": "\(step.label)", "error": "\(error)"])
+      return StepFailure("INTERNAL", "the \(step.label) step failed unexpectedly; the service's log says more")
+    }
   }
 
   private func finish(_ step: Step, of id: String, _ result: StepResult) async throws -> Mission {
     var transitions: [Transition] = result.lastReport.map { [$0] } ?? []
-    transitions.append(.complete(step, message: result.message))
+    transitions.append(.complete(step, message: result.message.storable(atMost: StepFailure.maximumMessage)))
     if let next = step.next { transitions.append(.begin(next)) }
-    return try await store.change(id, transitions, prepare: result.prepare, alongside: result.alongside)
+    return try await store.change(
+      id, transitions, prepare: result.prepare, effects: result.effects, alongside: result.alongside)
   }
 
   /// Runs `body`, and cancels it when the mission's deadline passes.

@@ -22,7 +22,7 @@ final class ProgressReporter: Sendable {
 
   /// - Parameter fraction: of the tool's work, 0 to 1.
   func report(_ fraction: Double, _ message: String) async {
-    let report = Transition.report(.execution, fraction: fraction, message: message)
+    let report = Transition.report(.execution, fraction: fraction, message: message.storable(atMost: StepFailure.maximumMessage))
     let isDue = state.withLock { state in
       state.unstored = report
       guard ContinuousClock.now - state.lastStored >= Self.interval else { return false }

@@ -10,6 +10,8 @@ struct StepResult: Sendable {
   var message: String
   /// Sets what later steps rest on.
   var prepare: @Sendable (inout Mission) -> Void = { _ in }
+  /// Effects beyond those of the step's completion.
+  var effects: [Effect] = []
   /// What else is stored.
   var alongside: @Sendable (WriteConnection) throws -> Void = { _ in }
   /// The newest report of progress that was not stored yet.

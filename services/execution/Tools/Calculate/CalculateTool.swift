@@ -10,7 +10,7 @@ struct CalculateTool: Tool {
         "properties": {
           "expression": {
             "type": "string", "minLength": 1, "maxLength": \(CalculationLimits.characters),
-            "description": "What to calculate, e.g. \\"(3+4)*2^10\\" or \\"12 km in miles\\". Default: taken from the objective."
+            "description": "E.g. \\"(3+4)*2^10\\" or \\"12 km in miles\\". Default: taken from the objective."
           }
         },
         "additionalProperties": false

@@ -37,8 +37,9 @@ enum CalculationRequest {
 
   private static let leadIns = [
     "hi|hello|hey|please|pls|kindly|buddy|so|now|just|then|also", "can you|could you|would you|will you",
-    "i (?:want|need|would like|'d like) (?:you )?to(?: know)?", "tell me|show me|give me|let me know|find out|find|figure out",
-    "what(?:'s| is| are|s| does| would be| will be)", "how (?:much|many) (?:is|are|does|do|would be)(?! there)",
+    "i (?:want|need|would like|'d like) (?:you )?to(?: know)?",
+    "tell me|show me|give me|let me know|find out|find|figure out",
+    "what(?:'s| is| are|s| do| does| would be| will be)", "how (?:much|many) (?:is|are|does|do|would be)(?! there)",
     "calculate|compute|evaluate|calc|solve|work out|determine|convert|simplify|do the math(?: for| on)?|math",
     "the (?:exact |numeric |following )?(?:value|result|answer|outcome) (?:of|to|for)", "the following|this|expression",
     "equals?|make[s]?(?: of)?|the(?! (?:sum|product|difference|quotient|average|mean|median|square|cube))",
@@ -48,8 +49,18 @@ enum CalculationRequest {
 
   /// Pattern to template, in this order.
   private static let rewrites: [(String, String)] = [
-    ("^how many ([\\p{L}°_/^0-9 ]+?) (?:are (?:there )?(?:in|to)|is|are|in|make up|fit in(?:to)?|do i get (?:for|from)|equals?) (.+)$",
-      "$2 in $1"),
+    (
+      "^how many ([\\p{L}°_/^0-9 ]+?) "
+        + "(?:are (?:there )?(?:in|to)|is|are|in|make up|fit in(?:to)?|do i get (?:for|from)|equals?) (.+)$",
+      "$2 in $1"
+    ),
+    ("^(?:the )?(?:vat|tip|tax|discount|interest|commission|fee|share) of ", ""),
+    (
+      "^(.+?),? (?:to|with|at) ([0-9]+) (?:decimals?|decimal places|places|digits)(?: after the point)?$",
+      "round($1, $2)"
+    ),
+    ("^round\\(round(?:ed)? (.+), ([0-9]+)\\)$", "round($1, $2)"), ("^round (?!\\()([0-9.,]+)$", "round($1)"),
+    ("^([0-9.,]+) [a-z]+ (?:at|for|costing) (\\$?[0-9.,]+) (?:each|apiece|a piece)(?: (?:come to|cost))?$", "$1 * $2"),
     ("\\b(?:the )?(?:sum|total) of (.+?) and (.+)$", "sum($1, $2)"),
     ("\\b(?:the )?product of (.+?) and (.+)$", "($1) * ($2)"),
     ("\\b(?:the )?difference (?:of|between) (.+?) and (.+)$", "($1) - ($2)"),
@@ -65,7 +76,7 @@ enum CalculationRequest {
     ("^(?:increase|raise) (.+?) by (.+)$", "$1 + $2"),
     ("^(?:decrease|reduce|lower) (.+?) by (.+)$", "$1 - $2"),
     ("\(number) (?:percent|pct|per cent)\\b", "$1%"),
-    ("\(number) off(?: of)? (.+)$", "$2 - $1"),
+    ("\(number) off(?: of)? (.+)$", "$2 - $1"), ("([0-9]%) on (?=[0-9$€£])", "$1 of "),
     ("\\b(?:the )?square root of \(number)", "sqrt($1)"), ("\\b(?:the )?square root of", "sqrt"),
     ("\\b(?:the )?cube root of \(number)", "cbrt($1)"), ("\\b(?:the )?cube root of \\(", "cbrt("),
     ("\\b(?:the )?factorial of \(number)", "$1!"), ("\(number) factorial\\b", "$1!"),

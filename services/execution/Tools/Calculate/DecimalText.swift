@@ -42,7 +42,7 @@ enum DecimalText {
     return layout(parts[0].filter { $0 != "." }, exponent: exponent, negative: value < 0)
   }
 
-  /// The repeating digits of a fraction with a small denominator, like `0.(3)` or `0.1(6)`; nil if longer than 30 digits.
+  /// The repeating digits of a fraction, like `0.(3)` or `0.1(6)`; nil if there are more than 30.
   static func repeating(_ value: Rational) -> String? {
     let magnitude = value.magnitude
     var (whole, remainder) = magnitude.numerator.quotientAndRemainder(dividingBy: magnitude.denominator)
@@ -66,7 +66,8 @@ enum DecimalText {
     // value is in 10^(guess-1) … 10^(guess+1)
     let limit = BigInt(10).power(abs(guess))
     let magnitude = value.magnitude
-    let reaches = guess >= 0
+    let reaches =
+      guess >= 0
       ? magnitude.numerator >= magnitude.denominator * limit : magnitude.numerator * limit >= magnitude.denominator
     return reaches ? guess : guess - 1
   }

@@ -54,7 +54,8 @@ struct Evaluator {
   private static func isPercent(_ expression: Expression) -> Bool {
     switch expression {
     case .percent: true
-    case .binary(let kind, let left, let right): (kind == .add || kind == .subtract) && isPercent(left) && isPercent(right)
+    case .binary(let kind, let left, let right):
+      (kind == .add || kind == .subtract) && isPercent(left) && isPercent(right)
     default: false
     }
   }
@@ -95,18 +96,23 @@ struct Evaluator {
     let spellings = units.spellings(of: name)
     if spellings.count > 1 {
       throw ToolError(
-        "UNKNOWN_NAME", "\"\(name)\" could be \(listed(spellings, conjunction: "or")); upper and lower case matter here.",
+        "UNKNOWN_NAME",
+        "\"\(name)\" could be \(listed(spellings, conjunction: "or")); upper and lower case matter here.",
         details: ["name": name, "position": String(position), "candidates": spellings.joined(separator: ", ")])
     }
     if Functions.isFunction(name) {
-      throw ToolError("SYNTAX_ERROR", "\(name) needs its values in parentheses, like \(name)(2).", details: ["name": name])
+      throw ToolError(
+        "SYNTAX_ERROR", "\(name) needs its values in parentheses, like \(name)(2).", details: ["name": name])
     }
     let known = units.names.filter { $0.count > 2 } + Functions.all + ["pi", "tau", "phi"]
     let suggestion = name.count > 2 ? closest(to: name, in: known.sorted()) : nil
     throw ToolError(
       "UNKNOWN_NAME",
-      "\"\(name)\" is no unit, constant or function known here" + (suggestion.map { "; did you mean \"\($0)\"?" } ?? "."),
-      details: ["name": name, "position": String(position)].merging(suggestion.map { ["suggestion": $0] } ?? [:]) { a, _ in a })
+      "\"\(name)\" is no unit, constant or function known here"
+        + (suggestion.map { "; did you mean \"\($0)\"?" } ?? "."),
+      details: ["name": name, "position": String(position)].merging(suggestion.map { ["suggestion": $0] } ?? [:]) {
+        a, _ in a
+      })
   }
 
   /// The target of a conversion, with its units as written.
@@ -120,7 +126,9 @@ struct Evaluator {
       guard case .exact(let power) = try evaluate(exponent).number, let power = power.int, abs(power) <= 100 else {
         throw CalculationError.mismatch("The power of a unit must be a whole number up to 100.")
       }
-      return (Quantity(try unit.factor.power(.int(power)), unit.dimension.power(power)), [.init(unit: unit, power: power)])
+      return (
+        Quantity(try unit.factor.power(.int(power)), unit.dimension.power(power)), [.init(unit: unit, power: power)]
+      )
     case .binary(let kind, let left, let right):
       let a = try unitQuantity(left), b = try unitQuantity(right)
       let sign = kind == .divide ? -1 : 1

@@ -43,7 +43,8 @@ indirect enum Expression: Sendable, Hashable {
       let precedence = kind.precedence
       let separator = kind == .power || kind == .juxtapose ? kind.rawValue : " \(kind.rawValue) "
       if kind == .power, case .negate(.number) = right { return left.render(7) + "^" + right.render(0) }
-      let text = left.render(kind == .power ? precedence + 1 : precedence) + separator
+      let text =
+        left.render(kind == .power ? precedence + 1 : precedence) + separator
         + right.render(kind == .power ? precedence : precedence + 1)
       return Self.wrap(text, if: outer > precedence)
     case .call(let name, let arguments, _):

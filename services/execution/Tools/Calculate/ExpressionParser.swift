@@ -100,9 +100,27 @@ struct ExpressionParser {
       index += 1
       return .binary(.juxtapose, try power(), .name(code, position: position))
     }
+    return try mixed(try factors())
+  }
+
+  private mutating func factors() throws -> Expression {
     var left = try power()
     while startsFactor() { left = .binary(.juxtapose, left, try power()) }
     return left
+  }
+
+  /// `2 hours 30 min`, `5 ft 11 in`: a number with a unit right behind another one is added to it.
+  private mutating func mixed(_ first: Expression) throws -> Expression {
+    var sum = first
+    guard case .binary(.juxtapose, .number, .name) = first else { return first }
+    while case .number = current, case .name(let word) = following, word == "in" || !Self.isKeyword(word) {
+      sum = .binary(.add, sum, try factors())
+    }
+    return sum
+  }
+
+  private static func isKeyword(_ word: String) -> Bool {
+    conversions.contains(word.lowercased()) || word == "of" || word == "mod"
   }
 
   /// Whether a factor without operator follows. `in` is an inch only where nothing that could be a unit follows it.
@@ -118,7 +136,7 @@ struct ExpressionParser {
         default: return index > 0
         }
       }
-      return !Self.conversions.contains(word) && word != "of" && word != "mod"
+      return !Self.isKeyword(word)
     default: return false
     }
   }
@@ -126,7 +144,7 @@ struct ExpressionParser {
   private func startsOperand(_ at: Int) -> Bool {
     switch tokens[min(at, tokens.count - 1)].token {
     case .number, .open: true
-    case .name(let word): !Self.conversions.contains(word.lowercased()) && word != "of" && word != "mod"
+    case .name(let word): !Self.isKeyword(word)
     default: false
     }
   }
@@ -174,7 +192,9 @@ struct ExpressionParser {
     case .name(let word):
       index += 1
       if Functions.isFunction(word), current == .open { return try call(word, placed.position) }
-      if word.lowercased() == "sqrt" { return .call("sqrt", [try nested { try $0.power() }], position: placed.position) }
+      if word.lowercased() == "sqrt" {
+        return .call("sqrt", [try nested { try $0.power() }], position: placed.position)
+      }
       return .name(word, position: placed.position)
     default:
       throw unexpected()

@@ -85,9 +85,11 @@ struct Quantity: Hashable, Sendable {
     guard let degree = Int(exactly: power.denominator), let times = Int(exactly: power.numerator), abs(times) <= 100,
       let root = dimension.root(degree)
     else {
-      throw CalculationError.mismatch("\(dimension.name.capitalizedFirst) cannot be raised to the power \(power.double).")
+      throw CalculationError.mismatch(
+        "\(dimension.name.capitalizedFirst) cannot be raised to the power \(power.double).")
     }
-    let halved = display.allSatisfy { $0.power % degree == 0 }
+    let halved =
+      display.allSatisfy { $0.power % degree == 0 }
       ? display.map { UnitPower(unit: $0.unit, power: $0.power / degree * times) }
       : Self.baseDisplay(root.power(times))
     return Quantity(try number.power(exponent.number), root.power(times), display: halved).simplified
@@ -96,9 +98,8 @@ struct Quantity: Hashable, Sendable {
   /// The same quantity shown in other units. Throws `UNIT_MISMATCH`.
   func converted(to target: Quantity, units: [UnitPower]) throws -> Quantity {
     guard dimension == target.dimension else {
-      throw CalculationError.mismatch(
-        "\(dimension.name.capitalizedFirst) cannot be converted to \(UnitText.render(units.map { ($0.unit.symbol, $0.power) }))"
-          + ", which is \(target.dimension.name).")
+      let target = "\(UnitText.render(units.map { ($0.unit.symbol, $0.power) })), which is \(target.dimension.name)"
+      throw CalculationError.mismatch("\(dimension.name.capitalizedFirst) cannot be converted to \(target).")
     }
     let single = units.count == 1 && units[0].power == 1 ? units[0].unit : nil
     // Kelvins convert to °C and °F as temperatures on a scale, unless they came out of a subtraction.
@@ -108,7 +109,8 @@ struct Quantity: Hashable, Sendable {
 
   func same(_ other: Quantity, verb: String) throws {
     guard dimension == other.dimension else {
-      throw CalculationError.mismatch("\(dimension.name.capitalizedFirst) and \(other.dimension.name) cannot be \(verb).")
+      throw CalculationError.mismatch(
+        "\(dimension.name.capitalizedFirst) and \(other.dimension.name) cannot be \(verb).")
     }
   }
 
@@ -138,7 +140,8 @@ struct Quantity: Hashable, Sendable {
   }
 
   static func baseDisplay(_ dimension: Dimension) -> [UnitPower] {
-    dimension.powers.sorted { ($0.value < 0 ? 1 : 0, $0.key) < ($1.value < 0 ? 1 : 0, $1.key) }.compactMap { name, power in
+    dimension.powers.sorted { ($0.value < 0 ? 1 : 0, $0.key) < ($1.value < 0 ? 1 : 0, $1.key) }.compactMap {
+      name, power in
       UnitTable.standard.unit(name).map { UnitPower(unit: $0, power: power) }
     }
   }

@@ -2,8 +2,8 @@ import BigInt
 
 /// An exact fraction of arbitrary-precision integers, always reduced, the denominator positive.
 ///
-/// Its size is bounded: numerator and denominator have at most `maximumBits` bits (about 10,000 decimal digits each), so
-/// that `9^9^9` is an error and not a machine without memory.
+/// Its size is bounded: numerator and denominator have at most `maximumBits` bits (about 10,000 decimal digits each),
+/// so that `9^9^9` is an error and not a machine without memory.
 struct Rational: Hashable, Sendable, Comparable {
   static let maximumBits = 33_219
 
@@ -42,7 +42,9 @@ struct Rational: Hashable, Sendable, Comparable {
     let digits = mantissa.split(separator: ".", omittingEmptySubsequences: false)
     guard digits.count <= 2, let whole = digits.first else { return nil }
     let fraction = digits.count == 2 ? digits[1] : ""
-    guard let coefficient = BigInt(String(whole + fraction).isEmpty ? "x" : String(whole + fraction)) else { return nil }
+    guard let coefficient = BigInt(String(whole + fraction).isEmpty ? "x" : String(whole + fraction)) else {
+      return nil
+    }
     var exponent = -fraction.count
     if parts.count == 2 {
       guard let written = Int(parts[1]) else { return nil }
@@ -68,7 +70,8 @@ struct Rational: Hashable, Sendable, Comparable {
     guard shift > 0 else { return Double(numerator) / Double(denominator) }
     // Both sides are scaled down together: either alone would overflow a Double.
     let scaledDown = Double(numerator >> shift) / Double(denominator >> shift)
-    return scaledDown.isFinite && scaledDown != 0 ? scaledDown : (numerator.magnitude > denominator.magnitude ? .infinity : 0)
+    return scaledDown.isFinite && scaledDown != 0
+      ? scaledDown : (numerator.magnitude > denominator.magnitude ? .infinity : 0)
   }
 
   static func + (a: Rational, b: Rational) throws -> Rational {

@@ -13,19 +13,24 @@ enum AnswerText {
     }
     let right = Set(columns.filter { result.columns[$0].role == .number })
     var text = TextTable(header: columns.map { result.columns[$0].title }, rows: rows, rightAligned: right).render()
-    if result.rows.count > maximumRows { text += "\n… \(counted(result.rows.count - maximumRows, "more row")) in table.csv" }
-    if result.columns.count > maximumColumns { text += "\n… \(counted(result.columns.count - maximumColumns, "more column")) in table.csv" }
+    if result.rows.count > maximumRows {
+      text += "\n… \(counted(result.rows.count - maximumRows, "more row")) in table.csv"
+    }
+    if result.columns.count > maximumColumns {
+      text += "\n… \(counted(result.columns.count - maximumColumns, "more column")) in table.csv"
+    }
     return text + "\n\n" + ([result.statement] + result.notes).joined(separator: "\n")
   }
 
   /// Digits behind the point for a whole column: as many as its cells have, two to four where they are computed.
   private static func decimals(_ result: QueryResult, _ column: Int) -> Int? {
     guard result.columns[column].role == .number else { return nil }
-    let places = result.rows.prefix(maximumRows).map { row -> Int in
-      let text = row[column].text
-      guard let point = text.firstIndex(of: ".") else { return 0 }
-      return text.distance(from: point, to: text.endIndex) - 1
-    }.max() ?? 0
+    let places =
+      result.rows.prefix(maximumRows).map { row -> Int in
+        let text = row[column].text
+        guard let point = text.firstIndex(of: ".") else { return 0 }
+        return text.distance(from: point, to: text.endIndex) - 1
+      }.max() ?? 0
     let largest = result.rows.compactMap { $0[column].number.map(abs) }.max() ?? 0
     return min(places, largest >= 100 ? 2 : largest >= 0.1 ? 3 : 6)
   }

@@ -44,7 +44,8 @@ enum CSVFormat {
     if let offset = firstInvalidUTF8(bytes) {
       let line = 1 + bytes[..<offset].count { $0 == UInt8(ascii: "\n") }
       throw ToolError(
-        "INVALID_ENCODING", "Line \(line) is not valid UTF-8 (byte 0x\(String(bytes[offset], radix: 16))); save the file as UTF-8.",
+        "INVALID_ENCODING",
+        "Line \(line) is not valid UTF-8 (byte 0x\(String(bytes[offset], radix: 16))); save the file as UTF-8.",
         details: ["line": String(line), "offset": String(offset)])
     }
     return bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
@@ -98,8 +99,9 @@ enum CSVWriter {
     let special: Set<UInt8> = [UInt8(ascii: ","), UInt8(ascii: "\""), 0x0A, 0x0D]
     let edges: Set<UInt8> = [0x20, 0x09]
     let bytes = field.utf8
-    guard force || bytes.contains(where: special.contains) || bytes.first.map(edges.contains) == true
-      || bytes.last.map(edges.contains) == true
+    guard
+      force || bytes.contains(where: special.contains) || bytes.first.map(edges.contains) == true
+        || bytes.last.map(edges.contains) == true
     else {
       out += bytes
       return

@@ -4,8 +4,8 @@
 /// rows up silently, strips spaces inside fields, and its errors carry no line: a file that is broken must be refused
 /// with the line to look at, and 64 MiB must be read in seconds.
 ///
-/// Beyond the RFC: LF and CR end lines too, blank lines are skipped, and a quote inside an unquoted field (`5" pipe`) is
-/// taken as it stands. Within the RFC everything is strict: text behind a closing quote, a quote that is never closed
+/// Beyond the RFC: LF and CR end lines too, blank lines are skipped, and a quote inside an unquoted field (`5" pipe`)
+/// is taken as it is. Within the RFC everything is strict: text behind a closing quote, a quote that is never closed
 /// and a row with more or fewer fields than the header are errors with their line.
 struct CSVReader {
   private static let quote = UInt8(ascii: "\""), newline = UInt8(ascii: "\n"), carriageReturn = UInt8(ascii: "\r")
@@ -101,7 +101,8 @@ struct CSVReader {
       }
     }
     throw ToolError(
-      "MALFORMED_CSV", "Line \(opened): a quoted field is opened there and never closed.", details: ["line": String(opened)])
+      "MALFORMED_CSV", "Line \(opened): a quoted field is opened there and never closed.",
+      details: ["line": String(opened)])
   }
 
   private func endQuotedField() throws {
@@ -109,7 +110,8 @@ struct CSVReader {
     let byte = bytes[index]
     guard byte == delimiter || byte == Self.newline || byte == Self.carriageReturn else {
       throw ToolError(
-        "MALFORMED_CSV", "Line \(line): there is text right behind a closing quote; quotes inside a field are written \"\".",
+        "MALFORMED_CSV",
+        "Line \(line): there is text right behind a closing quote; quotes inside a field are written \"\".",
         details: ["line": String(line)])
     }
   }

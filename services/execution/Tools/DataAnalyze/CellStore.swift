@@ -36,7 +36,9 @@ struct CellStore: Sendable {
   /// Without surrounding spaces.
   func trimmed(_ row: Int, _ column: Int) -> Range<Int> {
     var range = range(row, column)
-    while let first = range.first, bytes[first] == 0x20 || bytes[first] == 0x09 { range = (first + 1)..<range.upperBound }
+    while let first = range.first, bytes[first] == 0x20 || bytes[first] == 0x09 {
+      range = (first + 1)..<range.upperBound
+    }
     while let last = range.last, bytes[last] == 0x20 || bytes[last] == 0x09 { range = range.lowerBound..<last }
     return range
   }

@@ -14,40 +14,50 @@ enum ChartSpec {
     }
   }
 
+  /// One or two keys: the first time key, else the first, lies along x; the other one gives the color.
   private static func aggregate(_ result: QueryResult, _ query: DataQuery) -> JSONValue? {
     let measures = Array(result.columns.indices.dropFirst(result.keyCount)).filter { measure in
       result.rows.contains { $0[measure].number != nil }
     }
     guard let measure = measures.first, result.keyCount > 0 else { return nil }
     if query.chart == .point, measures.count == 2 { return scatter(result) }
-    let time = result.columns[..<result.keyCount].firstIndex { isTime($0.role) }
-    let x = time ?? 0
-    let years = isYears(result, x)
-    let mark = query.chart != .automatic && query.chart != .point ? query.chart.rawValue
-      : query.chart == .point ? "point" : (isLine(result.columns[x].role) || years) && result.rows.count > 1 ? "line" : "bar"
-    let ranked = query.top != nil || query.order != nil
-    var encoding: [(String, JSONValue)] = [
-      ("x", axis(result.columns[x], sorted: ranked, ordinal: mark == "bar" && years)),
-    ]
-    var rows = result.rows
-    if mark == "bar", time == nil { rows = Array(rows.prefix(maximumBars)) }
-    let values: [JSONValue]
-    if measures.count > 1, result.keyCount == 1, sameScale(result, measures) {
-      values = folded(result, rows, x, measures)
+    let x = result.columns[..<result.keyCount].firstIndex { isTime($0.role) } ?? 0
+    let mark = mark(result, x, query.chart)
+    let rows = mark == "bar" && !isTime(result.columns[x].role) ? Array(result.rows.prefix(maximumBars)) : result.rows
+    let isFolded = measures.count > 1 && result.keyCount == 1 && sameScale(result, measures)
+    let along = axis(result.columns[x], ordinal: mark == "bar" && isYears(result, x))
+    var encoding: [(String, JSONValue)] = [("x", along)]
+    if isFolded {
       encoding.append(("y", quantity("value", title: "value")))
-      encoding.append(("color", nominal("measure", title: "measure")))
-      if mark == "bar" { encoding.append(("xOffset", .object([("field", .string("measure"))]))) }
+      encoding += split(by: "measure", title: "measure", mark)
     } else {
-      values = rows.map { row in .object(result.columns.indices.map { (field(result.columns[$0].title), value(row[$0], result.columns[$0].role)) }) }
-      encoding.append(("y", quantity(field(result.columns[measure].title), title: result.columns[measure].title)))
-      if let other = result.columns[..<result.keyCount].indices.first(where: { $0 != x }) {
-        encoding.append(("color", nominal(field(result.columns[other].title), title: result.columns[other].title)))
-        if mark == "bar" { encoding.append(("xOffset", .object([("field", .string(field(result.columns[other].title)))]))) }
+      let title = result.columns[measure].title
+      encoding.append(("y", quantity(field(title), title: title)))
+      if let other = (0..<result.keyCount).first(where: { $0 != x }) {
+        encoding += split(by: field(result.columns[other].title), title: result.columns[other].title, mark)
       }
+      encoding.append(("tooltip", tooltip(result)))
     }
-    encoding.append(("tooltip", tooltip(result)))
-    if measures.count > 1, result.keyCount == 1, sameScale(result, measures) { encoding.removeLast() }
+    let values = isFolded ? folded(result, rows, x, measures) : rows.map { object($0, result) }
     return spec(title(result, shown: rows.count), mark: mark, encoding: encoding, values: values)
+  }
+
+  private static func mark(_ result: QueryResult, _ x: Int, _ choice: ChartChoice) -> String {
+    switch choice {
+    case .bar, .line, .point: return choice.rawValue
+    case .automatic, .none:
+      return (isLine(result.columns[x].role) || isYears(result, x)) && result.rows.count > 1 ? "line" : "bar"
+    }
+  }
+
+  /// One color a value; bars of one place stand side by side.
+  private static func split(by field: String, title: String, _ mark: String) -> [(String, JSONValue)] {
+    let color = ("color", nominal(field, title: title))
+    return mark == "bar" ? [color, ("xOffset", .object([("field", .string(field))]))] : [color]
+  }
+
+  private static func object(_ row: [QueryResult.Cell], _ result: QueryResult) -> JSONValue {
+    .object(result.columns.indices.map { (field(result.columns[$0].title), value(row[$0], result.columns[$0].role)) })
   }
 
   private static func title(_ result: QueryResult, shown: Int) -> String {
@@ -61,7 +71,9 @@ enum ChartSpec {
     return low > 0 && high / low <= 50
   }
 
-  private static func folded(_ result: QueryResult, _ rows: [[QueryResult.Cell]], _ x: Int, _ measures: [Int]) -> [JSONValue] {
+  private static func folded(_ result: QueryResult, _ rows: [[QueryResult.Cell]], _ x: Int, _ measures: [Int])
+    -> [JSONValue]
+  {
     rows.flatMap { row in
       measures.map { measure in
         .object([
@@ -78,18 +90,21 @@ enum ChartSpec {
       ("x", quantity(field(result.columns[x].title), title: result.columns[x].title, zero: false)),
       ("y", quantity(field(result.columns[y].title), title: result.columns[y].title, zero: false)),
     ]
-    if result.keyCount > 0 { encoding.append(("color", nominal(field(result.columns[0].title), title: result.columns[0].title))) }
-    encoding.append(("tooltip", tooltip(result)))
-    let values = result.rows.map { row in
-      JSONValue.object(result.columns.indices.map { (field(result.columns[$0].title), value(row[$0], result.columns[$0].role)) })
+    if result.keyCount > 0 {
+      encoding.append(("color", nominal(field(result.columns[0].title), title: result.columns[0].title)))
     }
+    encoding.append(("tooltip", tooltip(result)))
+    let values = result.rows.map { object($0, result) }
     return spec(result.title, mark: "point", encoding: encoding, values: values)
   }
 
   // MARK: - Parts
 
-  private static func spec(_ title: String, mark: String, encoding: [(String, JSONValue)], values: [JSONValue]) -> JSONValue {
-    let markValue: JSONValue = mark == "line"
+  private static func spec(_ title: String, mark: String, encoding: [(String, JSONValue)], values: [JSONValue])
+    -> JSONValue
+  {
+    let markValue: JSONValue =
+      mark == "line"
       ? .object([("type", .string("line")), ("point", .bool(true))]) : .object([("type", .string(mark))])
     return .object([
       ("$schema", .string("https://vega.github.io/schema/vega-lite/v5.json")), ("title", .string(title)),
@@ -98,7 +113,7 @@ enum ChartSpec {
     ])
   }
 
-  private static func axis(_ column: QueryResult.Column, sorted: Bool, ordinal: Bool) -> JSONValue {
+  private static func axis(_ column: QueryResult.Column, ordinal: Bool) -> JSONValue {
     var members: [(String, JSONValue)] = [("field", .string(field(column.title)))]
     switch column.role {
     case .time(let part) where timeUnit(part) != nil:
@@ -112,8 +127,9 @@ enum ChartSpec {
   }
 
   private static func quantity(_ field: String, title: String, zero: Bool = true) -> JSONValue {
-    .object([("field", .string(field)), ("type", .string("quantitative")), ("title", .string(title))]
-      + (zero ? [] : [("scale", .object([("zero", .bool(false))]))]))
+    .object(
+      [("field", .string(field)), ("type", .string("quantitative")), ("title", .string(title))]
+        + (zero ? [] : [("scale", .object([("zero", .bool(false))]))]))
   }
 
   private static func nominal(_ field: String, title: String) -> JSONValue {
@@ -121,10 +137,13 @@ enum ChartSpec {
   }
 
   private static func tooltip(_ result: QueryResult) -> JSONValue {
-    .array(result.columns.map { column in
-      let type = column.role == .number ? "quantitative" : "nominal"
-      return .object([("field", .string(field(column.title))), ("type", .string(type)), ("title", .string(column.title))])
-    })
+    .array(
+      result.columns.map { column in
+        let type = column.role == .number ? "quantitative" : "nominal"
+        return .object([
+          ("field", .string(field(column.title))), ("type", .string(type)), ("title", .string(column.title)),
+        ])
+      })
   }
 
   private static func isTime(_ role: QueryResult.Role) -> Bool { if case .time = role { true } else { false } }
@@ -136,9 +155,10 @@ enum ChartSpec {
 
   /// A number column of years makes a line too.
   private static func isYears(_ result: QueryResult, _ column: Int) -> Bool {
-    result.columns[column].role == .category && result.rows.allSatisfy { row in
-      row[column].number.map { $0 == $0.rounded() && (1000...2999).contains($0) } ?? false
-    }
+    result.columns[column].role == .category
+      && result.rows.allSatisfy { row in
+        row[column].number.map { $0 == $0.rounded() && (1000...2999).contains($0) } ?? false
+      }
   }
 
   private static func timeUnit(_ part: DatePart) -> String? {
@@ -154,7 +174,7 @@ enum ChartSpec {
   /// A full date for time axes, so that every reader parses it alike.
   private static func value(_ cell: QueryResult.Cell, _ role: QueryResult.Role) -> JSONValue {
     switch role {
-    case .number: return cell.number.map(JSONValue.double) ?? .null
+    case .number: return cell.number.map { .number(Numeric.text($0)) } ?? .null
     case .category: return .string(cell.text)
     case .time(.year): return .string(cell.text + "-01-01")
     case .time(.month): return .string(cell.text + "-01")

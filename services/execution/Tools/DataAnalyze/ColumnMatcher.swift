@@ -73,7 +73,9 @@ struct ColumnMatcher: Sendable {
       .map { columns[$0] }
   }
 
-  private static let tooCommon: Set<String> = ["a", "the", "of", "in", "by", "and", "or", "is", "to", "id", "no", "for", "on", "at"]
+  private static let tooCommon: Set<String> = [
+    "a", "the", "of", "in", "by", "and", "or", "is", "to", "id", "no", "for", "on", "at",
+  ]
 
   private static func contains(_ words: [String], _ phrase: [String]) -> Bool {
     guard phrase.count <= words.count else { return false }
@@ -93,6 +95,8 @@ struct ColumnMatcher: Sendable {
     let names = (fitting.isEmpty ? found : fitting).map { "'\($0.name)'" }
     throw ToolError(
       "AMBIGUOUS_COLUMN", "'\(phrase)' could be \(listed(names, conjunction: "or")); name one of them in full.",
-      details: ["column": phrase, "candidates": (fitting.isEmpty ? found : fitting).map(\.name).joined(separator: ", ")])
+      details: [
+        "column": phrase, "candidates": (fitting.isEmpty ? found : fitting).map(\.name).joined(separator: ", "),
+      ])
   }
 }

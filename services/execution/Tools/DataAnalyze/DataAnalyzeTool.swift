@@ -2,14 +2,17 @@
 struct DataAnalyzeTool: Tool {
   let declaration = ToolDeclaration(
     name: "data_analyze",
-    description: "Counts, sums, averages, filters, ranks and charts a CSV, TSV or JSON table, by the columns the objective names.",
+    description:
+      "Counts, sums, averages, filters, ranks and charts a CSV, TSV or JSON table, by the columns the objective names.",
     inputSchema: """
       {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
         "properties": {
           "measure": {"type": "string", "description": "Column or columns to sum up, separated by commas."},
-          "aggregate": {"type": "string", "enum": ["count", "distinct", "sum", "mean", "median", "min", "max", "stddev"]},
+          "aggregate": {
+            "type": "string", "enum": ["count", "distinct", "sum", "mean", "median", "min", "max", "stddev"]
+          },
           "group_by": {
             "type": "string",
             "description": "Columns to group by, separated by commas; date columns can be cut: \\"date:month\\" \
@@ -83,7 +86,9 @@ enum InputChoice {
       details: ["candidates": tables.map(\.name).joined(separator: ", ")])
   }
 
-  static func looksLikeTable(_ input: ToolInput) -> Bool { looksLikeTable(name: input.name, mediaType: input.mediaType) }
+  static func looksLikeTable(_ input: ToolInput) -> Bool {
+    looksLikeTable(name: input.name, mediaType: input.mediaType)
+  }
 
   static func looksLikeTable(name: String, mediaType: String) -> Bool {
     let type = mediaType.lowercased(), name = name.lowercased()

@@ -2,7 +2,8 @@
 enum DataLoader {
   static let maximumBytes = 64 * 1024 * 1024
 
-  /// Throws `EMPTY_INPUT`, `INPUT_TOO_LARGE`, `INVALID_ENCODING`, `MALFORMED_CSV`, `MALFORMED_JSON`, `UNSUPPORTED_INPUT`.
+  /// Throws `EMPTY_INPUT`, `INPUT_TOO_LARGE`, `INVALID_ENCODING`, `MALFORMED_CSV`, `MALFORMED_JSON`,
+  /// `UNSUPPORTED_INPUT`.
   static func load(_ input: ToolInput, work: (_ fraction: Double) throws -> Void) throws -> DataTable {
     guard input.bytes.count <= maximumBytes else {
       throw ToolError("INPUT_TOO_LARGE", "\(input.name) is larger than 64 MiB.", details: ["input": input.name])
@@ -31,7 +32,8 @@ enum DataLoader {
     ]
     for (magic, kind) in kinds where input.bytes.starts(with: magic) {
       throw ToolError(
-        "UNSUPPORTED_INPUT", "\(input.name) is \(kind); save the table as CSV, TSV or JSON.", details: ["input": input.name])
+        "UNSUPPORTED_INPUT", "\(input.name) is \(kind); save the table as CSV, TSV or JSON.",
+        details: ["input": input.name])
     }
   }
 
@@ -90,7 +92,8 @@ enum DataLoader {
   }
 
   /// The array of objects itself, or the only array of objects inside an object (`{"data": […]}`).
-  private static func rows(_ input: ToolInput, _ start: Int, _ check: @escaping () throws -> Void) throws -> [JSONValue] {
+  private static func rows(_ input: ToolInput, _ start: Int, _ check: @escaping () throws -> Void) throws -> [JSONValue]
+  {
     var items: [JSONValue]?
     if isLines(input) {
       items = try JSONReader.readLines(input.bytes, from: start, check: check)

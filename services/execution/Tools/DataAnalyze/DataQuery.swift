@@ -89,7 +89,8 @@ enum DatePart: String, Sendable, CaseIterable {
   static func named(_ words: [String]) -> (part: DatePart, length: Int)? {
     let phrases: [([String], DatePart)] = [
       (["month", "of", "the", "year"], .monthOfYear), (["month", "of", "year"], .monthOfYear),
-      (["calendar", "month"], .monthOfYear), (["month", "name"], .monthOfYear), (["day", "of", "the", "week"], .weekday),
+      (["calendar", "month"], .monthOfYear), (["month", "name"], .monthOfYear),
+      (["day", "of", "the", "week"], .weekday),
       (["day", "of", "week"], .weekday), (["weekday"], .weekday), (["year"], .year), (["quarter"], .quarter),
       (["month"], .month), (["week"], .week), (["day"], .day), (["hour"], .hour),
     ]
@@ -130,6 +131,8 @@ indirect enum RowFilter: Sendable, Hashable {
   case period(Int, from: Int64?, to: Int64?)
   case monthOfYear(Int, Int)
   case missing(Int)
+
+  var isChoice: Bool { if case .any = self { true } else { false } }
 
   enum Comparison: Sendable, Hashable { case equal, notEqual, less, lessOrEqual, greater, greaterOrEqual }
   enum TextTest: Sendable, Hashable { case equal, contains, startsWith, endsWith }

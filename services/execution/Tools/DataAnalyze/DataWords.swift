@@ -39,8 +39,12 @@ enum DataWords {
   /// The singular of an English plural, roughly; the same rule runs over both sides of a comparison.
   static func stem(_ word: String) -> String {
     if word.count > 4, word.hasSuffix("ies") { return word.dropLast(3) + "y" }
-    if word.count > 4, ["sses", "shes", "ches", "xes", "zes"].contains(where: word.hasSuffix) { return String(word.dropLast(2)) }
-    if word.count > 3, word.hasSuffix("s"), !["ss", "us", "is"].contains(where: word.hasSuffix) { return String(word.dropLast()) }
+    if word.count > 4, ["sses", "shes", "ches", "xes", "zes"].contains(where: word.hasSuffix) {
+      return String(word.dropLast(2))
+    }
+    if word.count > 3, word.hasSuffix("s"), !["ss", "us", "is"].contains(where: word.hasSuffix) {
+      return String(word.dropLast())
+    }
     return word
   }
 

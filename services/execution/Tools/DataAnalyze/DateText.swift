@@ -56,12 +56,16 @@ enum DateText {
   static func month(_ word: String) -> Int? {
     let word = word.lowercased()
     guard word.count >= 3 else { return nil }
-    return months.firstIndex { $0 == word || $0.prefix(3) == word || (word == "sept" && $0 == "september") }.map { $0 + 1 }
+    return months.firstIndex { $0 == word || $0.prefix(3) == word || (word == "sept" && $0 == "september") }.map {
+      $0 + 1
+    }
   }
 
   static func isValid(_ year: Int, _ month: Int, _ day: Int) -> Bool {
     guard (1...9999).contains(year), (1...12).contains(month), day >= 1 else { return false }
-    let length = [31, year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+    let length = [
+      31, year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31,
+    ]
     return day <= length[month - 1]
   }
 
@@ -116,7 +120,9 @@ enum DateText {
         if numbers[0].digits == 4 {
           (year, month, day) = (numbers[0].value, numbers[1].value, numbers[2].value)
         } else {
-          guard numbers[0].digits <= 2, numbers[1].digits <= 2, numbers[2].digits == 4 || numbers[2].digits == 2 else { return nil }
+          guard numbers[0].digits <= 2, numbers[1].digits <= 2, numbers[2].digits == 4 || numbers[2].digits == 2 else {
+            return nil
+          }
           let first = numbers[0].value, second = numbers[1].value
           year = fullYear(numbers[2])
           // With dots the day always comes first.
@@ -153,7 +159,8 @@ enum DateText {
     private static func isFiller(_ word: String) -> Bool {
       let word = word.lowercased()
       let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-      return ["st", "nd", "rd", "th", "of"].contains(word) || (word.count >= 3 && days.contains { $0 == word || $0.prefix(3) == word })
+      return ["st", "nd", "rd", "th", "of"].contains(word)
+        || (word.count >= 3 && days.contains { $0 == word || $0.prefix(3) == word })
     }
 
     /// `T13:45:10.5+02:00`, `1:45 PM` or nothing; the offset is taken off.
@@ -171,7 +178,9 @@ enum DateText {
       }
       if let sign = text.lastIndex(where: { $0 == "+" || $0 == "-" }) {
         let zone = text[text.index(after: sign)...].filter { $0 != ":" }
-        guard zone.count == 2 || zone.count == 4, let hours = Int(zone.prefix(2)), let minutes = Int("0" + zone.dropFirst(2)) else {
+        guard zone.count == 2 || zone.count == 4, let hours = Int(zone.prefix(2)),
+          let minutes = Int("0" + zone.dropFirst(2))
+        else {
           return nil
         }
         shift = (hours * 3600 + minutes * 60) * (text[sign] == "-" ? -1 : 1)
@@ -181,7 +190,8 @@ enum DateText {
       let fields = text.split(separator: ":", omittingEmptySubsequences: false)
       guard (2...3).contains(fields.count), var hour = Int(fields[0]), let minute = Int(fields[1]) else { return nil }
       let whole = fields.count == 3 ? fields[2].split(separator: ".").first ?? "" : "0"
-      guard let second = Int(whole), (0...24).contains(hour), (0...59).contains(minute), (0...60).contains(second) else { return nil }
+      guard let second = Int(whole), (0...24).contains(hour), (0...59).contains(minute), (0...60).contains(second)
+      else { return nil }
       if let afternoon { hour = hour % 12 + (afternoon ? 12 : 0) }
       return (hour * 3600 + minute * 60 + second - shift, true)
     }

@@ -9,9 +9,13 @@ struct FilterEvaluator {
     case .any(let parts): try combine(parts) { $0 || $1 }
     case .not(let part): try mask(part).map { !$0 }
     case .number(let column, let comparison, let value):
-      try table.numbers(table.columns[column], check: check).map { $0.map { Self.test($0.double, comparison, value) } ?? false }
+      try table.numbers(table.columns[column], check: check).map {
+        $0.map { Self.test($0.double, comparison, value) } ?? false
+      }
     case .text(let column, let test, let value):
-      try table.texts(table.columns[column], check: check).map { $0.map { Self.test($0.lowercased(), test, value) } ?? false }
+      try table.texts(table.columns[column], check: check).map {
+        $0.map { Self.test($0.lowercased(), test, value.lowercased()) } ?? false
+      }
     case .bool(let column, let value):
       try table.texts(table.columns[column], check: check).map { $0.flatMap(BoolText.parse) == value }
     case .period(let column, let from, let to): try period(column, from, to)
@@ -81,7 +85,8 @@ struct FilterEvaluator {
       return "\(name(column)) \(verbs[test] ?? "") '\(value)'"
     case .bool(let column, let value): return "\(name(column)) is \(value ? "yes" : "no")"
     case .period(let column, let from, let to): return periodText(column, from, to)
-    case .monthOfYear(let column, let month): return "\(name(column)) is in \(DateText.months[month - 1].capitalizedFirst)"
+    case .monthOfYear(let column, let month):
+      return "\(name(column)) is in \(DateText.months[month - 1].capitalizedFirst)"
     case .missing(let column): return "\(name(column)) is missing"
     }
   }

@@ -7,16 +7,23 @@ enum FilterOperators {
     make("is between|between|from|ranges from", .between),
     make("is not in|not in|is none of|none of", .oneOf, negated: true),
     make("is one of|one of|is in|is any of|any of", .oneOf),
-    make("!=|<>|is not equal to|not equal to|is not|are not|isn't|isnt|aren't|is different from|does not equal|differs from|not",
+    make(
+      "!=|<>|is not equal to|not equal to|is not|are not|isn't|isnt|aren't|is different from"
+        + "|does not equal|differs from|not",
       .compare(.notEqual)),
-    make(">=|is at least|at least|no less than|is no less than|since|from at least|is greater than or equal to",
+    make(
+      ">=|is at least|at least|no less than|is no less than|since|from at least|is greater than or equal to",
       .compare(.greaterOrEqual)),
-    make("<=|is at most|at most|no more than|is no more than|up to|until|is less than or equal to", .compare(.lessOrEqual)),
-    make(">|is above|above|is over|over|is greater than|greater than|is more than|more than|is higher than|higher than"
-      + "|is larger than|larger than|exceeds|exceeding|is after|after|is bigger than|bigger than|are above|are over",
+    make(
+      "<=|is at most|at most|no more than|is no more than|up to|until|is less than or equal to",
+      .compare(.lessOrEqual)),
+    make(
+      ">|is above|above|is over|over|is greater than|greater than|is more than|more than|is higher than|higher than"
+        + "|is larger than|larger than|exceeds|exceeding|is after|after|is bigger than|bigger than|are above|are over",
       .compare(.greater)),
-    make("<|is below|below|is under|under|is less than|less than|fewer than|is fewer than|is lower than|lower than"
-      + "|is smaller than|smaller than|is before|before|are below|are under", .compare(.less)),
+    make(
+      "<|is below|below|is under|under|is less than|less than|fewer than|is fewer than|is lower than|lower than"
+        + "|is smaller than|smaller than|is before|before|are below|are under", .compare(.less)),
     make("does not contain|doesn't contain|not containing", .text(.contains), negated: true),
     make("contains|contain|containing|includes|including|has|like", .text(.contains)),
     make("starts with|start with|starting with|begins with|beginning with", .text(.startsWith)),

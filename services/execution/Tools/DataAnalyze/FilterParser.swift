@@ -6,7 +6,9 @@ struct FilterParser {
   let matcher: ColumnMatcher
   let check: () throws -> Void
 
-  enum Operator: Sendable { case compare(RowFilter.Comparison), text(RowFilter.TextTest), between, oneOf, missing, present }
+  enum Operator: Sendable {
+    case compare(RowFilter.Comparison), text(RowFilter.TextTest), between, oneOf, missing, present
+  }
 
   /// `and` binds tighter than `or`. Nil if no condition starts at `index`, which then stays.
   func conditions(_ index: inout Int) throws -> RowFilter? {
@@ -35,7 +37,9 @@ struct FilterParser {
   }
 
   private func connective(_ index: Int, _ words: Set<String>) -> Int? {
-    guard let word = token(index), words.contains(word.lower) || (word.text == "," && words.contains(",")) else { return nil }
+    guard let word = token(index), words.contains(word.lower) || (word.text == "," && words.contains(",")) else {
+      return nil
+    }
     return word.text == "," && token(index + 1)?.lower == "and" ? index + 2 : index + 1
   }
 
@@ -70,7 +74,7 @@ struct FilterParser {
       filter = try alternatives(column, &index, required: true).map { .all([.not($0), .not(.missing(column.index))]) }
     case .compare(let comparison): filter = try ordered(column, comparison, &index)
     case .text(let test):
-      filter = .text(column.index, test, try value(column, &index).text.lowercased())
+      filter = .text(column.index, test, try value(column, &index).text)
     }
     return filter.map { negated ? .all([.not($0), .not(.missing(column.index))]) : $0 }
   }
@@ -123,11 +127,12 @@ struct FilterParser {
       let text = try value(column, &index).text
       guard let bool = BoolText.parse(text) else { throw wrongType(column, text) }
       return .bool(column.index, bool)
-    case .text: return .text(column.index, .equal, try value(column, &index).text.lowercased())
+    case .text: return .text(column.index, .equal, try value(column, &index).text)
     }
   }
 
-  private func ordered(_ column: DataColumn, _ comparison: RowFilter.Comparison, _ index: inout Int) throws -> RowFilter {
+  private func ordered(_ column: DataColumn, _ comparison: RowFilter.Comparison, _ index: inout Int) throws -> RowFilter
+  {
     switch column.type {
     case .number: return .number(column.index, comparison, try number(column, &index))
     case .date: return try date(column, &index).filter(column.index, comparison)
@@ -201,7 +206,8 @@ struct FilterParser {
 
   private func wrongType(_ column: DataColumn, _ text: String) -> ToolError {
     ToolError(
-      "BAD_FILTER", "'\(text.shortened(to: 40))' cannot be compared with '\(column.name)', which holds \(column.type.name) values.",
+      "BAD_FILTER",
+      "'\(text.shortened(to: 40))' cannot be compared with '\(column.name)', which holds \(column.type.name) values.",
       details: ["column": column.name, "value": text, "type": column.type.name])
   }
 }

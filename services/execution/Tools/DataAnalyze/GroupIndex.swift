@@ -46,7 +46,8 @@ struct GroupIndex {
       }
       guard made.count < QueryLimits.groups else {
         throw ToolError(
-          "TOO_MANY_GROUPS", "'\(column.name)' makes more than \(grouped(QueryLimits.groups)) groups; group by something coarser.",
+          "TOO_MANY_GROUPS",
+          "'\(column.name)' makes more than \(grouped(QueryLimits.groups)) groups; group by something coarser.",
           details: ["column": column.name])
       }
       let label = Self.label(key, value, row, table)
@@ -97,7 +98,9 @@ struct GroupIndex {
   static func order(_ labels: [[Label]]) -> [Int] {
     let keyCount = labels.first?.count ?? 0
     let calendars = (0..<keyCount).map { key in calendar(labels.map { $0[key].text }) }
-    func sortKey(_ group: Int, _ key: Int) -> SortKey { calendars[key].map { .number($0[group]) } ?? labels[group][key].sort }
+    func sortKey(_ group: Int, _ key: Int) -> SortKey {
+      calendars[key].map { .number($0[group]) } ?? labels[group][key].sort
+    }
     return labels.indices.sorted { a, b in
       for key in 0..<keyCount {
         let (x, y) = (sortKey(a, key), sortKey(b, key))

@@ -85,7 +85,8 @@ enum NumberText {
     return digits(bytes, start, end, style: style, negative: negative)
   }
 
-  private static func digits(_ bytes: [UInt8], _ start: Int, _ end: Int, style: NumberStyle, negative: Bool) -> Numeric? {
+  private static func digits(_ bytes: [UInt8], _ start: Int, _ end: Int, style: NumberStyle, negative: Bool) -> Numeric?
+  {
     let point = style == .decimalPoint ? UInt8(ascii: ".") : UInt8(ascii: ",")
     let thousands = style == .decimalPoint ? UInt8(ascii: ",") : UInt8(ascii: ".")
     var coefficient: Int64 = 0, digitCount = 0, scale = 0
@@ -131,10 +132,13 @@ enum NumberText {
   }
 
   /// `1.5e-3` and numbers of more than 18 digits, by the C library.
-  private static func exponential(_ bytes: [UInt8], _ start: Int, _ end: Int, _ point: UInt8, _ negative: Bool) -> Numeric? {
-    let text = String(decoding: bytes[start..<end].compactMap { byte -> UInt8? in
-      byte == point ? UInt8(ascii: ".") : byte == UInt8(ascii: ",") || byte == UInt8(ascii: ".") ? nil : byte
-    }, as: UTF8.self)
+  private static func exponential(_ bytes: [UInt8], _ start: Int, _ end: Int, _ point: UInt8, _ negative: Bool)
+    -> Numeric?
+  {
+    let text = String(
+      decoding: bytes[start..<end].compactMap { byte -> UInt8? in
+        byte == point ? UInt8(ascii: ".") : byte == UInt8(ascii: ",") || byte == UInt8(ascii: ".") ? nil : byte
+      }, as: UTF8.self)
     guard text.count <= 400, let value = Double(text), value.isFinite else { return nil }
     return Numeric(double: negative ? -value : value)
   }
@@ -152,10 +156,13 @@ enum NumberText {
     }
   }
 
-  private static let currencies: [[UInt8]] = ["$", "€", "£", "¥", "US$", "USD", "EUR", "GBP", "CHF"].map { Array($0.utf8) }
+  private static let currencies: [[UInt8]] = ["$", "€", "£", "¥", "US$", "USD", "EUR", "GBP", "CHF"].map {
+    Array($0.utf8)
+  }
 
   private static func stripCurrency(_ bytes: [UInt8], _ start: inout Int, _ end: inout Int) {
-    guard start < end, bytes[start] > 0x39 || bytes[start] < 0x30 || bytes[end - 1] > 0x39 || bytes[end - 1] < 0x30 else {
+    guard start < end, bytes[start] > 0x39 || bytes[start] < 0x30 || bytes[end - 1] > 0x39 || bytes[end - 1] < 0x30
+    else {
       return
     }
     for currency in currencies where end - start > currency.count {

@@ -20,7 +20,9 @@ extension QueryEngine {
     }
     statement += ", \(grouped(rows.count)) of \(grouped(matching)) shown, chosen "
     return QueryResult(
-      columns: columns.map { .init(title: table.columns[$0].name, role: table.columns[$0].type.isNumber ? .number : .category) },
+      columns: columns.map {
+        .init(title: table.columns[$0].name, role: table.columns[$0].type.isNumber ? .number : .category)
+      },
       rows: rows, keyCount: columns.count, title: "Rows of \(table.name)",
       statement: statement + account.text(used: matching, condition: condition(query)) + ".")
   }
@@ -37,7 +39,8 @@ extension QueryEngine {
   private func sorted(_ rows: [Int], by order: RowOrder) throws -> [Int] {
     let column = table.columns[order.column]
     if column.type.isNumber || column.type.isDate {
-      let keys: [Double?] = column.type.isNumber
+      let keys: [Double?] =
+        column.type.isNumber
         ? try table.numbers(column, check: check).map { $0?.double }
         : try table.dates(column, check: check).map { $0.map { Double($0.seconds) } }
       return Self.sorted(rows, descending: order.descending) { keys[$0] }
@@ -71,18 +74,24 @@ extension QueryEngine {
         continue
       }
       correlation.add(a.double, b.double)
-      if rows.count < QueryLimits.outputRows { rows.append((label.map { [cell(row, $0.index)] } ?? []) + [.init(a), .init(b)]) }
+      if rows.count < QueryLimits.outputRows {
+        rows.append((label.map { [cell(row, $0.index)] } ?? []) + [.init(a), .init(b)])
+      }
     }
     account.skip("without \(x.name) or \(y.name)", rows: skipped)
     let keys: [QueryResult.Column] = label.map { [.init(title: $0.name, role: .category)] } ?? []
     var result = QueryResult(
       columns: keys + [.init(title: x.name, role: .number), .init(title: y.name, role: .number)], rows: rows,
       keyCount: keys.count, title: "\(y.name) against \(x.name)".capitalizedFirst, statement: "")
-    let coefficient = correlation.value.map { "Pearson's correlation \(Numeric.text(($0 * 10_000).rounded() / 10_000))" }
+    let coefficient =
+      correlation.value.map { "Pearson's correlation \(Numeric.text(($0 * 10_000).rounded() / 10_000))" }
       ?? "no correlation (one of the two does not vary)"
-    result.statement = "\(x.name) against \(y.name), \(coefficient), computed ".capitalizedFirst
+    result.statement =
+      "\(x.name) against \(y.name), \(coefficient), computed ".capitalizedFirst
       + account.text(used: correlation.count, condition: condition(query)) + "."
-    if correlation.count > rows.count { result.notes.append("Only the first \(grouped(rows.count)) points are listed and drawn.") }
+    if correlation.count > rows.count {
+      result.notes.append("Only the first \(grouped(rows.count)) points are listed and drawn.")
+    }
     return result
   }
 }

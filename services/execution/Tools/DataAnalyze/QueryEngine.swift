@@ -18,7 +18,8 @@ struct QueryEngine {
     var result: QueryResult
     switch query.kind {
     case .aggregate: result = try aggregate(query, mask, &account)
-    case .describe: result = try TableDescription(table: table, check: check).run(query, mask, account, condition(query))
+    case .describe:
+      result = try TableDescription(table: table, check: check).run(query, mask, account, condition(query))
     case .rows: result = try rows(query, mask, account)
     case .scatter: result = try scatter(query, mask, &account)
     }
@@ -38,14 +39,17 @@ struct QueryEngine {
     else { return "" }
     let near = closest(to: value, in: values).map { "; did you mean '\($0)'?" } ?? ""
     let shown = values.prefix(12).joined(separator: ", ") + (values.count > 12 ? ", …" : "")
-    return " ('\(table.columns[column].name)' holds: \(shown)\(near.isEmpty ? ")" : ")" + near.replacing("?", with: ""))"
+    return
+      " ('\(table.columns[column].name)' holds: \(shown)\(near.isEmpty ? ")" : ")" + near.replacing("?", with: ""))"
   }
 
   // MARK: - Measures by group
 
   private func aggregate(_ query: DataQuery, _ mask: [Bool]?, _ account: inout RowAccount) throws -> QueryResult {
     let index = try GroupIndex(query.groups, table: table, mask: mask, check: check)
-    for (key, rows) in zip(query.groups, index.missing) { account.skip("without \(table.columns[key.column].name)", rows: rows) }
+    for (key, rows) in zip(query.groups, index.missing) {
+      account.skip("without \(table.columns[key.column].name)", rows: rows)
+    }
     var cells: [[QueryResult.Cell]] = []
     var used = 0
     for measure in query.measures {
@@ -56,14 +60,20 @@ struct QueryEngine {
     let order = order(query, index, cells)
     let rows = order.map { group in
       index.labels[group].map { label in
-        if case .number(let value) = label.sort { QueryResult.Cell(text: label.text, number: value) } else { .init(text: label.text) }
+        if case .number(let value) = label.sort {
+          QueryResult.Cell(text: label.text, number: value)
+        } else {
+          .init(text: label.text)
+        }
       } + cells.map { $0[group] }
     }
     let kept = Array(rows.prefix(min(query.top?.count ?? QueryLimits.outputRows, QueryLimits.outputRows)))
     var result = QueryResult(
       columns: keyColumns(query) + query.measures.map { .init(title: title($0), role: .number) }, rows: kept,
       keyCount: query.groups.count, title: title(query), statement: "")
-    result.statement = statement(query, groups: rows.count, shown: kept.count) + account.text(used: used, condition: condition(query)) + "."
+    result.statement =
+      statement(query, groups: rows.count, shown: kept.count) + account.text(used: used, condition: condition(query))
+      + "."
     if query.top == nil, kept.count < rows.count {
       result.notes.append("Only the first \(grouped(kept.count)) of \(grouped(rows.count)) groups are listed.")
     }
@@ -91,7 +101,11 @@ struct QueryEngine {
       } else if column.type.isNumber {
         if let value = numbers[row] { groups[group].add(value, measure.aggregate) } else { unreadable += 1 }
       } else if column.type.isDate, measure.aggregate == .min || measure.aggregate == .max {
-        if let date = dates[row] { groups[group].add(Numeric(coefficient: date.seconds, scale: 0), measure.aggregate) } else { unreadable += 1 }
+        if let date = dates[row] {
+          groups[group].add(Numeric(coefficient: date.seconds, scale: 0), measure.aggregate)
+        } else {
+          unreadable += 1
+        }
       } else {
         groups[group].add(table.cells.text(row, columnIndex), measure.aggregate)
       }

@@ -1,4 +1,5 @@
-/// Fills the gaps of a draft: explicit parameters first, then stated assumptions, else an error that says what is missing.
+/// Fills the gaps of a draft: explicit parameters first, then stated assumptions, else an error that says what is
+/// missing.
 struct QueryPlanner {
   let table: DataTable
   let matcher: ColumnMatcher
@@ -36,13 +37,16 @@ struct QueryPlanner {
       guard let found = Aggregate.named(name) else {
         throw ToolError(
           "BAD_PARAMETER",
-          "There is no aggregate '\(name)'; it can be \(listed(Aggregate.allCases.map(\.rawValue), conjunction: "or")).",
+          "There is no aggregate '\(name)'; it can be "
+            + "\(listed(Aggregate.allCases.map(\.rawValue), conjunction: "or")).",
           details: ["parameter": "aggregate", "value": name])
       }
       return found
     }
     if let names = call.parameter("measure") {
-      let columns = try names.split(separator: ",").map { try matcher.column(named: String($0).trimmedWhitespace, role: .measure) }
+      let columns = try names.split(separator: ",").map {
+        try matcher.column(named: String($0).trimmedWhitespace, role: .measure)
+      }
       draft.measures = columns.map { column in
         Measure(aggregate: aggregate ?? draft.measures.first?.aggregate ?? Self.usual(column), column: column.index)
       }
@@ -63,7 +67,9 @@ struct QueryPlanner {
     if let names = call.parameter("group_by") {
       draft.groups = try names.split(separator: ",").map { try groupKey(String($0).trimmedWhitespace) }
     }
-    if let text = call.parameter("filter") { draft.filter = try QuestionParser.filter(text, table: table, check: check) }
+    if let text = call.parameter("filter") {
+      draft.filter = try QuestionParser.filter(text, table: table, check: check)
+    }
     if let text = call.parameter("top") { draft.top = try Self.top(text) }
     if let text = call.parameter("chart") {
       guard let choice = ChartChoice(rawValue: text.lowercased()) else {
@@ -80,10 +86,15 @@ struct QueryPlanner {
       let column = try matcher.column(named: parts[0], role: .group)
       guard let part = DatePart.allCases.first(where: { $0.rawValue.lowercased() == parts[1].lowercased() }) else {
         throw ToolError(
-          "BAD_PARAMETER", "'\(parts[1])' is no part of a date; it can be \(listed(DatePart.allCases.map(\.rawValue), conjunction: "or")).")
+          "BAD_PARAMETER",
+          "'\(parts[1])' is no part of a date; it can be "
+            + "\(listed(DatePart.allCases.map(\.rawValue), conjunction: "or"))."
+        )
       }
       guard column.type.isDate else {
-        throw ToolError("BAD_PARAMETER", "'\(column.name)' holds \(column.type.name) values, not dates.", details: ["column": column.name])
+        throw ToolError(
+          "BAD_PARAMETER", "'\(column.name)' holds \(column.type.name) values, not dates.",
+          details: ["column": column.name])
       }
       return .datePart(column.index, part)
     }
@@ -103,6 +114,7 @@ struct QueryPlanner {
 
   private mutating func finish() throws -> DataQuery {
     query.filter = draft.filter
+    if let column = draft.compared, draft.groups.count < 2 { draft.add(.column(column)) }
     query.groups = draft.groups
     query.top = draft.top
     query.chart = draft.chart
@@ -119,17 +131,23 @@ struct QueryPlanner {
 
   private mutating func planScatter() throws -> Bool {
     let numeric = draft.measures.compactMap(\.column) + numericBare()
-    guard draft.wantsScatter || draft.chart == .point, numeric.count == 2, draft.groups.isEmpty, draft.top == nil else { return false }
+    guard draft.wantsScatter || draft.chart == .point, numeric.count == 2, draft.groups.isEmpty, draft.top == nil else {
+      return false
+    }
     query.kind = .scatter
     query.columns = numeric
-    if draft.bare.count == 3, let label = draft.bare.first(where: { !table.columns[$0].type.isNumber }) { query.columns.append(label) }
+    if draft.bare.count == 3, let label = draft.bare.first(where: { !table.columns[$0].type.isNumber }) {
+      query.columns.append(label)
+    }
     return true
   }
 
   private mutating func planRows() throws -> Bool {
     guard draft.measures.isEmpty, draft.groups.isEmpty || draft.wantsRows else { return false }
     let ranked = draft.top != nil
-    guard draft.wantsRows || ranked || draft.sort != nil || (draft.filter != nil && draft.bare.isEmpty && !draft.wantsChart) else {
+    guard
+      draft.wantsRows || ranked || draft.sort != nil || (draft.filter != nil && draft.bare.isEmpty && !draft.wantsChart)
+    else {
       return false
     }
     if draft.wantsDescription, !ranked { return false }
@@ -146,10 +164,14 @@ struct QueryPlanner {
 
   private mutating func planDescription() throws -> Bool {
     guard draft.measures.isEmpty, draft.groups.isEmpty, draft.aggregateWithoutColumn == nil else { return false }
-    if draft.wantsDescription || (draft.bare.isEmpty && !draft.wantsChart && draft.filter == nil && draft.ignored.isEmpty) {
+    if draft.wantsDescription
+      || (draft.bare.isEmpty && !draft.wantsChart && draft.filter == nil && draft.ignored.isEmpty)
+    {
       query.kind = .describe
       query.columns = draft.bare
-      if !draft.wantsDescription { query.assumptions.append("The objective asks nothing in particular of the table: every column is described.") }
+      if !draft.wantsDescription {
+        query.assumptions.append("The objective asks nothing in particular of the table: every column is described.")
+      }
       return true
     }
     return false
@@ -157,7 +179,9 @@ struct QueryPlanner {
 
   private mutating func planMeasures() throws {
     var measures = draft.measures
-    if let ranking = draft.ranking, measures.isEmpty || ranking.aggregate != nil || !measures.contains(where: { $0.column == ranking.column }) {
+    if let ranking = draft.ranking,
+      measures.isEmpty || ranking.aggregate != nil || !measures.contains(where: { $0.column == ranking.column })
+    {
       let aggregate = ranking.aggregate ?? ranking.column.map { assume(table.columns[$0]) } ?? .count
       measures.insert(Measure(aggregate: aggregate, column: ranking.column), at: 0)
     }
@@ -189,7 +213,8 @@ struct QueryPlanner {
     for measure in measures where measure.aggregate == .count {
       guard let column = measure.column, !table.columns[column].type.isNumber else { continue }
       let name = table.columns[column].name
-      query.assumptions.append("Rows with '\(name)' were counted; ask for 'how many different \(name)' to count each once.")
+      query.assumptions.append(
+        "Rows with '\(name)' were counted; ask for 'how many different \(name)' to count each once.")
     }
   }
 
@@ -198,7 +223,9 @@ struct QueryPlanner {
       guard let index = measure.column else { continue }
       let column = table.columns[index]
       let extreme = measure.aggregate == .min || measure.aggregate == .max
-      guard measure.aggregate.needsNumbers || extreme, !column.type.isNumber, !(extreme && column.type.isDate) else { continue }
+      guard measure.aggregate.needsNumbers || extreme, !column.type.isNumber, !(extreme && column.type.isDate) else {
+        continue
+      }
       let word = measure.aggregate == .stddev ? "standard deviation" : measure.aggregate.title
       throw ToolError(
         "NOT_NUMERIC",
@@ -216,9 +243,12 @@ struct QueryPlanner {
   /// Levels and rates are averaged, amounts added up.
   static func usual(_ column: DataColumn) -> Aggregate {
     let levels: Set<String> = [
-      "temperature", "temp", "rate", "ratio", "price", "percent", "percentage", "pct", "share", "age", "score", "rating",
-      "speed", "humidity", "pressure", "level", "index", "latitude", "longitude", "lat", "lon", "height", "width", "depth",
-      "density", "average", "avg", "mean", "median", "min", "max", "grade", "elevation", "altitude", "salary", "wage", "margin",
+      "temperature", "temp", "rate", "ratio", "price", "percent", "percentage", "pct", "share", "age", "score",
+      "rating",
+      "speed", "humidity", "pressure", "level", "index", "latitude", "longitude", "lat", "lon", "height", "width",
+      "depth",
+      "density", "average", "avg", "mean", "median", "min", "max", "grade", "elevation", "altitude", "salary", "wage",
+      "margin",
       "gpa", "bmi", "ph", "concentration", "intensity", "degree", "year", "duration", "latency",
     ]
     guard column.type.isNumber else { return .count }
@@ -248,16 +278,18 @@ struct QueryPlanner {
   private func notUnderstood() -> ToolError {
     if let ambiguity = draft.ambiguity { return ambiguity }
     if let word = unknownWord() { return matcher.unknown(word) }
+    let example = numberColumns().split(separator: ",").first ?? "price"
     return ToolError(
       "NOT_UNDERSTOOD",
-      "The objective does not say what to compute; ask e.g. 'average \(numberColumns().split(separator: ",").first ?? "price") by …'. "
-        + "Columns: \(matcher.list()).", details: ["columns": table.columns.map(\.name).joined(separator: ", ")])
+      "The objective does not say what to compute; ask e.g. 'average \(example) by …'. Columns: \(matcher.list()).",
+      details: ["columns": table.columns.map(\.name).joined(separator: ", ")])
   }
 
   /// "Over time" is by day up to three months, by month up to ten years, else by year.
   private mutating func spreadOverTime() {
     for (position, key) in query.groups.enumerated() {
-      guard case .datePart(let column, .month) = key, let dates = try? table.dates(table.columns[column], check: check) else { continue }
+      guard case .datePart(let column, .month) = key, let dates = try? table.dates(table.columns[column], check: check)
+      else { continue }
       let seconds = dates.compactMap { $0?.seconds }
       let days = ((seconds.max() ?? 0) - (seconds.min() ?? 0)) / 86_400
       query.groups[position] = .datePart(column, days <= 92 ? .day : days <= 3_660 ? .month : .year)

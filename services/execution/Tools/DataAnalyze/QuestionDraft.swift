@@ -14,6 +14,9 @@ struct QuestionDraft: Sendable {
   /// Aggregates that still wait for a column, with the position of their word.
   var pending: [(Aggregate, Int)] = []
   var aggregateWithoutColumn: Aggregate?
+  /// The column whose values "compare Oslo and Rome" sets against each other.
+  var compared: Int?
+  /// A number that belongs to a clause behind it.
   var looseNumber: DataWord?
   var chart: ChartChoice = .automatic
   var wantsChart = false, wantsDescription = false, wantsRows = false, wantsScatter = false, overTime = false

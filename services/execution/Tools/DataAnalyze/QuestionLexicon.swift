@@ -15,16 +15,21 @@ enum QuestionLexicon {
 
   /// Phrases as stems, separated by bars.
   private static let all: [(words: [String], clause: Clause)] = [
-    make("average|avg|mean|averaged", .aggregate(.mean)), make("sum|total|sum of|sum up|add up|summed|overall", .aggregate(.sum)),
-    make("how many different|how many distinct|how many unique|number of different|number of distinct|number of unique"
-      + "|count distinct|distinct count of|count of distinct|count of different|count of unique", .aggregate(.distinct)),
+    make("average|avg|mean|averaged", .aggregate(.mean)),
+    make("sum|total|sum of|sum up|add up|summed|overall", .aggregate(.sum)),
+    make(
+      "how many different|how many distinct|how many unique|number of different|number of distinct|number of unique"
+        + "|count distinct|distinct count of|count of distinct|count of different|count of unique",
+      .aggregate(.distinct)),
     make("how many|count|number of|count of|frequency of|frequency", .aggregate(.count)),
     make("minimum|min", .aggregate(.min)), make("maximum|max", .aggregate(.max)), make("median", .aggregate(.median)),
     make("standard deviation of|standard deviation|std dev|stddev|std", .aggregate(.stddev)),
     make("highest|largest|biggest|greatest|most|best", .extreme(largest: true)),
     make("lowest|smallest|least|fewest|worst|cheapest", .extreme(largest: false)),
     make("top", .top(largest: true)), make("bottom", .top(largest: false)),
-    make("by|per|for each|for every|grouped by|group by|broken down by|split by|across|in each|each|for each of", .groupBy),
+    make(
+      "by|per|for each|for every|grouped by|group by|broken down by|split by|across|in each|each|for each of",
+      .groupBy),
     make("over time|trend", .overTime),
     make("where|whose|for which|having|only|when|given|filter by|filtered by|filter|if|with", .filter),
     make("excluding|except|except for|without|not counting|ignoring|exclude|other than", .exclude),
@@ -33,8 +38,9 @@ enum QuestionLexicon {
     make("line chart|line graph|line plot|time series", .chart(.line)),
     make("scatter plot|scatterplot|scatter chart|scatter graph|scatter", .scatter),
     make("chart|plot|graph|visualize|visualise|draw|diagram", .chart(.automatic)),
-    make("describe|summarize|summarise|summary|summary of|overview|overview of|profile|statistic|summary statistic"
-      + "|descriptive statistic|stat|what is in", .describe),
+    make(
+      "describe|summarize|summarise|summary|summary of|overview|overview of|profile|statistic|summary statistic"
+        + "|descriptive statistic|stat|what is in", .describe),
     make("list|show row|show all|all row|row|record", .rows),
     make("which|who", .which), make("v|vs|versus|against|compared to", .versus),
     make("relationship between|correlation between|correlation of|correlate", .scatter),
@@ -61,13 +67,20 @@ enum QuestionLexicon {
 
   /// Words that may stand anywhere without meaning.
   static let filler: Set<String> = [
-    "a", "an", "the", "all", "its", "their", "and", "then", "please", "can", "could", "you", "me", "i", "we", "us", "my", "our",
-    "is", "are", "was", "were", "be", "been", "do", "does", "did", "has", "have", "had", "there", "this", "that", "these", "those",
-    "it", "they", "show", "give", "tell", "find", "get", "make", "create", "compute", "calculate", "analyze", "analyse", "want",
-    "need", "see", "know", "display", "report", "print", "produce", "generate", "compare", "what", "what's", "whats", "how",
-    "much", "value", "column", "field", "data", "dataset", "file", "table", "csv", "tsv", "json", "attached", "input", "given",
-    "as", "to", "with", "using", "use", "into", "also", "result", "each", "every", "from", "in", "on", "for", "of", "at", "by",
-    "per", "along", "together", "so", "just", "let", "would", "like", "number", "level", "come", "out", "up", "following", "spreadsheet",
+    "a", "an", "the", "all", "its", "their", "and", "then", "please", "can", "could", "you", "me", "i", "we", "us",
+    "my", "our",
+    "is", "are", "was", "were", "be", "been", "do", "does", "did", "has", "have", "had", "there", "this", "that",
+    "these", "those",
+    "it", "they", "show", "give", "tell", "find", "get", "make", "create", "compute", "calculate", "analyze", "analyse",
+    "want",
+    "need", "see", "know", "display", "report", "print", "produce", "generate", "compare", "what", "what's", "whats",
+    "how",
+    "much", "value", "column", "field", "data", "dataset", "file", "table", "csv", "tsv", "json", "attached", "input",
+    "given",
+    "as", "to", "with", "using", "use", "into", "also", "result", "each", "every", "from", "in", "on", "for", "of",
+    "at", "by",
+    "per", "along", "together", "so", "just", "let", "would", "like", "number", "level", "come", "out", "up",
+    "following", "spreadsheet",
     "group", "answer", "question", "work", "determine", "here", "descending", "ascending", "order", "desc", "asc",
   ]
 }

@@ -71,11 +71,14 @@ extension QuestionParser {
       return try rankedSubject()
     }
     let before = start > 0 ? tokens[start - 1].number : nil
-    let ranks = before != nil || draft.subject != nil
+    let ranks =
+      before != nil || draft.subject != nil
       || (start > 0 && ["with", "has", "had", "have"].contains(tokens[start - 1].lower))
-      || (start > 1 && tokens[start - 1].lower == "the" && ["with", "has", "had", "have"].contains(tokens[start - 2].lower))
+      || (start > 1 && tokens[start - 1].lower == "the"
+        && ["with", "has", "had", "have"].contains(tokens[start - 2].lower))
     guard ranks else { return try measure(largest ? .max : .min, keywordAt: start) }
-    let count = before.flatMap { Int(exactly: $0) } ?? takeCount() ?? draft.top?.count
+    let count =
+      before.flatMap { Int(exactly: $0) } ?? takeCount() ?? draft.top?.count
       ?? takeLooseNumber() ?? 1
     draft.top = Top(count: try Self.limited(count), largest: largest)
     if let subject = draft.subject {
@@ -146,7 +149,8 @@ extension QuestionParser {
       return
     }
     if word.kind == .number {
-      if let next = QuestionLexicon.clause(tokens, at: index + 1)?.clause, case .extreme = next {} else {
+      if let next = QuestionLexicon.clause(tokens, at: index + 1)?.clause, case .extreme = next {
+      } else {
         draft.looseNumber = word
         draft.ignored.append(word.text)
       }
@@ -197,7 +201,8 @@ extension QuestionParser {
   /// The words at the cursor that no column answers to: up to the next clause, at most three.
   func unknownPhrase() -> String {
     var end = index + 1
-    while end < tokens.count, end < index + 3, tokens[end].kind == .word, QuestionLexicon.clause(tokens, at: end) == nil,
+    while end < tokens.count, end < index + 3, tokens[end].kind == .word,
+      QuestionLexicon.clause(tokens, at: end) == nil,
       !QuestionLexicon.filler.contains(tokens[end].lower)
     { end += 1 }
     return index < tokens.count ? tokens[index..<end].map(\.text).joined(separator: " ") : ""

@@ -42,7 +42,8 @@ struct QuestionParser {
     self.check = check
     tokens = DataWords.split(text)
     matcher = ColumnMatcher(columns: table.columns)
-    self.inputNames = Set(inputNames.flatMap { [$0.lowercased(), $0.lowercased().split(separator: ".").first.map(String.init) ?? ""] })
+    self.inputNames = Set(
+      inputNames.flatMap { [$0.lowercased(), $0.lowercased().split(separator: ".").first.map(String.init) ?? ""] })
     filters = FilterParser(tokens: tokens, objective: objective, table: table, matcher: matcher, check: check)
   }
 
@@ -96,9 +97,11 @@ struct QuestionParser {
       if aggregate == .count { takeRowCount() }
       return
     }
-    if let match = try matcher.match(tokens, at: index, role: role, partial: true) { return try take(match, role: role) }
+    if let match = try matcher.match(tokens, at: index, role: role, partial: true) {
+      return try take(match, role: role)
+    }
     if aggregate == .count {
-      index += 1
+      takeNoun()
       return takeRowCount()
     }
     if draft.pending.count == 1, let column = try matcher.match(tokens, at: start, role: .measure, partial: false) {
@@ -124,6 +127,17 @@ struct QuestionParser {
       for (aggregate, _) in draft.pending { draft.measures.append(Measure(aggregate: aggregate, column: column)) }
     }
     draft.pending = []
+  }
+
+  /// The "orders" of "how many orders per region": what a row stands for, unless the sentence meant something else.
+  mutating func takeNoun() {
+    let noun = unknownPhrase()
+    index += max(1, noun.isEmpty ? 1 : DataWords.split(noun).count)
+    let generic: Set<String> = ["row", "record", "entry", "line", "item", "are", "is", "there", "do", "does"]
+    guard !noun.isEmpty, !generic.contains(DataWords.stem(noun.lowercased())),
+      !QuestionLexicon.filler.contains(noun.lowercased())
+    else { return }
+    draft.assumptions.append("No column is called '\(noun)': rows were counted.")
   }
 
   mutating func takeRowCount() {
@@ -163,7 +177,8 @@ struct QuestionParser {
       let saved = index
       index = next
       skip(["by", "then"])
-      guard QuestionLexicon.clause(tokens, at: index) == nil || isDatePart(), let key = try groupKey(required: false) else {
+      guard QuestionLexicon.clause(tokens, at: index) == nil || isDatePart(), let key = try groupKey(required: false)
+      else {
         index = saved
         return
       }
@@ -219,7 +234,8 @@ struct QuestionParser {
     if dates.isEmpty { throw matcher.unknown(word, also: ", and no column holds dates") }
     throw ToolError(
       "AMBIGUOUS_COLUMN",
-      "'\(word)' could be taken from \(listed(dates.map { "'\($0.name)'" }, conjunction: "or")); say e.g. '\(word) of \(dates[0].name)'.",
+      "'\(word)' could be taken from \(listed(dates.map { "'\($0.name)'" }, conjunction: "or")); "
+        + "say e.g. '\(word) of \(dates[0].name)'.",
       details: ["column": word, "candidates": dates.map(\.name).joined(separator: ", ")])
   }
 
@@ -255,7 +271,8 @@ struct QuestionParser {
     let word = tokens[start].lower
     skip(["the", "year", "month"])
     let dates = table.columns.filter(\.type.isDate)
-    let isTime = ["in", "during", "since", "before", "after", "until", "from", "between", "for", "on", "of"].contains(word)
+    let isTime = ["in", "during", "since", "before", "after", "until", "from", "between", "for", "on", "of"].contains(
+      word)
     if isTime, FilterValues.period(tokens, index) != nil, dates.count == 1 || yearColumn() != nil {
       // A table with a year column and no dates: "in 2023" means that column.
       let column = dates.count == 1 ? dates[0] : yearColumn()!
@@ -293,19 +310,23 @@ struct QuestionParser {
     guard found.count == 1 else {
       throw ToolError(
         "AMBIGUOUS_VALUE",
-        "'\(first.text)' stands in \(listed(found.map { "'\($0.column.name)'" })); say which, like 'where \(first.column.name) is \(first.text)'.",
+        "'\(first.text)' stands in \(listed(found.map { "'\($0.column.name)'" })); "
+          + "say which, like 'where \(first.column.name) is \(first.text)'.",
         details: ["value": first.text, "candidates": found.map(\.column.name).joined(separator: ", ")])
     }
-    var condition = RowFilter.text(first.column.index, .equal, first.text.lowercased())
+    var condition = RowFilter.text(first.column.index, .equal, first.text)
     index += first.length
     // "in Oslo or Rome", "for North and South"
     while let next = listContinuation(also: ["or"]), let (text, length) = try filters.known(first.column, next) {
-      condition = .any([condition, .text(first.column.index, .equal, text.lowercased())])
+      condition = .any([condition, .text(first.column.index, .equal, text)])
       index = next + length
     }
     // "the North region"
     if let match = try matcher.match(tokens, at: index, role: .any, partial: false), match.column == first.column {
       index += match.length
+    }
+    if condition.isChoice, !negated, tokens.contains(where: { $0.stem == "compare" || $0.lower == "versus" }) {
+      draft.compared = first.column.index
     }
     draft.add(negated ? .not(condition) : condition)
     return true

@@ -9,7 +9,8 @@ struct TableDescription {
     let titles = ["column", "type", "values", "missing", "different", "min", "mean", "median", "max", "most common"]
     let numeric: Set<String> = ["values", "missing", "different", "min", "mean", "median", "max"]
     return QueryResult(
-      columns: titles.map { .init(title: $0, role: numeric.contains($0) ? .number : .category) }, rows: rows, keyCount: 1,
+      columns: titles.map { .init(title: $0, role: numeric.contains($0) ? .number : .category) }, rows: rows,
+      keyCount: 1,
       title: "Summary of \(table.name)",
       statement: "Summary of \(counted(chosen.count, "column")) of \(table.name), computed "
         + account.text(used: account.filtered, condition: condition) + ".")
@@ -29,7 +30,9 @@ struct TableDescription {
       }
       values += 1
       if counts.count < 100_000 { counts[table.cells.text(row, column.index), default: 0] += 1 }
-      let number = column.type.isNumber ? numbers[row]
+      let number =
+        column.type.isNumber
+        ? numbers[row]
         : column.type.isDate ? dates[row].map { Numeric(coefficient: $0.seconds, scale: 0) } : nil
       guard let number else { continue }
       low.add(number, .min)
@@ -38,12 +41,16 @@ struct TableDescription {
       median.add(number, .median)
     }
     let common = counts.max { ($0.value, $1.key) < ($1.value, $0.key) }
-    let different = QueryResult.Cell(text: counts.count >= 100_000 ? "100000+" : String(counts.count), number: Double(counts.count))
-    let start: [QueryResult.Cell] = [.init(text: column.name), .init(text: column.type.name), .init(count: values), .init(count: missing), different]
+    let different = QueryResult.Cell(
+      text: counts.count >= 100_000 ? "100000+" : String(counts.count), number: Double(counts.count))
+    let start: [QueryResult.Cell] = [
+      .init(text: column.name), .init(text: column.type.name), .init(count: values), .init(count: missing), different,
+    ]
     let end = QueryResult.Cell(text: common.map { $0.value > 1 ? "\($0.key) (\($0.value)×)" : "" } ?? "")
     guard column.type.isNumber else {
       let shown = [low.result(.min), high.result(.max)].map { cell in
-        column.type.isDate ? cell.number.map { QueryResult.Cell(text: DatePartKey.isoText(Int64($0))) } ?? .empty : .empty
+        column.type.isDate
+          ? cell.number.map { QueryResult.Cell(text: DatePartKey.isoText(Int64($0))) } ?? .empty : .empty
       }
       return start + [shown[0], .empty, .empty, shown[1], end]
     }

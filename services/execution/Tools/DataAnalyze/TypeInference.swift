@@ -1,7 +1,7 @@
 /// Decides what each column holds by looking at every cell.
 ///
-/// A column is of a type if at least 95 % of its cells that are not missing can be read as it; the few others are counted
-/// as unreadable and reported with every result, never guessed at.
+/// A column is of a type if at least 95 % of its cells that are not missing can be read as it; the few others are
+/// counted as unreadable and reported with every result, never guessed at.
 enum TypeInference {
   private static let share = 0.95
 

@@ -1,3 +1,4 @@
+import NIOCore
 import NIOPosix
 import Synchronization
 
@@ -5,6 +6,7 @@ import Synchronization
 final class Work: Sendable {
   private let cancelled = Atomic<Bool>(false)
   private let reports: AsyncStream<(Double, String)>.Continuation
+  private let gate = ProgressGate()
 
   fileprivate init(reports: AsyncStream<(Double, String)>.Continuation) {
     self.reports = reports
@@ -17,7 +19,7 @@ final class Work: Sendable {
 
   /// Does not wait: a report is dropped rather than holding up the work.
   func report(_ fraction: Double, _ message: String) {
-    reports.yield((fraction, message))
+    if gate.admits(fraction) { reports.yield((fraction, message)) }
   }
 
   fileprivate func cancel() {
@@ -25,7 +27,15 @@ final class Work: Sendable {
   }
 }
 
-/// Runs work that computes or blocks on a thread made for it, so that neither an event loop nor the cooperative pool
+/// Threads for the tools alone, so that long work of theirs holds up nothing else that blocks. Two per core: a tool that
+/// waits must not keep one that computes from its core.
+private let toolThreads: NIOThreadPool = {
+  let pool = NIOThreadPool(numberOfThreads: max(4, 2 * System.coreCount))
+  pool.start()
+  return pool
+}()
+
+/// Runs work that computes or blocks on a thread of the tools' own, so that neither an event loop nor the cooperative pool
 /// is held. Cancelling the task makes the work's next `checkCancellation` throw.
 func onWorkerThread<T: Sendable>(
   progress: @escaping ToolProgress, _ body: @escaping @Sendable (Work) throws -> T
@@ -35,7 +45,7 @@ func onWorkerThread<T: Sendable>(
   async let forwarded: Void = { for await (fraction, message) in stream { await progress(fraction, message) } }()
   let result: Result<T, any Error> = await withTaskCancellationHandler {
     do {
-      return .success(try await NIOThreadPool.singleton.runIfActive { try body(work) })
+      return .success(try await toolThreads.runIfActive { try body(work) })
     } catch {
       return .failure(error)
     }

@@ -1,6 +1,6 @@
-/// Tells addresses that anyone on the internet can reach from those that only this machine or its network can. Pages are
-/// fetched from the former only: otherwise whoever submits a mission could read a cloud's metadata service, a database's
-/// admin page or whatever else trusts its neighbours (server-side request forgery).
+/// Tells addresses that anyone on the internet can reach from those that only this machine or its network can. Pages
+/// are fetched from the former only: otherwise whoever submits a mission could read a cloud's metadata service, a
+/// database's admin page or whatever else trusts its neighbours (server-side request forgery).
 ///
 /// Sources: the IANA special-purpose address registries for IPv4 and IPv6 (RFC 6890 and its updates).
 enum AddressGuard {
@@ -61,15 +61,20 @@ enum IPAddress: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Every spelling of an IPv4 address that resolvers take: `127.0.0.1`, `127.1`, `2130706433`, `0x7f.0.0.1`,
-  /// `0177.0.0.1` (WHATWG URL, "IPv4 parser"). Nil if it is a name. Throws `BAD_URL` if it ends in a number but is no address.
+  /// `0177.0.0.1` (WHATWG URL, "IPv4 parser"). Nil if it is a name. Throws `BAD_URL` if it ends in a number but is no
+  /// address.
   static func loose4(_ host: String) throws -> IPAddress? {
     var parts = host.split(separator: ".", omittingEmptySubsequences: false)
     if parts.last == "" { parts.removeLast() }
-    guard let last = parts.last, number(last) != nil || (!last.isEmpty && last.allSatisfy(\.isNumber)) else { return nil }
+    guard let last = parts.last, number(last) != nil || (!last.isEmpty && last.allSatisfy(\.isNumber)) else {
+      return nil
+    }
     let numbers = parts.map(number)
     guard parts.count <= 4, !numbers.contains(nil) else { throw WebError.badURL(host) }
     let values = numbers.compactMap { $0 }
-    guard values.dropLast().allSatisfy({ $0 <= 255 }), let tail = values.last, tail < 1 << (8 * UInt64(5 - values.count)) else {
+    guard values.dropLast().allSatisfy({ $0 <= 255 }), let tail = values.last,
+      tail < 1 << (8 * UInt64(5 - values.count))
+    else {
       throw WebError.badURL(host)
     }
     let head = values.dropLast().enumerated().reduce(UInt64(0)) { $0 + $1.element << (24 - 8 * UInt64($1.offset)) }

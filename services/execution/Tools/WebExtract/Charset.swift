@@ -9,23 +9,31 @@ enum Charset {
     if let header, known(header) == nil {
       note = "The charset '\(header.shortened(to: 30))' is unknown; the text was read without it."
     }
-    let name = byteOrderMark(bytes) ?? header.flatMap(known) ?? meta(bytes).flatMap(known)
+    let name =
+      byteOrderMark(bytes) ?? header.flatMap(known) ?? meta(bytes).flatMap(known)
       ?? (CSVFormat.firstInvalidUTF8(bytes) == nil ? "UTF-8" : "windows-1252")
-    if name == "UTF-8" { return (Array(String(decoding: bytes, as: UTF8.self).utf8.drop { $0 == 0 }).map { $0 == 0 ? 0x20 : $0 }, name, note) }
+    if name == "UTF-8" {
+      return (
+        Array(String(decoding: bytes, as: UTF8.self).utf8.drop { $0 == 0 }).map { $0 == 0 ? 0x20 : $0 }, name, note
+      )
+    }
     if name.hasPrefix("UTF-16") || name.hasPrefix("UTF-32") { return (bytes, name, note) }
     return (bytes.map { $0 == 0 ? 0x20 : $0 }, name, note)
   }
 
   /// The whole text. Only for what is not HTML.
   static func text(_ bytes: [UInt8], header: String?) -> String {
-    let (_, name, _) = prepare(bytes, header: header)
+    let (bytes, name, _) = prepare(bytes, header: header)
     switch name {
-    case "UTF-8": return String(decoding: bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...], as: UTF8.self)
+    case "UTF-8":
+      return String(decoding: bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...], as: UTF8.self)
     case "windows-1252": return windows1252(bytes)
     default:
       // libxml2 converts everything iconv knows; as plain text the page is one text node.
       let document = try? HTMLParser.parse(bytes, charset: name, xpath: nil) {}
-      return document.map { $0.tree.nodes.compactMap { if case .text(let text) = $0.kind { text } else { nil } }.joined() } ?? ""
+      return document.map {
+        $0.tree.nodes.compactMap { if case .text(let text) = $0.kind { text } else { nil } }.joined()
+      } ?? ""
     }
   }
 
@@ -38,12 +46,15 @@ enum Charset {
   /// The name iconv uses; nil if it knows none. Latin-1 and ASCII mean windows-1252 on the web.
   static func known(_ label: String) -> String? {
     let name = label.trimmedWhitespace.lowercased()
-    guard (1...40).contains(name.count), name.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_:.+".contains($0)) }) else {
+    guard (1...40).contains(name.count),
+      name.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_:.+".contains($0)) })
+    else {
       return nil
     }
     switch name {
     case "utf-8", "utf8", "unicode-1-1-utf-8": return "UTF-8"
-    case "iso-8859-1", "latin1", "latin-1", "us-ascii", "ascii", "iso8859-1", "iso_8859-1", "windows-1252", "cp1252": return "windows-1252"
+    case "iso-8859-1", "latin1", "latin-1", "us-ascii", "ascii", "iso8859-1", "iso_8859-1", "windows-1252", "cp1252":
+      return "windows-1252"
     default: return HTMLParser.isKnownCharset(name) ? name : nil
     }
   }
@@ -63,8 +74,10 @@ enum Charset {
 
   private static func windows1252(_ bytes: [UInt8]) -> String {
     let high: [UInt32] = [
-      0x20AC, 0x81, 0x201A, 0x192, 0x201E, 0x2026, 0x2020, 0x2021, 0x2C6, 0x2030, 0x160, 0x2039, 0x152, 0x8D, 0x17D, 0x8F,
-      0x90, 0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014, 0x2DC, 0x2122, 0x161, 0x203A, 0x153, 0x9D, 0x17E, 0x178,
+      0x20AC, 0x81, 0x201A, 0x192, 0x201E, 0x2026, 0x2020, 0x2021, 0x2C6, 0x2030, 0x160, 0x2039, 0x152, 0x8D, 0x17D,
+      0x8F,
+      0x90, 0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014, 0x2DC, 0x2122, 0x161, 0x203A, 0x153, 0x9D, 0x17E,
+      0x178,
     ]
     var text = String.UnicodeScalarView()
     for byte in bytes {

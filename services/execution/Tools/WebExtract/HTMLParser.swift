@@ -9,8 +9,8 @@ struct HTMLDocument: Sendable {
   let notes: [String]
 }
 
-/// libxml2's HTML parser. This file and HTMLXPath.swift are the only ones that touch libxml2, and no pointer leaves them:
-/// the document is copied into an `HTMLTree` and freed before `parse` returns.
+/// libxml2's HTML parser. This file and HTMLXPath.swift are the only ones that touch libxml2, and no pointer leaves
+/// them: the document is copied into an `HTMLTree` and freed before `parse` returns.
 ///
 /// Bad HTML is mended as browsers of its day did; the network is never touched; elements nested deeper than 256 levels
 /// end the page there (libxml2's own guard), which is said in the notes.
@@ -20,12 +20,15 @@ enum HTMLParser {
   private static let initialized: Void = xmlInitParser()
 
   /// `charset` is an iconv name. Throws `UNPARSABLE`, `BAD_XPATH`, `XPATH_TOO_COSTLY`.
-  static func parse(_ bytes: [UInt8], charset: String, xpath: String?, check: () throws -> Void) throws -> HTMLDocument {
+  static func parse(_ bytes: [UInt8], charset: String, xpath: String?, check: () throws -> Void) throws -> HTMLDocument
+  {
     _ = initialized
+    buddy_xml_silence()
     guard let context = htmlNewParserCtxt() else { throw unparsable }
     defer { htmlFreeParserCtxt(context) }
     let options = Int32(
-      HTML_PARSE_RECOVER.rawValue | HTML_PARSE_NOERROR.rawValue | HTML_PARSE_NOWARNING.rawValue | HTML_PARSE_NONET.rawValue
+      HTML_PARSE_RECOVER.rawValue | HTML_PARSE_NOERROR.rawValue | HTML_PARSE_NOWARNING.rawValue
+        | HTML_PARSE_NONET.rawValue
         | HTML_PARSE_COMPACT.rawValue | HTML_PARSE_IGNORE_ENC.rawValue)
     let parsed = bytes.withUnsafeBytes { buffer in
       htmlCtxtReadMemory(

@@ -61,7 +61,8 @@ struct HTMLTree: Sendable {
 
   /// Elements that do not break a word in two.
   private static let inline: Set<String> = [
-    "a", "abbr", "b", "bdi", "bdo", "cite", "code", "data", "dfn", "em", "font", "i", "ins", "del", "kbd", "mark", "q", "s", "samp",
+    "a", "abbr", "b", "bdi", "bdo", "cite", "code", "data", "dfn", "em", "font", "i", "ins", "del", "kbd", "mark", "q",
+    "s", "samp",
     "small", "span", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
   ]
 }

@@ -18,7 +18,9 @@ enum HTMLXPath {
 
   /// Throws `BAD_XPATH`, `XPATH_TOO_COSTLY`.
   static func evaluate(_ expression: String, in document: xmlDocPtr) throws -> [XPathMatch] {
-    guard expression.utf8.count <= maximumLength, !expression.utf8.contains(0) else { throw bad(expression, "it is too long") }
+    guard expression.utf8.count <= maximumLength, !expression.utf8.contains(0) else {
+      throw bad(expression, "it is too long")
+    }
     guard let context = xmlXPathNewContext(document) else { throw bad(expression, "there is not enough memory") }
     defer { xmlXPathFreeContext(context) }
     context.pointee.opLimit = operationLimit
@@ -26,9 +28,12 @@ enum HTMLXPath {
     context.pointee.error = { _, _ in }
     guard let object = xmlXPathEvalExpression(expression, context) else {
       if context.pointee.opCount >= operationLimit || context.pointee.lastError.code == errorOperationLimit {
-        throw ToolError("XPATH_TOO_COSTLY", "The XPath takes too many steps on this page; make it more specific.", details: ["xpath": expression])
+        throw ToolError(
+          "XPATH_TOO_COSTLY", "The XPath takes too many steps on this page; make it more specific.",
+          details: ["xpath": expression])
       }
-      let message = context.pointee.lastError.message.map { String(cString: $0).trimmedWhitespace } ?? "it is not XPath 1.0"
+      let message =
+        context.pointee.lastError.message.map { String(cString: $0).trimmedWhitespace } ?? "it is not XPath 1.0"
       throw bad(expression, message)
     }
     defer { xmlXPathFreeObject(object) }
@@ -43,9 +48,11 @@ enum HTMLXPath {
     case XPATH_NODESET:
       guard let set = object.pointee.nodesetval else { return [] }
       return (0..<min(Int(set.pointee.nodeNr), maximumMatches)).compactMap { set.pointee.nodeTab[$0].map(match) }
-    case XPATH_BOOLEAN: return [XPathMatch(kind: "boolean", text: object.pointee.boolval != 0 ? "true" : "false", attributes: [:])]
+    case XPATH_BOOLEAN:
+      return [XPathMatch(kind: "boolean", text: object.pointee.boolval != 0 ? "true" : "false", attributes: [:])]
     case XPATH_NUMBER: return [XPathMatch(kind: "number", text: Numeric.text(object.pointee.floatval), attributes: [:])]
-    case XPATH_STRING: return [XPathMatch(kind: "string", text: HTMLParser.string(object.pointee.stringval), attributes: [:])]
+    case XPATH_STRING:
+      return [XPathMatch(kind: "string", text: HTMLParser.string(object.pointee.stringval), attributes: [:])]
     default: return []
     }
   }
@@ -64,6 +71,7 @@ enum HTMLXPath {
 
   private static func bad(_ expression: String, _ why: String) -> ToolError {
     ToolError(
-      "BAD_XPATH", "The XPath '\(expression.shortened(to: 80))' cannot be used: \(why).", details: ["xpath": expression])
+      "BAD_XPATH", "The XPath '\(expression.shortened(to: 80))' cannot be used: \(why).", details: ["xpath": expression]
+    )
   }
 }

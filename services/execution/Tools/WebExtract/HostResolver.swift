@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 import NIOPosix
 import Synchronization
@@ -64,7 +64,8 @@ enum HostResolver {
       found.append(address)
     }
     guard !found.isEmpty else { throw WebError.notFound(host) }
-    return found.filter { if case .v4 = $0 { true } else { false } } + found.filter { if case .v6 = $0 { true } else { false } }
+    return found.filter { if case .v4 = $0 { true } else { false } }
+      + found.filter { if case .v6 = $0 { true } else { false } }
   }
 
   private static func address(_ pointer: UnsafeMutablePointer<sockaddr>?) -> IPAddress? {

@@ -76,9 +76,13 @@ struct PageContent: Sendable {
     var order: [String] = []
     var texts: [String: String] = [:]
     for index in tree.elements(["a", "area"]) where order.count < maximumLinks {
-      guard let href = tree[index].attributes["href"]?.trimmedWhitespace, let url = absolute(href, root) else { continue }
+      guard let href = tree[index].attributes["href"]?.trimmedWhitespace, let url = absolute(href, root) else {
+        continue
+      }
       var text = tree.text(of: index)
-      if text.isEmpty { text = tree[index].attributes["title"] ?? tree[index].attributes["aria-label"] ?? imageText(tree, index) }
+      if text.isEmpty {
+        text = tree[index].attributes["title"] ?? tree[index].attributes["aria-label"] ?? imageText(tree, index)
+      }
       if texts[url] == nil {
         order.append(url)
         texts[url] = text

@@ -120,7 +120,8 @@ struct PageFetcher: Sendable {
     configuration.connectionPool.retryConnectionEstablishment = false
     configuration.http1_1ConnectionDebugInitializer = { channel in
       guard let remote = channel.remoteAddress, Self.isSame(remote, pinned) else {
-        return channel.eventLoop.makeFailedFuture(WebError.unreachable(address.host, "the connection went to another address"))
+        return channel.eventLoop.makeFailedFuture(
+          WebError.unreachable(address.host, "the connection went to another address"))
       }
       return channel.eventLoop.makeSucceededVoidFuture()
     }
@@ -161,7 +162,8 @@ struct PageFetcher: Sendable {
     let type = ContentType(response.headers.first(name: "content-type") ?? "")
     return .page(
       FetchedPage(
-        address: address, redirects: redirects, status: status, contentType: type.name, charset: type.charset, bytes: bytes))
+        address: address, redirects: redirects, status: status, contentType: type.name, charset: type.charset,
+        bytes: bytes))
   }
 }
 
@@ -198,7 +200,8 @@ enum FetchFailure {
       // The TLS library's own error types are named without depending on it.
       if String(reflecting: type(of: error)).hasPrefix("NIOSSL") {
         return ToolError(
-          "TLS_FAILED", "No secure connection to \(address.host): \("\(error)".shortened(to: 160)).", details: ["host": address.host])
+          "TLS_FAILED", "No secure connection to \(address.host): \("\(error)".shortened(to: 160)).",
+          details: ["host": address.host])
       }
       return WebError.unreachable(address.host, "\(error)".shortened(to: 160))
     }
@@ -210,8 +213,11 @@ enum FetchFailure {
     case .readTimeout, .deadlineExceeded, .getConnectionFromPoolTimeout, .cancelled:
       WebError.timedOut(address.text, options.fetchTimeout)
     case .tlsHandshakeTimeout:
-      ToolError("TLS_FAILED", "No secure connection to \(address.host): the handshake took too long.", details: ["host": address.host])
-    case .remoteConnectionClosed, .uncleanShutdown: WebError.unreachable(address.host, "it closed the connection without a full answer")
+      ToolError(
+        "TLS_FAILED", "No secure connection to \(address.host): the handshake took too long.",
+        details: ["host": address.host])
+    case .remoteConnectionClosed, .uncleanShutdown:
+      WebError.unreachable(address.host, "it closed the connection without a full answer")
     default: bad(address, error.shortDescription)
     }
   }

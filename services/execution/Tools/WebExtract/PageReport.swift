@@ -10,7 +10,8 @@ enum PageFocus: String, Sendable, CaseIterable {
     let signs: [(PageFocus, Set<String>)] = [
       (.tables, ["table", "row", "tabular", "csv"]), (.links, ["link", "hyperlink", "href", "url", "anchor"]),
       (.headings, ["heading", "headline", "header", "outline", "section"]), (.title, ["title"]),
-      (.description, ["description", "meta"]), (.text, ["text", "content", "article", "read", "body", "word", "paragraph", "story"]),
+      (.description, ["description", "meta"]),
+      (.text, ["text", "content", "article", "read", "body", "word", "paragraph", "story"]),
     ]
     return signs.first { !$0.1.isDisjoint(with: words) }?.0 ?? .overview
   }
@@ -39,7 +40,8 @@ enum PageReport {
     case .description: return page.summary.isEmpty ? "\(page.url) has no description." : page.summary
     case .headings:
       if page.headings.isEmpty { return "\(page.url) has no headings." }
-      return page.headings.prefix(100).map { String(repeating: "  ", count: $0.level - 1) + $0.text }.joined(separator: "\n")
+      return page.headings.prefix(100).map { String(repeating: "  ", count: $0.level - 1) + $0.text }.joined(
+        separator: "\n")
     case .links: return linksText(page)
     case .tables: return tablesText(page)
     case .text: return page.text.isEmpty ? "\(page.url) has no readable text." : excerpt(page.text, shownText)
@@ -52,8 +54,10 @@ enum PageReport {
       counted(page.headings.count, "heading"), counted(page.links.count, "link"), counted(page.tables.count, "table"),
       counted(page.text.split(whereSeparator: \.isWhitespace).count, "word"),
     ]
-    let head = [page.title, page.url == page.title ? "" : page.url, page.summary].filter { !$0.isEmpty }.joined(separator: "\n")
-    return [head, facts.joined(separator: ", "), excerpt(page.text, 1_500)].filter { !$0.isEmpty }.joined(separator: "\n\n")
+    let head = [page.title, page.url == page.title ? "" : page.url, page.summary].filter { !$0.isEmpty }.joined(
+      separator: "\n")
+    return [head, facts.joined(separator: ", "), excerpt(page.text, 1_500)].filter { !$0.isEmpty }.joined(
+      separator: "\n\n")
   }
 
   private static func linksText(_ page: PageContent) -> String {
@@ -61,17 +65,20 @@ enum PageReport {
     let rows = page.links.prefix(shownLinks).map { [$0.text, $0.url] }
     var table = TextTable(header: ["text", "url"], rows: rows)
     table.maximumWidth = 100
-    let more = page.links.count > shownLinks ? "\n… \(counted(page.links.count - shownLinks, "more link")) in links.csv" : ""
+    let more =
+      page.links.count > shownLinks ? "\n… \(counted(page.links.count - shownLinks, "more link")) in links.csv" : ""
     return counted(page.links.count, "link") + " on \(page.url)\n\n" + table.render() + more
   }
 
   private static func tablesText(_ page: PageContent) -> String {
     if page.tables.isEmpty { return "\(page.url) has no tables." }
     let parts = page.tables.prefix(5).enumerated().map { number, table -> String in
-      let head = "Table \(number + 1)" + (table.caption.isEmpty ? "" : ": \(table.caption)")
+      let head =
+        "Table \(number + 1)" + (table.caption.isEmpty ? "" : ": \(table.caption)")
         + " (\(counted(table.rows.count, "row")), \(counted(table.columnCount, "column")))"
       let rows = table.rows.dropFirst().prefix(shownRows).map { Array($0.prefix(10)) }
-      let more = table.rows.count - 1 > shownRows ? "\n… \(counted(table.rows.count - 1 - shownRows, "more row"))" : ""
+      let left = table.rows.count - 1 - shownRows
+      let more = left > 0 ? "\n… \(counted(left, "more row"))" : ""
       return head + "\n" + TextTable(header: Array((table.rows.first ?? []).prefix(10)), rows: rows).render() + more
     }
     let more = page.tables.count > 5 ? ["… \(counted(page.tables.count - 5, "more table")) in the artifacts"] : []
@@ -84,7 +91,9 @@ enum PageReport {
       let shown = match.text.isEmpty ? match.attributes["href"] ?? match.attributes["src"] ?? "(empty)" : match.text
       return "- " + shown.shortened(to: 400)
     }
-    let more = matches.count > 100 ? ["… \(counted(matches.count - 100, "more match", plural: "more matches")) in page.json"] : []
+    let more =
+      matches.count > 100
+      ? ["… \(counted(matches.count - 100, "more match", plural: "more matches")) in page.json"] : []
     return ([counted(matches.count, "match", plural: "matches")] + lines + more).joined(separator: "\n")
   }
 
@@ -107,7 +116,8 @@ enum PageReport {
       let csv = CSVWriter.write(header: table.rows[0], rows: Array(table.rows.dropFirst()))
       out.append(ToolArtifact(name: "table\(suffix)-\(index + 1).csv", mediaType: "text/csv", bytes: csv))
     }
-    out.append(ToolArtifact(name: "page\(suffix).json", mediaType: "application/json", text: json(page, fetched, suffix).pretty))
+    out.append(
+      ToolArtifact(name: "page\(suffix).json", mediaType: "application/json", text: json(page, fetched, suffix).pretty))
     return out
   }
 
@@ -115,7 +125,8 @@ enum PageReport {
     var members: [(String, JSONValue)] = [("url", .string(page.url))]
     if let fetched {
       members += [
-        ("status", .int(fetched.status)), ("contentType", .string(fetched.contentType)), ("bytes", .int(fetched.bytes.count)),
+        ("status", .int(fetched.status)), ("contentType", .string(fetched.contentType)),
+        ("bytes", .int(fetched.bytes.count)),
         ("redirects", .array(fetched.redirects.map(JSONValue.string))),
       ]
     }
@@ -124,18 +135,29 @@ enum PageReport {
       ("characters", .int(page.text.count)),
       ("headings", .array(page.headings.map { .object([("level", .int($0.level)), ("text", .string($0.text))]) })),
       ("links", .int(page.links.count)),
-      ("tables", .array(page.tables.enumerated().map { index, table in
-        .object([
-          ("file", .string("table\(suffix)-\(index + 1).csv")), ("caption", .string(table.caption)),
-          ("rows", .int(table.rows.count)), ("columns", .int(table.columnCount)),
-        ])
-      })),
+      (
+        "tables",
+        .array(
+          page.tables.enumerated().map { index, table in
+            .object([
+              ("file", .string("table\(suffix)-\(index + 1).csv")), ("caption", .string(table.caption)),
+              ("rows", .int(table.rows.count)), ("columns", .int(table.columnCount)),
+            ])
+          })
+      ),
     ]
     if let matches = page.matches {
-      members.append(("matches", .array(matches.map { match in
-        let attributes = match.attributes.sorted { $0.key < $1.key }.map { ($0.key, JSONValue.string($0.value)) }
-        return .object([("kind", .string(match.kind)), ("text", .string(match.text)), ("attributes", .object(attributes))])
-      })))
+      members.append(
+        (
+          "matches",
+          .array(
+            matches.map { match in
+              let attributes = match.attributes.sorted { $0.key < $1.key }.map { ($0.key, JSONValue.string($0.value)) }
+              return .object([
+                ("kind", .string(match.kind)), ("text", .string(match.text)), ("attributes", .object(attributes)),
+              ])
+            })
+        ))
     }
     members.append(("notes", .array(page.notes.map(JSONValue.string))))
     return .object(members)

@@ -32,7 +32,9 @@ enum PageTables {
         if tree[cell].name == "th" { hasHeader = true }
         let columns = span(tree[cell].attributes["colspan"], limit: maximumSpan)
         let down = span(tree[cell].attributes["rowspan"], zero: rows.count - number, limit: rows.count - number)
-        guard grid.place(tree.text(of: cell), row: number, columns: columns, rows: down, limit: maximumCells) else { break }
+        guard grid.place(tree.text(of: cell), row: number, columns: columns, rows: down, limit: maximumCells) else {
+          break
+        }
       }
     }
     let filled = grid.rows()

@@ -9,7 +9,9 @@ struct PageText {
   /// The main content if the page marks it, else the body without menus and footers.
   static func render(_ tree: HTMLTree) -> String {
     let body = tree.first("body") ?? 0
-    let mains = tree.nodes.indices.filter { tree[$0].name == "main" || tree[$0].attributes["role"]?.lowercased() == "main" }
+    let mains = tree.nodes.indices.filter {
+      tree[$0].name == "main" || tree[$0].attributes["role"]?.lowercased() == "main"
+    }
     let articles = tree.elements(["article"])
     let root = mains.count == 1 ? mains[0] : articles.count == 1 ? articles[0] : body
     let text = render(tree, root)
@@ -28,16 +30,21 @@ struct PageText {
   private init(tree: HTMLTree) { self.tree = tree }
 
   private static let skipped: Set<String> = [
-    "script", "style", "noscript", "template", "nav", "aside", "footer", "iframe", "svg", "canvas", "object", "embed", "head",
+    "script", "style", "noscript", "template", "nav", "aside", "footer", "iframe", "svg", "canvas", "object", "embed",
+    "head",
     "form", "button", "select", "input", "textarea", "dialog", "audio", "video", "map",
   ]
-  private static let skippedRoles: Set<String> = ["navigation", "banner", "contentinfo", "search", "complementary", "dialog"]
+  private static let skippedRoles: Set<String> = [
+    "navigation", "banner", "contentinfo", "search", "complementary", "dialog",
+  ]
   private static let paragraphs: Set<String> = [
-    "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "table", "blockquote", "pre", "section", "article", "figure", "hr",
+    "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "table", "blockquote", "pre", "section", "article",
+    "figure", "hr",
     "address", "fieldset", "details",
   ]
   private static let lines: Set<String> = [
-    "div", "li", "tr", "dt", "dd", "header", "main", "figcaption", "caption", "summary", "center", "thead", "tbody", "tfoot", "body",
+    "div", "li", "tr", "dt", "dd", "header", "main", "figcaption", "caption", "summary", "center", "thead", "tbody",
+    "tfoot", "body",
     "html", "hgroup", "option", "legend",
   ]
 
@@ -57,7 +64,8 @@ struct PageText {
     if name == "header", !tree.isInside(index, ["article", "main", "section"]) { return !hasHeading(index) }
     if let role = node.attributes["role"]?.lowercased(), Self.skippedRoles.contains(role) { return true }
     let style = node.attributes["style"]?.lowercased().filter { $0 != " " } ?? ""
-    return node.attributes["hidden"] != nil || node.attributes["aria-hidden"] == "true" || style.contains("display:none")
+    return node.attributes["hidden"] != nil || node.attributes["aria-hidden"] == "true"
+      || style.contains("display:none")
   }
 
   private func hasHeading(_ index: Int) -> Bool {
@@ -85,7 +93,9 @@ struct PageText {
   }
 
   private func previousCell(_ index: Int) -> Bool {
-    guard let parent = tree[index].parent, let position = tree[parent].children.firstIndex(of: index) else { return false }
+    guard let parent = tree[index].parent, let position = tree[parent].children.firstIndex(of: index) else {
+      return false
+    }
     return tree[parent].children[..<position].contains { ["td", "th"].contains(tree[$0].name) }
   }
 

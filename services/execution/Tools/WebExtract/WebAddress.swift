@@ -24,7 +24,9 @@ struct WebAddress: Hashable, Sendable {
     guard var host = parts.host?.lowercased(), !host.isEmpty, host.count <= 253 else { throw WebError.badURL(text) }
     if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
     let forbidden: Set<Character> = ["%", "/", "\\", "@", "?", "#", "<", ">", " ", "[", "]"]
-    guard !host.contains(where: { forbidden.contains($0) || $0.isWhitespace || $0.asciiValue.map { $0 < 0x21 } == true }) else {
+    guard
+      !host.contains(where: { forbidden.contains($0) || $0.isWhitespace || $0.asciiValue.map { $0 < 0x21 } == true })
+    else {
       throw WebError.badURL(text)
     }
     literal = try HostResolver.literal6(host) ?? IPAddress.loose4(host)
@@ -43,7 +45,9 @@ struct WebAddress: Hashable, Sendable {
 
   /// A redirect's or link's target; nil if it leads out of the web (`mailto:`, `javascript:`).
   func resolve(_ reference: String) throws -> WebAddress {
-    guard let url = URL(string: reference.trimmedWhitespace, relativeTo: URL(string: text)) else { throw WebError.badURL(reference) }
+    guard let url = URL(string: reference.trimmedWhitespace, relativeTo: URL(string: text)) else {
+      throw WebError.badURL(reference)
+    }
     return try WebAddress(url.absoluteString)
   }
 
@@ -52,17 +56,25 @@ struct WebAddress: Hashable, Sendable {
   static func find(in objective: String, except fileNames: [String] = []) throws -> [String] {
     var found = matches("[a-zA-Z][a-zA-Z0-9+.-]*://[^\\s<>\"'`]+", objective)
     let isWeb: (String) -> Bool = { $0.lowercased().hasPrefix("http://") || $0.lowercased().hasPrefix("https://") }
-    if let other = found.first, !found.contains(where: isWeb) { throw WebError.scheme(String(other.prefix { $0 != ":" })) }
+    if let other = found.first, !found.contains(where: isWeb) {
+      throw WebError.scheme(String(other.prefix { $0 != ":" }))
+    }
     found = found.filter(isWeb)
     if found.isEmpty {
-      let files: Set<String> = ["html", "htm", "csv", "tsv", "txt", "json", "xml", "pdf", "md", "xlsx", "png", "jpg", "zip", "js", "py"]
-      found = matches("(?<![@\\w.-])(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?\\.)+[a-zA-Z]{2,24}(?::[0-9]{1,5})?(?:/[^\\s<>\"'`]*)?(?![\\w@])", objective)
-        .filter { candidate in
-          let host = candidate.prefix { $0 != "/" && $0 != ":" }
-          let ending = host.split(separator: ".").last.map { $0.lowercased() } ?? ""
-          return !files.contains(ending) && !fileNames.contains(String(host))
-        }
-        .map { "https://" + $0 }
+      let files: Set<String> = [
+        "html", "htm", "csv", "tsv", "txt", "json", "xml", "pdf", "md", "xlsx", "png", "jpg", "zip", "js", "py",
+      ]
+      found = matches(
+        "(?<![@\\w.-])(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?\\.)+[a-zA-Z]{2,24}(?::[0-9]{1,5})?"
+          + "(?:/[^\\s<>\"'`]*)?(?![\\w@])",
+        objective
+      )
+      .filter { candidate in
+        let host = candidate.prefix { $0 != "/" && $0 != ":" }
+        let ending = host.split(separator: ".").last.map { $0.lowercased() } ?? ""
+        return !files.contains(ending) && !fileNames.contains(String(host))
+      }
+      .map { "https://" + $0 }
     }
     var unique: [String] = []
     for address in found.map(withoutTrailingMarks) where !unique.contains(address) { unique.append(address) }
@@ -80,7 +92,8 @@ struct WebAddress: Hashable, Sendable {
   private static func withoutTrailingMarks(_ text: String) -> String {
     var text = text
     while let last = text.last {
-      let unopened = last == ")" && text.count { $0 == ")" } > text.count { $0 == "(" } || last == "]" && !text.contains("[")
+      let unopened =
+        last == ")" && text.count { $0 == ")" } > text.count { $0 == "(" } || last == "]" && !text.contains("[")
       guard ".,;:!?’”}".contains(last) || unopened else { break }
       text.removeLast()
     }

@@ -25,7 +25,9 @@ enum WebError {
   }
 
   static func timedOut(_ url: String, _ limit: Duration) -> ToolError {
-    ToolError("TIMED_OUT", "\(url.shortened(to: 120)) did not answer within \(limit.components.seconds) s.", details: ["url": url])
+    ToolError(
+      "TIMED_OUT", "\(url.shortened(to: 120)) did not answer within \(limit.components.seconds) s.",
+      details: ["url": url])
   }
 
   static func tooLarge(_ url: String, _ limit: Int) -> ToolError {
@@ -36,6 +38,7 @@ enum WebError {
 
   static func status(_ code: Int, _ url: String) -> ToolError {
     ToolError(
-      "HTTP_STATUS", "\(url.shortened(to: 120)) answered with status \(code).", details: ["url": url, "status": String(code)])
+      "HTTP_STATUS", "\(url.shortened(to: 120)) answered with status \(code).",
+      details: ["url": url, "status": String(code)])
   }
 }

@@ -5,23 +5,30 @@ struct WebExtractTool: Tool {
 
   let declaration = ToolDeclaration(
     name: "web_extract",
-    description: "Fetches a web page (or takes an HTML file) and extracts its title, text, links, tables, or what an XPath selects.",
+    description:
+      "Fetches a web page (or takes an HTML file) and extracts title, text, links, tables, or what an XPath selects.",
     inputSchema: """
       {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
         "properties": {
-          "url": {"type": "string", "format": "uri", "description": "Page to fetch. Default: the addresses in the objective, five at most."},
+          "url": {
+            "type": "string", "format": "uri",
+            "description": "Page to fetch. Default: the addresses in the objective, five at most."
+          },
           "focus": {
             "type": "string", "enum": ["overview", "title", "text", "links", "tables", "headings", "description"],
             "description": "What to show first. Default: what the objective asks for."
           },
-          "xpath": {"type": "string", "maxLength": \(HTMLXPath.maximumLength), "description": "XPath 1.0, e.g. //h2/text()."}
+          "xpath": {
+            "type": "string", "maxLength": \(HTMLXPath.maximumLength), "description": "XPath 1.0, e.g. //h2/text()."
+          }
         },
         "additionalProperties": false
       }
       """,
-    intents: ["web_extraction": 0.9], hasSideEffects: false, isIdempotent: true, risk: .medium, timeLimit: .seconds(120),
+    intents: ["web_extraction": 0.9], hasSideEffects: false, isIdempotent: true, risk: .medium,
+    timeLimit: .seconds(120),
     maximumInputBytes: 50 * 1024 * 1024, maximumOutputBytes: 32 * 1024 * 1024)
 
   func run(_ call: ToolCall, progress: @escaping ToolProgress) async throws -> ToolOutput {
@@ -30,11 +37,12 @@ struct WebExtractTool: Tool {
     var sections: [String] = [], artifacts: [ToolArtifact] = []
     var failures: [ToolError] = []
     var bytesRead = 0
+    let gate = ProgressGate()
     for (index, source) in sources.enumerated() {
       let start = Double(index) / Double(sources.count), share = 1 / Double(sources.count)
       do {
         let (page, fetched, bytes) = try await load(source, call) { fraction, message in
-          await progress(start + share * fraction, message)
+          if gate.admits(start + share * fraction) { await progress(start + share * fraction, message) }
         }
         bytesRead += bytes
         let text = PageReport.text(page, focus)
@@ -46,7 +54,7 @@ struct WebExtractTool: Tool {
       }
     }
     if let failure = failures.first, failures.count == sources.count { throw failure }
-    await progress(1, "Extracted \(counted(sources.count - failures.count, "page"))")
+    if gate.admits(1) { await progress(1, "Extracted \(counted(sources.count - failures.count, "page"))") }
     return ToolOutput(text: Self.cut(sections.joined(separator: "\n\n")), artifacts: artifacts, bytesRead: bytesRead)
   }
 
@@ -66,7 +74,8 @@ struct WebExtractTool: Tool {
     guard let name = call.parameter("focus") else { return PageFocus.of(call.objective) }
     guard let focus = PageFocus(rawValue: name.lowercased()) else {
       throw ToolError(
-        "BAD_PARAMETER", "There is no focus '\(name)'; it can be \(listed(PageFocus.allCases.map(\.rawValue), conjunction: "or")).",
+        "BAD_PARAMETER",
+        "There is no focus '\(name)'; it can be \(listed(PageFocus.allCases.map(\.rawValue), conjunction: "or")).",
         details: ["parameter": "focus", "value": name])
     }
     return focus
@@ -76,20 +85,24 @@ struct WebExtractTool: Tool {
   private func sources(_ call: ToolCall) throws -> [Source] {
     if let url = call.parameter("url") {
       let written = url.split { $0.isWhitespace || $0 == "," }.map(String.init)
-      return try written.prefix(Self.maximumPages).map { .address(try WebAddress($0.contains("://") ? $0 : "https://" + $0)) }
+      return try written.prefix(Self.maximumPages).map {
+        .address(try WebAddress($0.contains("://") ? $0 : "https://" + $0))
+      }
     }
     let pages = call.inputs.filter(Self.looksLikePage)
     let found = try WebAddress.find(in: call.objective, except: call.inputs.map(\.name))
     let sources = pages.map { Source.file($0) } + (try found.map { .address(try WebAddress($0)) })
     guard !sources.isEmpty else {
-      throw ToolError("MISSING_URL", "The objective names no web address; write one like https://example.org or attach an HTML file.")
+      throw ToolError(
+        "MISSING_URL", "The objective names no web address; write one like https://example.org or attach an HTML file.")
     }
     return Array(sources.prefix(Self.maximumPages))
   }
 
   static func looksLikePage(_ input: ToolInput) -> Bool {
     let name = input.name.lowercased(), type = input.mediaType.lowercased()
-    return type.hasPrefix("text/html") || type.hasPrefix("application/xhtml") || [".html", ".htm", ".xhtml"].contains(where: name.hasSuffix)
+    return type.hasPrefix("text/html") || type.hasPrefix("application/xhtml")
+      || [".html", ".htm", ".xhtml"].contains(where: name.hasSuffix)
   }
 
   private func load(
@@ -114,17 +127,26 @@ struct WebExtractTool: Tool {
   }
 
   /// Throws `UNSUPPORTED_CONTENT` for pictures, archives and the like.
-  private func content(_ fetched: FetchedPage, _ xpath: String?, _ progress: @escaping ToolProgress) async throws -> PageContent {
+  private func content(_ fetched: FetchedPage, _ xpath: String?, _ progress: @escaping ToolProgress) async throws
+    -> PageContent
+  {
     switch PageKind.of(fetched.contentType, fetched.bytes) {
-    case .html: return try await parse(fetched.bytes, charset: fetched.charset, base: fetched.address.text, xpath, progress)
+    case .html:
+      return try await parse(fetched.bytes, charset: fetched.charset, base: fetched.address.text, xpath, progress)
     case .text:
-      if let xpath { throw ToolError("BAD_XPATH", "The answer is \(fetched.contentType), not HTML; an XPath selects nothing in it.", details: ["xpath": xpath]) }
+      if let xpath {
+        throw ToolError(
+          "BAD_XPATH", "The answer is \(fetched.contentType), not HTML; an XPath selects nothing in it.",
+          details: ["xpath": xpath])
+      }
       let (bytes, charset, url) = (fetched.bytes, fetched.charset, fetched.address.text)
-      return try await onWorkerThread(progress: progress) { _ in PageContent(text: Charset.text(bytes, header: charset), url: url) }
+      return try await onWorkerThread(progress: progress) { _ in
+        PageContent(text: Charset.text(bytes, header: charset), url: url)
+      }
     case .other:
+      let type = fetched.contentType.isEmpty ? "binary data" : fetched.contentType
       throw ToolError(
-        "UNSUPPORTED_CONTENT",
-        "\(fetched.address.text.shortened(to: 120)) is \(fetched.contentType.isEmpty ? "binary data" : fetched.contentType), neither HTML nor text.",
+        "UNSUPPORTED_CONTENT", "\(fetched.address.text.shortened(to: 120)) is \(type), neither HTML nor text.",
         details: ["url": fetched.address.text, "contentType": fetched.contentType])
     }
   }
@@ -159,7 +181,9 @@ enum PageKind: Sendable, Hashable {
     if contentType == "text/html" || contentType == "application/xhtml+xml" { return .html }
     if contentType.hasPrefix("text/") || contentType.contains("json") || contentType.contains("xml")
       || contentType == "application/javascript"
-    { return .text }
+    {
+      return .text
+    }
     guard contentType.isEmpty || contentType == "application/octet-stream" else { return .other }
     let start = bytes.prefix(512).drop { $0 <= 0x20 }
     if start.first == UInt8(ascii: "<") { return .html }

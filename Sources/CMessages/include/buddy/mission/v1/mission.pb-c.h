@@ -174,7 +174,7 @@ struct  Buddy__Mission__V1__Mission
   Buddy__Mission__V1__ToolChoice *choice;
   Buddy__Mission__V1__MissionResult *result;
   /*
-   * What it cost; absent until settled.
+   * What it cost; absent until settled. A mission that fails or is cancelled costs nothing.
    */
   Buddy__Common__V1__Money *cost;
   /*
