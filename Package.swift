@@ -44,7 +44,7 @@ let package = Package(
 
     library("Messages", ["CMessages", "CProtobufC", .nio("NIOCore")]),
     library("HTTP2", ["CNghttp2", .nio("NIOCore")]),
-    library("RPC", ["HTTP2", .nio("NIOCore"), .nio("NIOPosix")]),
+    library("RPC", exclude: ["README.md"], ["HTTP2", .nio("NIOCore"), .nio("NIOPosix")]),
     library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
     library(
       "Storage",
@@ -149,8 +149,9 @@ func cLibrary(_ name: String, pkgConfig: String, apt: String) -> Target {
   .systemLibrary(name: name, path: "Sources/\(name)", pkgConfig: pkgConfig, providers: [.apt([apt])])
 }
 
-func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: strict())
+func library(_ name: String, exclude: [String] = [], _ dependencies: [Target.Dependency]) -> Target {
+  .target(
+    name: name, dependencies: dependencies, path: "Sources/\(name)", exclude: exclude, swiftSettings: strict())
 }
 
 func tool(_ name: String, _ dependencies: [Target.Dependency], path: String) -> Target {

@@ -163,6 +163,21 @@ struct BadPeerTests {
     }
   }
 
+  /// Opens its windows wide and then reads nothing: what waits for it is let go.
+  @Test func aPeerThatStopsReading() async throws {
+    var options = ServerOptions()
+    options.writeStallTimeout = .milliseconds(200)
+    let (started, stopped) = (Gate(), Gate())
+    let server = Server(router: CancellationTests.endless(started, stopped), options: options)
+    let address = try await server.start(host: "127.0.0.1", port: 0)
+    let peer = try await RawPeer.connect(to: address, reads: false, window: 1 << 30)
+    _ = try peer.request(path: Echo.expand.path, body: peer.frame(""))
+    await started.wait()
+    await stopped.wait()
+    await peer.close()
+    await server.shutdown(grace: .zero)
+  }
+
   /// Slow is not hostile: a request that arrives byte by byte is served.
   @Test func byteByByte() async throws {
     try await withServer { (peer) async throws in

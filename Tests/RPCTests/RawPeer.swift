@@ -26,18 +26,25 @@ final class RawPeer {
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
   }
 
-  private init(channel: any Channel, received: Received) throws {
+  private init(channel: any Channel, received: Received, window: Int) throws {
     self.channel = channel
     self.received = received
-    session = try Session(.client)
+    var configuration = Session.Configuration()
+    configuration.streamWindow = window
+    configuration.connectionWindow = max(window, configuration.connectionWindow)
+    session = try Session(.client, configuration: configuration)
   }
 
-  static func connect(to address: BoundAddress) async throws -> RawPeer {
+  /// - Parameters:
+  ///   - reads: False for a peer that never takes a byte from its socket.
+  ///   - window: What it lets the server send.
+  static func connect(to address: BoundAddress, reads: Bool = true, window: Int = 256 * 1024) async throws -> RawPeer {
     let received = Received()
     let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .channelOption(.autoRead, value: reads)
       .channelInitializer { $0.pipeline.addHandler(received) }
       .connect(host: address.host, port: address.port).get()
-    return try RawPeer(channel: channel, received: received)
+    return try RawPeer(channel: channel, received: received, window: window)
   }
 
   // MARK: - Saying things

@@ -1,0 +1,123 @@
+import HTTP2
+import NIOCore
+import NIOPosix
+import RPC
+import Testing
+
+/// Servers that answer oddly: what the client makes of it.
+@Suite(.timeLimit(.minutes(2)))
+struct BadServerTests {
+  /// A server of frames: for each request it answers what `answer` says.
+  /// `@unchecked Sendable`: each instance serves one channel, on its loop.
+  private final class Handler: ChannelInboundHandler, @unchecked Sendable {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+    let session: Session
+    let answer: @Sendable (Session, Int32) throws -> Void
+
+    init(_ answer: @escaping @Sendable (Session, Int32) throws -> Void) throws {
+      session = try Session(.server)
+      self.answer = answer
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+      do {
+        try session.receive(unwrapInboundIn(data))
+        for event in session.takeEvents() {
+          switch event {
+          case .headers(let headers) where headers.endStream: try answer(session, headers.stream)
+          case .end(let stream): try answer(session, stream)
+          default: break
+          }
+        }
+        var buffer = ByteBuffer()
+        try session.drain(into: &buffer, limit: .max)
+        context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+        if !session.isAlive { context.close(promise: nil) }
+      } catch {
+        context.close(promise: nil)
+      }
+    }
+  }
+
+  private func outcome(_ answer: @escaping @Sendable (Session, Int32) throws -> Void) async throws -> Status? {
+    let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Handler(answer)) }
+      }
+      .bind(host: "127.0.0.1", port: 0).get()
+    let client = Client(host: "127.0.0.1", port: channel.localAddress?.port ?? 0)
+    let result = await status { try await client.unary(Echo.say, "a") }
+    await client.close()
+    try await channel.close()
+    return result
+  }
+
+  private func respond(_ headers: HeaderBlock, body: [UInt8]? = nil, trailers: HeaderBlock? = nil) async throws -> Status? {
+    try await outcome { session, stream in
+      let output = body.map { body in
+        let output = StreamOutput()
+        output.append(ByteBuffer(bytes: body))
+        output.end(trailers: trailers)
+        return output
+      }
+      try session.respond(stream: stream, headers: headers, output: output)
+    }
+  }
+
+  private static let head: HeaderBlock = [":status": "200", "content-type": "application/grpc"]
+  private static let message: [UInt8] = [0, 0, 0, 0, 1, UInt8(ascii: "a")]
+
+  @Test func anAnswerAsItShouldBe() async throws {
+    #expect(try await respond(Self.head, body: Self.message, trailers: ["grpc-status": "0"]) == nil)
+  }
+
+  @Test(arguments: [(400, 13), (401, 16), (403, 7), (404, 12), (429, 14), (502, 14), (503, 14), (504, 14), (500, 2)])
+  func httpStatus(http: Int, code: Int) async throws {
+    #expect(try await respond([":status": "\(http)"])?.code.rawValue == code)
+    #expect(try await respond([":status": "\(http)"], body: Array("sorry".utf8))?.code.rawValue == code)
+  }
+
+  @Test func answersThatAreNotGRPC() async throws {
+    #expect(try await respond(Self.head)?.code == .internalError)
+    #expect(try await respond([":status": "200", "content-type": "text/html"], body: [60])?.code == .unknown)
+    #expect(try await respond(Self.head, body: Self.message)?.code == .internalError)
+    #expect(try await respond(Self.head, body: Self.message, trailers: ["x": "y"])?.code == .internalError)
+    #expect(try await respond(Self.head, body: [0, 0], trailers: ["grpc-status": "0"])?.code == .internalError)
+    #expect(try await respond(Self.head, body: [], trailers: ["grpc-status": "0"])?.code == .internalError)
+    let two = Self.message + Self.message
+    #expect(try await respond(Self.head, body: two, trailers: ["grpc-status": "0"])?.code == .internalError)
+    let long: [UInt8] = [0, 0x7F, 0, 0, 0]
+    #expect(try await respond(Self.head, body: long, trailers: ["grpc-status": "0"])?.code == .resourceExhausted)
+    #expect(try await respond(Self.head, body: Self.message, trailers: ["grpc-status": "77"])?.code == .unknown)
+    #expect(try await respond(Self.head, body: Self.message, trailers: ["grpc-status": "x"])?.code == .unknown)
+  }
+
+  @Test(arguments: [
+    (ErrorCode.noError, Status.Code.internalError), (.protocolError, .internalError), (.internalError, .internalError),
+    (.cancel, .cancelled), (.enhanceYourCalm, .resourceExhausted), (.inadequateSecurity, .permissionDenied),
+  ])
+  func resets(code: ErrorCode, status: Status.Code) async throws {
+    #expect(try await outcome { $0.reset(stream: $1, code: code) }?.code == status)
+  }
+
+  @Test func aRefusedStreamIsTriedAgain() async throws {
+    let attempts = Counter()
+    let recovered = try await outcome { session, stream in
+      attempts.add(1)
+      if attempts.value < 3 { return session.reset(stream: stream, code: .refusedStream) }
+      let output = StreamOutput()
+      output.append(ByteBuffer(bytes: Self.message))
+      output.end(trailers: ["grpc-status": "0"])
+      try session.respond(stream: stream, headers: Self.head, output: output)
+    }
+    #expect(recovered == nil)
+    #expect(attempts.value == 3)
+    #expect(try await outcome { $0.reset(stream: $1, code: .refusedStream) }?.code == .unavailable)
+  }
+
+  @Test func aConnectionThatBreaks() async throws {
+    let status = try await outcome { session, _ in session.terminate(code: .internalError) }
+    #expect(status?.code == .unavailable)
+  }
+}
