@@ -1,8 +1,8 @@
 import HTTP2
 import NIOCore
 
-/// What both sides' connections have in common: bytes from the channel into the session, its events to the subclass, and
-/// all output of a turn in one write.
+/// What both sides' connections have in common: bytes from the channel into the session, its events to the subclass,
+/// and all output of a turn in one write.
 ///
 /// `@unchecked Sendable`: calls hold it and tasks hold calls, but everything here runs on the channel's loop, which
 /// `LoopRunner.turn` asserts.

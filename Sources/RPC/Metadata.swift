@@ -55,7 +55,8 @@ public struct Metadata: Sendable, Hashable, ExpressibleByDictionaryLiteral, Sequ
 
   /// Every value of a `-bin` name as bytes. A peer may have joined several with commas.
   public func allBinary(_ name: String) -> [[UInt8]] {
-    all(name).flatMap { $0.split(separator: ",", omittingEmptySubsequences: false) }.compactMap { Base64.decode($0.utf8) }
+    let parts = all(name).flatMap { $0.split(separator: ",", omittingEmptySubsequences: false) }
+    return parts.compactMap { Base64.decode($0.utf8) }
   }
 
   /// Names with their values as they go over the wire.

@@ -20,7 +20,8 @@ struct RequestHead {
     }
     guard fields.isGRPC else {
       return .http(
-        [":status": "415", "content-type": "text/plain"], body: "This is a gRPC server: content-type application/grpc\n")
+        [":status": "415", "content-type": "text/plain"],
+        body: "This is a gRPC server: content-type application/grpc\n")
     }
     if headers.isOversized { return .refuse(Status(.resourceExhausted, "the metadata is over the server's limit")) }
     guard let path = fields.path, let route = router.route(block[path]) else {

@@ -132,8 +132,8 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   override func inboundFailed(_ status: Status) { finish(status) }
 
   /// Sends what is left and the trailers.
-  /// - Parameter isLate: The deadline has passed: trailers that would wait behind what the caller has not read are of no
-  ///   use, and the stream is reset instead. The caller knows its deadline itself.
+  /// - Parameter isLate: The deadline has passed: trailers that would wait behind what the caller has not read are of
+  ///   no use, and the stream is reset instead. The caller knows its deadline itself.
   func finish(_ status: Status, last: ByteBuffer? = nil, isLate: Bool = false) {
     guard !isOver else { return }
     isOver = true
@@ -197,8 +197,8 @@ extension ServerCall {
   }
 
   /// Carries the last message past an interceptor, which does not see it.
-  /// `@unchecked Sendable`: written before `next` returns, read after `intercept` has; an interceptor that returns while
-  /// its `next` still runs in a task of its own would break its contract.
+  /// `@unchecked Sendable`: written before `next` returns, read after `intercept` has; an interceptor that returns
+  /// while its `next` still runs in a task of its own would break its contract.
   private final class Box: @unchecked Sendable {
     var value: ByteBuffer?
   }

@@ -36,8 +36,8 @@ public struct ResponseWriter<Message: Sendable>: Sendable {
   let codec: Codec<Message>
 
   /// Sends one message. Suspends while the peer reads more slowly than this writes.
-  /// - Throws: `CancellationError` when the call was cancelled, a `Status` when its deadline passed, when the connection
-  ///   went away or when the message cannot be encoded or is over the server's limit.
+  /// - Throws: `CancellationError` when the call was cancelled or its connection went away, a `Status` when its
+  ///   deadline passed or when the message cannot be encoded or is over the server's limit.
   public func write(_ message: Message) async throws {
     try await call.send(Framing.encode(message, codec, limit: call.responseLimit))
   }

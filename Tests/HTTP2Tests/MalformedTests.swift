@@ -61,7 +61,8 @@ import Testing
       let server = try Session(.server)
       var bytes = Self.preface + Self.frame(4)
       for _ in 0..<Int.random(in: 1..<6, using: &random) {
-        let payload = (0..<Int.random(in: 0..<40, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+        let length = Int.random(in: 0..<40, using: &random)
+        let payload = (0..<length).map { _ in UInt8.random(in: 0...255, using: &random) }
         bytes += Self.frame(
           UInt8.random(in: 0..<12, using: &random), flags: UInt8.random(in: 0...255, using: &random),
           stream: Int32.random(in: 0..<4, using: &random), payload)

@@ -4,7 +4,7 @@ import RPC
 import TestSupport
 import Testing
 
-/// Peers that break the rules, on a raw socket. Each gets its answer, and a well-behaved client beside it notices nothing.
+/// Peers that break the rules, on a raw socket. Each gets its answer; a well-behaved client beside it notices nothing.
 @Suite(.timeLimit(.minutes(2)))
 struct BadPeerTests {
   private func withServer(_ options: ServerOptions = .init(), _ body: (RawPeer) async throws -> Void) async throws {

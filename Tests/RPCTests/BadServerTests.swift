@@ -53,7 +53,9 @@ struct BadServerTests {
     return result
   }
 
-  private func respond(_ headers: HeaderBlock, body: [UInt8]? = nil, trailers: HeaderBlock? = nil) async throws -> Status? {
+  private func respond(
+    _ headers: HeaderBlock, body: [UInt8]? = nil, trailers: HeaderBlock? = nil
+  ) async throws -> Status? {
     try await outcome { session, stream in
       let output = body.map { body in
         let output = StreamOutput()

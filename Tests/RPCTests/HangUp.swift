@@ -14,7 +14,8 @@ struct HangUp {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
       let channel = context.channel
-      context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: answer))).whenComplete { _ in channel.close(promise: nil) }
+      context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: answer)))
+        .whenComplete { _ in channel.close(promise: nil) }
     }
   }
 

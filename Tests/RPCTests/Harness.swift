@@ -48,7 +48,8 @@ enum Echo {
 
 /// Runs a server and a client over loopback for the length of `body`.
 func withPair<Result>(
-  _ router: Router = Echo.router, server options: ServerOptions = .init(), client clientOptions: ClientOptions = .init(),
+  _ router: Router = Echo.router, server options: ServerOptions = .init(),
+  client clientOptions: ClientOptions = .init(),
   interceptors: [any ServerInterceptor] = [],
   _ body: (Client, BoundAddress) async throws -> Result
 ) async throws -> Result {

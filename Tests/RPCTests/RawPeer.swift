@@ -92,7 +92,8 @@ final class RawPeer {
   /// An HTTP/2 frame, right or wrong.
   static func frame(_ type: UInt8, flags: UInt8 = 0, stream: Int32 = 0, _ payload: [UInt8] = []) -> [UInt8] {
     let id = UInt32(bitPattern: stream)
-    return [UInt8(payload.count >> 16 & 0xFF), UInt8(payload.count >> 8 & 0xFF), UInt8(payload.count & 0xFF), type, flags]
+    let length = payload.count
+    return [UInt8(length >> 16 & 0xFF), UInt8(length >> 8 & 0xFF), UInt8(length & 0xFF), type, flags]
       + [UInt8(id >> 24), UInt8(id >> 16 & 0xFF), UInt8(id >> 8 & 0xFF), UInt8(id & 0xFF)] + payload
   }
 
@@ -138,8 +139,8 @@ final class RawPeer {
     return (head, String(buffer: body))
   }
 
-  /// Waits for the server to hang up; the GOAWAY it sent before, if any, read without the session: what was sent raw may
-  /// have left it in no state to go on.
+  /// Waits for the server to hang up; the GOAWAY it sent before, if any, read without the session: what was sent raw
+  /// may have left it in no state to go on.
   func goAwayAndClose() async throws -> (code: UInt32, reason: String)? {
     try await channel.closeFuture.get()
     var rest = ByteBuffer(bytes: received.bytes.withLock { $0 })
