@@ -93,7 +93,7 @@ let package = Package(
 
     tests(
       "ExecutionService",
-      ["Messages", "RPC", "Storage", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1"), .bigInt]),
+      ["Messages", "RPC", "Storage", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1")]),
 
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
     tests("Storage"),
