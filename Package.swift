@@ -59,7 +59,8 @@ let package = Package(
       ]),
     tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
-    service("ExecutionService", path: "execution", migrations: ["001_initial.sql"],
+    service(
+      "ExecutionService", path: "execution", migrations: ["001_initial.sql"],
       [
         "CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"), .bigInt,
         .product(name: "HeapModule", package: "swift-collections"),
@@ -68,7 +69,9 @@ let package = Package(
     service("ProgressService", path: "progress", migrations: ["001_initial.sql"]),
     service("LearningService", path: "learning", migrations: ["001_initial.sql"]),
     service("InvestmentService", path: "investment", migrations: ["001_initial.sql"]),
-    service("ArtifactService", path: "artifact", migrations: ["001_initial.sql"], [.product(name: "Crypto", package: "swift-crypto")]),
+    service(
+      "ArtifactService", path: "artifact", migrations: ["001_initial.sql"],
+      [.product(name: "Crypto", package: "swift-crypto")]),
     service(
       "GatewayService", path: "gateway",
       [
@@ -93,7 +96,7 @@ let package = Package(
 
     tests(
       "ExecutionService",
-      ["Messages", "RPC", "Storage", "Stubs", .log, .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1"), .bigInt]),
+      ["Messages", "RPC", "Storage", "Stubs", .log, .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1")]),
 
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
     tests("Storage"),

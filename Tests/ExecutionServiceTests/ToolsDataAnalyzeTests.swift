@@ -108,7 +108,10 @@ import Testing
     ("total revenue where region is North and unit price is at least 49.99", ["total revenue", "259.99"]),
     ("count where region is North or product is Desk", ["rows", "5"]),
     ("total revenue excluding North", ["total revenue", "500.48"]),
-    ("total revenue where region is not North", ["total revenue", "490.48"]),
+    ("total revenue where region is not North", ["total revenue", "500.48"]),
+    ("count rows where region is not North", ["rows", "8"]),
+    ("count where region does not contain o", ["rows", "5"]),
+    ("count where region is not North and region is not missing", ["rows", "7"]),
     ("total revenue in 2024", ["total revenue", "123"]),
     ("total revenue in March 2023", ["total revenue", "248"]),
     ("total revenue in March", ["total revenue", "310"]),
@@ -166,6 +169,62 @@ import Testing
       ])
     let rows = try await Self.table("list rows where region is West")
     #expect(rows.count == 3 && rows[1].hasPrefix("2024-01-10,West,Lamp"))
+  }
+
+  @Test func negationSaysThatMissingCellsCount() async throws {
+    let text = try await Self.run("count rows where region is not North").text
+    #expect(text.contains("(8 where region is not 'North' (or is missing))"), "\(text)")
+    let full = try await Self.run("count rows where product is not Lamp").text
+    #expect(full.contains("(6 where product is not 'Lamp')"), "\(full)")
+  }
+
+  @Test(arguments: [
+    ("first 3 rows", ["1", "2", "3"], "the first 3 of 5 shown"),
+    ("show the first 3 rows", ["1", "2", "3"], "the first 3 of 5 shown"),
+    ("show me the last two rows", ["4", "5"], "the last 2 of 5 shown"),
+    ("show the first row", ["1"], "the first 1 of 5 shown"),
+    ("show 2 rows", ["1", "2"], "the first 2 of 5 shown"),
+    ("last 2 rows where v > 1 and v < 5", ["3", "4"], "the last 2 of 3 shown"),
+    ("first 2 rows sorted by v descending", ["5", "4"], "the first 2 of 5 shown"),
+  ])
+  func firstAndLastRows(objective: String, values: [String], statement: String) async throws {
+    let output = try await Self.run(objective, csv: "v\n1\n2\n3\n4\n5\n")
+    #expect(output.artifact("table.csv") == (["v"] + values).joined(separator: "\r\n") + "\r\n", "\(objective)")
+    #expect(output.text.contains(statement), "\(output.text)")
+  }
+
+  @Test(arguments: [
+    ("what percentage of rows are north", "percentage, north"), ("What % of rows are north?", "%, north"),
+    ("percentage of rows where region is North", "percentage"), ("share of revenue by region", "share"),
+    ("show 5 rows flurb", "flurb"),
+  ])
+  func rowsAreNoAnswerToWhatWasNotUnderstood(objective: String, words: String) async throws {
+    let error = await Self.code(objective)
+    #expect(error?.code == "NOT_UNDERSTOOD")
+    #expect(error?.details["words"] == words, "\(objective)")
+    #expect(await Self.code("average revenue of the first 3 rows")?.code == "NOT_UNDERSTOOD")
+  }
+
+  @Test func resultsThatOverflowAreErrors() async throws {
+    let csv = "v,w\n1e308,1\n1e308,2\n"
+    for objective in ["total v", "average v", "describe the table"] {
+      #expect(await Self.code(objective, csv: csv)?.code == "RESULT_TOO_LARGE", "\(objective)")
+    }
+    #expect(await Self.code("standard deviation of v", csv: "v\n1e308\n-1e308\n")?.code == "RESULT_TOO_LARGE")
+    #expect(try await Self.table("median v", csv: csv) == ["median v", "1e+308"])
+  }
+
+  @Test func repeatedHeadersHaveToBeToldApart() async throws {
+    let csv = "price,price,city\n1,10,Rome\n2,20,Oslo\n"
+    for objective in ["average price by city", "total price", "count where price > 1"] {
+      let error = await Self.code(objective, csv: csv)
+      #expect(error?.code == "AMBIGUOUS_COLUMN", "\(objective)")
+      #expect(error?.details["candidates"] == "price_1, price_2", "\(objective)")
+    }
+    #expect(try await Self.table("total price_2", csv: csv) == ["total price_2", "30"])
+    #expect(try await Self.table("count by city", csv: csv) == ["city,rows", "Oslo,1", "Rome,1"])
+    #expect(TypeInference.uniqueNames(["a", "A", "a_1", ""]) == ["a_2", "A_3", "a_1", "column 4"])
+    #expect(await Self.code("total unit price", csv: "unit-price,UnitPrice\n1,2\n")?.code == "AMBIGUOUS_COLUMN")
   }
 
   @Test func describeCoversEveryColumn() async throws {

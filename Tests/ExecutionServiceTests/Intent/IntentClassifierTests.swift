@@ -66,6 +66,14 @@ import Testing
     #expect(page.name == "web_extraction")
   }
 
+  @Test(arguments: ["ftp://example.org/file.txt", "gopher://example.org/1", "file:///etc/hosts"])
+  func addressesOfAnySchemeAreAddresses(_ address: String) {
+    for objective in ["Get \(address)", "fetch the page (\(address))", address] {
+      let found = classifier.classify(objective: objective, inputs: [])
+      #expect(found.name == "web_extraction", "\(objective): \(found)")
+    }
+  }
+
   @Test func theSameObjectiveAlwaysMeansTheSame() {
     let first = IntentClassifier().classify(objective: "average of 3 and 5", inputs: [])
     for _ in 0..<20 { #expect(IntentClassifier().classify(objective: "average of 3 and 5", inputs: []) == first) }

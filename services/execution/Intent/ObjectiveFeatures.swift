@@ -41,8 +41,9 @@ enum ObjectiveFeatures {
     }
   }
 
+  /// Of any scheme: the tool for web pages says which ones it can fetch.
   private static func isAddress(_ piece: String) -> Bool {
-    piece.contains("http://") || piece.contains("https://") || piece.hasPrefix("www.")
+    piece.firstMatch(of: #/[a-z][a-z0-9+.-]*:\/\//#) != nil || piece.hasPrefix("www.")
       || piece.firstMatch(of: #/^[a-z0-9-]+(\.[a-z0-9-]+)*\.(com|org|net|edu|gov|io|dev|info)([\/:?].*)?$/#) != nil
   }
 

@@ -7,6 +7,9 @@ enum CalculationError {
     "EXPRESSION_TOO_DEEP", "The expression is nested more than \(CalculationLimits.depth) levels deep.")
   static let tooLong = ToolError(
     "EXPRESSION_TOO_LONG", "The expression has more than \(CalculationLimits.characters) characters.")
+  static let repeatedFactorial = ToolError(
+    "REPEATED_FACTORIAL",
+    "Repeated factorial signs like 3!! are not calculated; write 3! once, or (3!)! for the factorial of 3!.")
   static let noExpression = ToolError(
     "NO_EXPRESSION",
     "There is nothing to calculate in this objective. Write it like \"17.5% of 2340\" or \"convert 12 km to miles\".")

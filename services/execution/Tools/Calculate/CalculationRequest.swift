@@ -7,9 +7,12 @@ enum CalculationRequest {
     var text = objective.trimmedWhitespace
     guard text.count <= CalculationLimits.characters else { throw CalculationError.tooLong }
     if let quoted = quotedPart(of: text) { text = quoted }
+    // "3!!" would be 3 if its signs went with the sentence's marks, and 720 if they were taken one by one.
+    if text.matches(pattern: "(?:[0-9)%]|\\b(?:pi|e|tau|phi))\\s*!\\s*!") { throw CalculationError.repeatedFactorial }
+    // Behind a digit or a parenthesis the mark is a factorial, behind a word it ends the sentence.
+    let isFactorial = text.matches(pattern: "[0-9)]\\s*![\\s?.=;:]*$")
     text = text.replacing(pattern: "[\\s?!.=;:]+$", with: "")
-    // "5!" lost its factorial sign only if a word stood before it; a digit or parenthesis keeps it.
-    if objective.trimmedWhitespace.matches(pattern: "[0-9)]!\\??$") { text += "!" }
+    if isFactorial { text += "!" }
     var before = ""
     while before != text {
       before = text

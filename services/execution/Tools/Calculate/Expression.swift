@@ -38,6 +38,7 @@ indirect enum Expression: Sendable, Hashable {
     case .name(let name, _): return name
     case .negate(let inner): return Self.wrap("-" + inner.render(4), if: outer > 5)
     case .percent(let inner): return inner.render(7) + "%"
+    case .factorial(.factorial(let inner)): return "(" + inner.render(7) + "!)!"
     case .factorial(let inner): return inner.render(7) + "!"
     case .binary(let kind, let left, let right):
       let precedence = kind.precedence

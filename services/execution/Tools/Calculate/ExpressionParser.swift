@@ -165,8 +165,11 @@ struct ExpressionParser {
 
   private mutating func postfix() throws -> Expression {
     var value = try atom()
+    var isFactorial = false
     while case .symbol(let symbol) = current {
       if symbol == "!" {
+        guard !isFactorial else { throw CalculationError.repeatedFactorial }
+        isFactorial = true
         value = .factorial(value)
       } else if symbol == "%", !startsOperand(index + 1) {
         value = .percent(value)

@@ -42,11 +42,19 @@ struct Accumulator {
     case .mean: return .init(double: total.double / Double(count))
     case .median:
       let sorted = values.sorted(), middle = sorted.count / 2
-      return .init(double: sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2)
+      return .init(double: sorted.count % 2 == 1 ? sorted[middle] : Self.middle(sorted[middle - 1], sorted[middle]))
     case .min: return minimum.map { .init($0) } ?? .empty
     case .max: return maximum.map { .init($0) } ?? .empty
     case .stddev: return count > 1 ? .init(double: (squares / Double(count - 1)).squareRoot()) : .empty
     }
+  }
+}
+
+extension Accumulator {
+  /// Halved first only where the sum would overflow, since halving loses digits of the smallest numbers.
+  private static func middle(_ low: Double, _ high: Double) -> Double {
+    let sum = low + high
+    return sum.isFinite ? sum / 2 : low / 2 + high / 2
   }
 }
 

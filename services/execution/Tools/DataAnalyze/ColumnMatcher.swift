@@ -20,7 +20,9 @@ struct ColumnMatcher: Sendable {
     let available = tokens[index...].prefix(6).prefix { $0.kind != .symbol || "-_/&".contains($0.text) }
     for length in stride(from: available.count, through: 1, by: -1) {
       let phrase = available.prefix(length).flatMap { DataWords.words($0.text) }
-      if let column = full(phrase) { return Match(column: column, length: length) }
+      if let column = try full(phrase, written: available.prefix(length).map(\.lower).joined(separator: " ")) {
+        return Match(column: column, length: length)
+      }
     }
     guard partial else { return nil }
     for length in stride(from: min(available.count, 4), through: 1, by: -1) {
@@ -67,10 +69,14 @@ struct ColumnMatcher: Sendable {
     return nil
   }
 
-  private func full(_ phrase: [String]) -> DataColumn? {
+  /// Names that differ only in marks or endings ("unit price", "unit_prices") are told apart by their spelling.
+  private func full(_ phrase: [String], written: String) throws -> DataColumn? {
     let joined = phrase.joined()
-    return columns.indices.first { words[$0] == phrase || (!joined.isEmpty && words[$0].joined() == joined) }
+    let found = columns.indices.filter { words[$0] == phrase || (!joined.isEmpty && words[$0].joined() == joined) }
       .map { columns[$0] }
+    guard found.count > 1 else { return found.first }
+    if let exact = found.first(where: { $0.name.lowercased() == written }) { return exact }
+    return try choose(found, phrase: written, role: .any)
   }
 
   private static let tooCommon: Set<String> = [

@@ -19,6 +19,8 @@ struct DataQuery: Sendable {
   var chart: ChartChoice = .automatic
   /// Columns that `rows` shows first or `describe` is limited to.
   var columns: [Int] = []
+  /// "The last 5 rows": what of the rows is shown.
+  var slice: RowSlice?
   /// Nil: groups by their names, rows as in the file.
   var order: RowOrder?
   /// What was assumed because the objective did not say it; each is a sentence.
@@ -111,6 +113,12 @@ struct RowOrder: Sendable, Hashable {
   var descending: Bool
 }
 
+struct RowSlice: Sendable, Hashable {
+  /// 1…10,000.
+  var count: Int
+  var fromEnd: Bool
+}
+
 struct Top: Sendable, Hashable {
   /// 1…10,000.
   var count: Int
@@ -119,7 +127,7 @@ struct Top: Sendable, Hashable {
 
 enum ChartChoice: String, Sendable { case automatic, bar, line, point, none }
 
-/// Which rows count. A missing cell fulfils only `missing`.
+/// Which rows count. A missing cell fulfils only `missing` and what is negated.
 indirect enum RowFilter: Sendable, Hashable {
   case all([RowFilter])
   case any([RowFilter])

@@ -68,8 +68,6 @@ struct FilterEvaluator {
   func text(_ filter: RowFilter) -> String {
     switch filter {
     case .all(let parts):
-      // "not x and x is not missing" is how "is not" is kept from counting missing cells; a person says "is not".
-      if parts.count == 2, case .not(let inner) = parts[0], case .not(.missing) = parts[1] { return negated(inner) }
       return parts.map { if case .any = $0 { "(\(text($0)))" } else { text($0) } }.joined(separator: " and ")
     case .any(let parts): return parts.map(text).joined(separator: " or ")
     case .not(let part): return negated(part)
@@ -92,10 +90,20 @@ struct FilterEvaluator {
   }
 
   private func negated(_ filter: RowFilter) -> String {
+    if case .missing(let column) = filter { return "\(name(column)) is not missing" }
+    // Other programs leave missing cells out here, so the rule is said where there are some.
+    let rule = columns(filter).contains { table.columns[$0].missing > 0 } ? " (or is missing)" : ""
+    if case .text(let column, .equal, let value) = filter { return "\(name(column)) is not '\(value)'\(rule)" }
+    return "not (\(text(filter)))\(rule)"
+  }
+
+  private func columns(_ filter: RowFilter) -> [Int] {
     switch filter {
-    case .missing(let column): "\(name(column)) is not missing"
-    case .text(let column, .equal, let value): "\(name(column)) is not '\(value)'"
-    default: "not (\(text(filter)))"
+    case .all(let parts), .any(let parts): parts.flatMap(columns)
+    case .not(let part): columns(part)
+    case .number(let column, _, _), .text(let column, _, _), .bool(let column, _), .period(let column, _, _),
+      .monthOfYear(let column, _), .missing(let column):
+      [column]
     }
   }
 

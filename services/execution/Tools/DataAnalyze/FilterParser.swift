@@ -71,12 +71,13 @@ struct FilterParser {
     case .between: filter = try between(column, &index)
     case .oneOf, .compare(.equal): filter = try alternatives(column, &index, required: explicit != nil)
     case .compare(.notEqual):
-      filter = try alternatives(column, &index, required: true).map { .all([.not($0), .not(.missing(column.index))]) }
+      // A missing cell is not North either, and is counted.
+      filter = try alternatives(column, &index, required: true).map { .not($0) }
     case .compare(let comparison): filter = try ordered(column, comparison, &index)
     case .text(let test):
       filter = .text(column.index, test, try value(column, &index).text)
     }
-    return filter.map { negated ? .all([.not($0), .not(.missing(column.index))]) : $0 }
+    return filter.map { negated ? .not($0) : $0 }
   }
 
   /// `North`, `North or South`, `(North, South)`.

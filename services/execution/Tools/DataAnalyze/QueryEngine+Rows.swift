@@ -4,6 +4,9 @@ extension QueryEngine {
     var chosen = (0..<table.rowCount).filter { mask?[$0] ?? true }
     if let order = query.order { chosen = try sorted(chosen, by: order) }
     let matching = chosen.count
+    if let slice = query.slice {
+      chosen = Array(slice.fromEnd ? chosen.suffix(slice.count) : chosen.prefix(slice.count))
+    }
     chosen = Array(chosen.prefix(min(query.top?.count ?? QueryLimits.outputRows, QueryLimits.outputRows)))
     let first = query.columns + (query.order.map { [$0.column] } ?? [])
     // What was asked for stands first, then the rest of the row.
@@ -18,7 +21,8 @@ extension QueryEngine {
     if let order = query.order {
       statement += " with the \(order.descending ? "highest" : "lowest") \(table.columns[order.column].name)"
     }
-    statement += ", \(grouped(rows.count)) of \(grouped(matching)) shown, chosen "
+    let part = query.slice.map { $0.fromEnd ? "the last " : "the first " } ?? ""
+    statement += ", \(part)\(grouped(rows.count)) of \(grouped(matching)) shown, chosen "
     return QueryResult(
       columns: columns.map {
         .init(title: table.columns[$0].name, role: table.columns[$0].type.isNumber ? .number : .category)
@@ -78,6 +82,11 @@ extension QueryEngine {
         rows.append((label.map { [cell(row, $0.index)] } ?? []) + [.init(a), .init(b)])
       }
     }
+    guard correlation.isFinite else {
+      throw ToolError(
+        "RESULT_TOO_LARGE",
+        "The correlation of '\(x.name)' and '\(y.name)' cannot be computed: their numbers are too large.")
+    }
     account.skip("without \(x.name) or \(y.name)", rows: skipped)
     let keys: [QueryResult.Column] = label.map { [.init(title: $0.name, role: .category)] } ?? []
     var result = QueryResult(
@@ -111,6 +120,11 @@ struct Correlation: Sendable {
     products += dx * (y - meanY)
   }
 
+  var isFinite: Bool { squaresX.isFinite && squaresY.isFinite && products.isFinite }
+
   /// Nil if fewer than two pairs or one side is constant.
-  var value: Double? { count > 1 && squaresX > 0 && squaresY > 0 ? products / (squaresX * squaresY).squareRoot() : nil }
+  var value: Double? {
+    guard count > 1, squaresX > 0, squaresY > 0 else { return nil }
+    return products / (squaresX.squareRoot() * squaresY.squareRoot())
+  }
 }

@@ -4,7 +4,7 @@ struct QueryEngine {
   let check: () throws -> Void
   var filters: FilterEvaluator { FilterEvaluator(table: table, check: check) }
 
-  /// Throws `NO_MATCHING_ROWS`, `TOO_MANY_GROUPS`.
+  /// Throws `NO_MATCHING_ROWS`, `TOO_MANY_GROUPS`, `RESULT_TOO_LARGE`.
   func run(_ query: DataQuery) throws -> QueryResult {
     let mask = try query.filter.map(filters.mask)
     var account = RowAccount()
@@ -113,10 +113,19 @@ struct QueryEngine {
     account.skip("without \(column.name)", rows: missing)
     account.skip("whose \(column.name) is no \(column.type.name)", rows: unreadable)
     var cells = groups.map { $0.result(measure.aggregate) }
+    try Self.refuseOverflow(cells, of: title(measure))
     if column.type.isDate, measure.aggregate == .min || measure.aggregate == .max {
       cells = cells.map { $0.number.map { .init(text: DatePartKey.isoText(Int64($0))) } ?? .empty }
     }
     return (cells, groups.reduce(0) { $0 + $1.count })
+  }
+
+  /// A blank or "inf" would pass for a result.
+  static func refuseOverflow(_ cells: [QueryResult.Cell], of what: String) throws {
+    guard cells.contains(where: { $0.number.map { !$0.isFinite } ?? false }) else { return }
+    throw ToolError(
+      "RESULT_TOO_LARGE", "The \(what) cannot be computed: its numbers add up to more than 1.7e308.",
+      details: ["measure": what])
   }
 
   /// By rank for top and bottom, by the named column if there is one, else by the groups' names.

@@ -10,6 +10,7 @@ struct QueryPlanner {
   /// Parameters: `measure`, `aggregate`, `group_by`, `filter`, `top`, `chart`; they replace what the objective says.
   static func plan(_ call: ToolCall, table: DataTable, check: @escaping () throws -> Void) throws -> DataQuery {
     let explicit = call.parameter("measure") != nil || call.parameter("group_by") != nil
+    let narrowed = call.parameter("filter") != nil || call.parameter("top") != nil
     var draft: QuestionDraft
     do {
       draft = try QuestionParser.parse(
@@ -19,8 +20,11 @@ struct QueryPlanner {
       draft = QuestionDraft()
     }
     var planner = QueryPlanner(table: table, draft: draft, check: check)
+    if explicit { planner.draft.slice = nil }
     try planner.override(call)
-    return try planner.finish()
+    let query = try planner.finish()
+    if !explicit { try planner.refuseOtherQuestion(query, narrowed: narrowed) }
+    return query
   }
 
   private init(table: DataTable, draft: QuestionDraft, check: @escaping () throws -> Void) {
@@ -143,16 +147,27 @@ struct QueryPlanner {
   }
 
   private mutating func planRows() throws -> Bool {
-    guard draft.measures.isEmpty, draft.groups.isEmpty || draft.wantsRows else { return false }
+    guard draft.measures.isEmpty, draft.aggregateWithoutColumn == nil || draft.slice == nil,
+      draft.groups.isEmpty || draft.wantsRows || draft.slice != nil
+    else { return false }
     let ranked = draft.top != nil
     guard
-      draft.wantsRows || ranked || draft.sort != nil || (draft.filter != nil && draft.bare.isEmpty && !draft.wantsChart)
+      draft.wantsRows || ranked || draft.slice != nil || draft.sort != nil
+        || (draft.filter != nil && draft.bare.isEmpty && !draft.wantsChart)
     else {
       return false
     }
     if draft.wantsDescription, !ranked { return false }
     query.kind = .rows
     query.columns = draft.bare
+    query.slice = draft.slice
+    if query.slice == nil, !ranked, let count = draft.countedRows {
+      query.slice = RowSlice(count: try QuestionParser.limited(count), fromEnd: false)
+      if let at = query.ignored.firstIndex(of: draft.looseNumber?.text ?? "") { query.ignored.remove(at: at) }
+    }
+    if draft.slice != nil, draft.sort == nil, case .column(let column)? = draft.groups.first {
+      draft.sort = (column, false)  // "the first 5 rows by date"
+    }
     if let top = draft.top {
       let column = try draft.ranking?.column ?? numericBare().last ?? onlyNumber(for: "to rank by").index
       query.order = RowOrder(column: column, descending: top.largest)
@@ -160,6 +175,29 @@ struct QueryPlanner {
       query.order = RowOrder(column: sort.column, descending: sort.descending)
     }
     return true
+  }
+
+  /// Rows, or a computation without the word that asked for another one, are no answer to what was not understood.
+  private func refuseOtherQuestion(_ query: DataQuery, narrowed: Bool) throws {
+    if query.slice == nil, let slice = draft.slice {
+      throw ToolError(
+        "NOT_UNDERSTOOD",
+        "The \(slice.fromEnd ? "last" : "first") \(slice.count) rows can be shown, but not computed on alone.")
+    }
+    let unsupported = query.ignored.contains {
+      QuestionLexicon.unsupported.contains(DataWords.stem($0.lowercased()))
+    }
+    let isDump =
+      query.kind == .rows && !narrowed && query.filter == nil && query.order == nil && !query.ignored.isEmpty
+    guard unsupported || isDump else { return }
+    throw ToolError(
+      "NOT_UNDERSTOOD",
+      "Not understood: \(listed(query.ignored.map { "'\($0)'" })). Possible are counts, totals, averages, medians, "
+        + "minima, maxima and standard deviations, by column or period, with conditions like "
+        + "'count where \(table.columns[0].name) is …', and 'first 5 rows'.",
+      details: [
+        "words": query.ignored.joined(separator: ", "), "columns": table.columns.map(\.name).joined(separator: ", "),
+      ])
   }
 
   private mutating func planDescription() throws -> Bool {

@@ -4,6 +4,8 @@ struct QuestionDraft: Sendable {
   var groups: [GroupKey] = []
   var filter: RowFilter?
   var top: Top?
+  /// "The first 5 rows".
+  var slice: RowSlice?
   /// What "top N … by" ranks by.
   var ranking: (aggregate: Aggregate?, column: Int?)?
   /// The column behind "which".
@@ -18,6 +20,8 @@ struct QuestionDraft: Sendable {
   var compared: Int?
   /// A number that belongs to a clause behind it.
   var looseNumber: DataWord?
+  /// The 5 of "show 5 rows".
+  var countedRows: Int?
   var chart: ChartChoice = .automatic
   var wantsChart = false, wantsDescription = false, wantsRows = false, wantsScatter = false, overTime = false
   var assumptions: [String] = []

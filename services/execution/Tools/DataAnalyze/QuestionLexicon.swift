@@ -65,6 +65,13 @@ enum QuestionLexicon {
     all.flatMap { entry in entry.words.map { ($0.split(separator: " ").map(String.init), entry.clause) } }
     .sorted { $0.0.count > $1.0.count }
 
+  /// Words that ask for a computation this tool does not have; a result without it would answer another question.
+  static let unsupported: Set<String> = [
+    "%", "percent", "percentage", "pct", "proportion", "fraction", "share", "ratio", "percentile", "quantile",
+    "quartile", "variance", "mode", "cumulative", "running", "growth", "forecast", "predict", "prediction",
+    "regression",
+  ]
+
   /// Words that may stand anywhere without meaning.
   static let filler: Set<String> = [
     "a", "an", "the", "all", "its", "their", "and", "then", "please", "can", "could", "you", "me", "i", "we", "us",
@@ -82,5 +89,6 @@ enum QuestionLexicon {
     "per", "along", "together", "so", "just", "let", "would", "like", "number", "level", "come", "out", "up",
     "following", "spreadsheet",
     "group", "answer", "question", "work", "determine", "here", "descending", "ascending", "order", "desc", "asc",
+    "thanks", "thank", "kindly", "hi", "hello", "hey", "buddy", "some", "any", "whole", "entire", "full", "complete",
   ]
 }

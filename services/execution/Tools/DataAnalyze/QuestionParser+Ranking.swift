@@ -130,12 +130,42 @@ extension QuestionParser {
     return count
   }
 
+  // MARK: - First and last rows
+
+  /// "first 5 rows", "the last row", "first 3".
+  mutating func takeSlice() throws -> Bool {
+    let start = index
+    let word = tokens[start].lower
+    guard ["first", "last"].contains(word), tokens[start].kind == .word else { return false }
+    index += 1
+    let count = takeCount()
+    let nouns: Set<String> = ["row", "record", "entry", "line", "item", "result", "observation"]
+    let hasNoun = index < tokens.count && nouns.contains(tokens[index].stem)
+    guard hasNoun || (count != nil && index == tokens.count) else {
+      index = start
+      return false
+    }
+    if hasNoun { index += 1 }
+    draft.slice = RowSlice(count: try Self.limited(count ?? 1), fromEnd: word == "last")
+    return true
+  }
+
+  /// "show 5 rows" are the first five, unless a ranking takes the number.
+  mutating func wantRows(_ start: Int) throws {
+    draft.wantsRows = true
+    if start > 0, let loose = draft.looseNumber, loose.range == tokens[start - 1].range {
+      draft.countedRows = loose.number.flatMap { Int(exactly: $0) }
+    }
+  }
+
   // MARK: - Words
 
   /// A column's name, a filler or an unknown word outside any clause.
   mutating func mention() throws {
     let word = tokens[index]
     if word.kind == .symbol || inputNames.contains(word.lower) {
+      // "What % of the rows" asks for a share; "5 %" is a number.
+      if word.text == "%", index == 0 || tokens[index - 1].number == nil { draft.ignored.append(word.text) }
       index += 1
       return
     }

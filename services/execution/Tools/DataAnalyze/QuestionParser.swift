@@ -50,6 +50,7 @@ struct QuestionParser {
   mutating func run() throws {
     while index < tokens.count {
       try check()
+      if try takeSlice() { continue }
       if let (clause, length) = QuestionLexicon.clause(tokens, at: index) {
         try handle(clause, length)
       } else {
@@ -73,7 +74,7 @@ struct QuestionParser {
     case .extreme(let largest): try extreme(largest: largest, keywordAt: start)
     case .chart(let choice): draft.wantsChart = true; if choice != .automatic { draft.chart = choice }
     case .describe: draft.wantsDescription = true
-    case .rows: draft.wantsRows = true
+    case .rows: try wantRows(start)
     case .which: try which()
     case .scatter: draft.wantsScatter = true; draft.wantsChart = true
     case .versus: draft.wantsScatter = true

@@ -54,6 +54,7 @@ struct TableDescription {
       }
       return start + [shown[0], .empty, .empty, shown[1], end]
     }
+    try QueryEngine.refuseOverflow([mean.result(.mean)], of: "average \(column.name)")
     return start + [low.result(.min), mean.result(.mean), median.result(.median), high.result(.max), end]
   }
 }

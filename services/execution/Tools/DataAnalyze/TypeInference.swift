@@ -64,16 +64,21 @@ enum TypeInference {
     return (.text, counts.present)
   }
 
-  /// Empty names become `column 3`, repeated ones `price (2)`.
+  /// Empty names become `column 3`. Repeated ones become `price_1` and `price_2`, the first one too: "price" alone
+  /// then fits both, so that a question has to say which.
   static func uniqueNames(_ names: [String]) -> [String] {
-    var seen: Set<String> = []
-    return names.enumerated().map { index, name in
-      let base = name.isEmpty ? "column \(index + 1)" : name
-      var candidate = base, copy = 2
-      while !seen.insert(candidate.lowercased()).inserted {
-        candidate = "\(base) (\(copy))"
-        copy += 1
-      }
+    let bases = names.enumerated().map { $1.isEmpty ? "column \($0 + 1)" : $1 }
+    let uses = bases.reduce(into: [:]) { $0[$1.lowercased(), default: 0] += 1 }
+    var taken = Set(uses.keys)
+    var copies: [String: Int] = [:]
+    return bases.map { base in
+      let key = base.lowercased()
+      guard uses[key, default: 0] > 1 else { return base }
+      var candidate = base
+      repeat {
+        copies[key, default: 0] += 1
+        candidate = "\(base)_\(copies[key, default: 0])"
+      } while !taken.insert(candidate.lowercased()).inserted
       return candidate
     }
   }
