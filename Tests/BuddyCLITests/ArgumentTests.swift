@@ -46,12 +46,17 @@ struct ArgumentTests {
       ["run", " "], ["run"], ["run", "x", "--priority", "101"], ["run", "x", "--deadline", "0s"],
       ["run", "x", "--deadline", "soon"], ["run", "x", "--budget", "much"], ["run", "x", "--param", "a"],
       ["run", "x", "--param", "a=1", "--param", "a=2"], ["run", "x", "--address", "ftp://x"],
-      ["run", "x", "--idempotency-key", ""], ["run", "x", "--nonsense"], ["mission", "list", "--state", "odd"],
+      ["run", "x", "--idempotency-key", ""], ["run", "x", "--idempotency-key", "a\nb"],
+      ["run", "x", "--idempotency-key", "ä"], ["run", "x", "--idempotency-key", "a "],
+      ["run", "x", "--idempotency-key", String(repeating: "k", count: 201)],
+      ["run", "x", "--nonsense"], ["mission", "list", "--state", "odd"],
       ["mission", "list", "--limit", "0"], ["mission", "show"], ["mission", "show", ""], ["mission", "reject", "m"],
       ["feedback", "m"], ["feedback", "m", "--up", "--down"], ["feedback", "m", "--score", "1.1"],
       ["feedback", "m", "--score", "nan"], ["feedback", "m", "--stars", "0"], ["budget", "set", "-1"],
       ["up", "--port", "65536"], ["up", "--port", "-1"], ["up", "--input", "x"], ["up", "--then-run", ""],
-      ["artifact", "list", "--limit", "10001"], ["nonsense"],
+      ["up", "--data", ""], ["up", "--binaries", ""], ["up", "--log-level", "loud"], ["up", "--log-format", "x"],
+      ["up", "--start-limit", "0s"], ["artifact", "get", "a", "-o", ""], ["artifact", "list", "--limit", "10001"],
+      ["nonsense"],
     ])
   func refused(_ arguments: [String]) throws {
     let error = #expect(throws: (any Error).self) { try Buddy.parseAsRoot(arguments) }

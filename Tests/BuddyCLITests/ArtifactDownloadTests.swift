@@ -108,6 +108,46 @@ struct ArtifactDownloadTests {
     #expect(error?.exit == .cannotWrite)
   }
 
+  @Test("what is no file is not replaced, even by force, and nothing is left beside it")
+  func noFile() async throws {
+    let folder = try TemporaryFolder("download")
+    try FileManager.default.createDirectory(atPath: folder.file("there"), withIntermediateDirectories: true)
+    for path in ["there", "there/"] {
+      let error = await #expect(throws: CommandError.self) { try await download(1, folder.file(path), force: true) }
+      #expect(error?.exit == .cannotWrite)
+    }
+    #expect(try files(folder) == ["there"])
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.file("there")).isEmpty)
+  }
+
+  @Test("a goal that cannot be written after all leaves no part behind")
+  func unwritable() async throws {
+    let folder = try TemporaryFolder("download")
+    let goal = folder.file("out.txt")
+    try await PeerGateway.with { request, reply in
+      try FileManager.default.createDirectory(atPath: goal, withIntermediateDirectories: true)
+      try await Self.serve(request, reply)
+    } _: { _, port in
+      let error = await #expect(throws: CommandError.self) { try await download(port, goal, force: true) }
+      #expect(error?.exit == .cannotWrite)
+      let left = try files(folder)
+      #expect(left == ["out.txt"])
+    }
+  }
+
+  @Test("standard output that cannot be written leaves with 73; a reader that went away is no error")
+  func outputFailure() async throws {
+    try await PeerGateway.with { try await Self.serve($0, $1) } _: { gateway, port in
+      try await GatewayClientTests.client(port) { client in
+        let download = ArtifactDownload(gateway: client, artifact: Self.artifact)
+        let full = CommandError(code: "OUTPUT", message: "full", exit: .cannotWrite)
+        let error = await #expect(throws: CommandError.self) { try await download.toOutput(.failing(full)) }
+        #expect(error == full)
+        try await download.toOutput(.failing(Console.ReaderGone()))
+      }
+    }
+  }
+
   @Test("an empty artifact is an empty file")
   func empty() async throws {
     let folder = try TemporaryFolder("download")

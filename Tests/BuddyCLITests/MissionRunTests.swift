@@ -22,6 +22,15 @@ final class Paper: Sendable {
   }
 }
 
+extension Console {
+  /// Whose standard output cannot be written.
+  static func failing(_ error: any Error) -> Console {
+    Console(
+      write: { target, _ in if target == .output { throw error } }, isOutputTerminal: false, isErrorTerminal: false,
+      columns: { 80 }, usesColor: false, usesUnicode: false)
+  }
+}
+
 @Suite("A mission from the order to the report")
 struct MissionRunTests {
   private static func answer(_ request: PeerGateway.Request, _ reply: PeerGateway.Reply, final: String) async throws {
@@ -116,6 +125,29 @@ struct MissionRunTests {
     let object = try JSONSerialization.jsonObject(with: Data(result.paper.output.utf8)) as? [String: Any]
     #expect(object?["id"] as? String == "m-1")
     #expect(result.paper.output.filter { $0 == "\n" }.count == 1)
+  }
+
+  @Test("what goes wrong after the mission was submitted names it", arguments: [true, false])
+  func names(_ waits: Bool) async throws {
+    let full = CommandError(code: "OUTPUT", message: "cannot write", exit: .cannotWrite)
+    try await PeerGateway.with { try await Self.answer($0, $1, final: Self.succeeded) } _: { _, port in
+      let order = MissionOrder(
+        request: SubmitMissionRequest(objective: "x"), inputs: [], idempotencyKey: "k", waits: waits)
+      let error = await #expect(throws: CommandError.self) {
+        try await GatewayClientTests.client(port) { gateway in
+          try await MissionRun(gateway: gateway, console: .failing(full), order: order).run()
+        }
+      }
+      #expect(error?.exit == .cannotWrite)
+      #expect(error?.message == "cannot write; mission m-1 is submitted, watch it with `buddy mission watch m-1`")
+    }
+  }
+
+  @Test("printing without a reader is no error, printing to a full disk is")
+  func printing() throws {
+    try Console.failing(Console.ReaderGone()).print("x")
+    let full = CommandError(code: "OUTPUT", message: "full", exit: .cannotWrite)
+    #expect(throws: full) { try Console.failing(full).print("x") }
   }
 
   @Test("without waiting: the id, and nothing is watched")

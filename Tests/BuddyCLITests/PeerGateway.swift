@@ -87,6 +87,50 @@ final class PeerGateway: Sendable {
     }
   }
 
+  /// Runs `body` with the address of a server that answers its first connection with the first of `answers`, byte for
+  /// byte, and then closes it; the last of them is for all connections that are left.
+  static func raw<Result>(_ answers: [String], _ body: (Int) async throws -> Result) async throws -> Result {
+    let number = Mutex(0)
+    let server = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelInitializer { channel in
+        let index = number.withLock { count in
+          defer { count += 1 }
+          return min(count, answers.count - 1)
+        }
+        return channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(RawAnswer(ByteBuffer(string: answers[index])))
+        }
+      }
+      .bind(host: "127.0.0.1", port: 0).get()
+    do {
+      let result = try await body(server.localAddress?.port ?? 0)
+      try await server.close()
+      return result
+    } catch {
+      try? await server.close()
+      throw error
+    }
+  }
+
+  /// Waits for the request, so that closing does not take back what was sent.
+  private final class RawAnswer: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let answer: ByteBuffer
+    private var isDone = false
+
+    init(_ answer: ByteBuffer) { self.answer = answer }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+      guard !isDone else { return }
+      isDone = true
+      context.writeAndFlush(wrapOutboundOut(answer), promise: nil)
+      context.close(promise: nil)
+    }
+  }
+
   private func serve(
     _ connection: Connection, _ handler: Handler
   ) async throws {

@@ -119,6 +119,8 @@ struct SupervisorTests {
     let supervisor = Supervisor([command]) { notices.add($0) }
     await supervisor.start()
     try await scripts.waitFor("up.ready")
+    // The script may run before the supervisor has heard so.
+    try await eventually("the process is known") { await supervisor.processID(of: .execution) != nil }
     let process = try #require(await supervisor.processID(of: .execution))
     await supervisor.stop(grace: .milliseconds(200))
     #expect(kill(process, 0) == -1)

@@ -25,6 +25,7 @@ struct Buddy: AsyncParsableCommand {
 
   /// Replaces the parser's own `main` so that every error is one line that starts with `buddy:` and has its own status.
   static func main() async {
+    Console.holdClosedStreams()
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {
@@ -39,7 +40,20 @@ struct Buddy: AsyncParsableCommand {
       Console.system().note("buddy: \(error)")
       leave(error.exit)
     } catch {
-      exit(withError: error)
+      help(error)
+    }
+  }
+
+  /// Ends with what the parser has to say: a usage error, or the help or the version that was asked for. The last two
+  /// are results, whose loss counts like that of any other.
+  private static func help(_ error: any Error) -> Never {
+    guard exitCode(for: error) == .success else { exit(withError: error) }
+    do {
+      try Console.system().print(fullMessage(for: error))
+      leave(.success)
+    } catch {
+      Console.system().note("buddy: \(error)")
+      leave(.cannotWrite)
     }
   }
 

@@ -25,6 +25,15 @@ struct CommandError: Error, Sendable, Hashable, CustomStringConvertible {
     return code.isEmpty ? text : "\(TerminalText.line(code)): \(text)"
   }
 
+  /// The same, with how to find again a mission that goes on without this command.
+  func pointing(to mission: String) -> CommandError {
+    let advice = "`buddy mission watch \(mission)"
+    guard !message.contains(advice) else { return self }
+    return CommandError(
+      code: code, message: "\(brief); mission \(mission) is submitted, watch it with \(advice)`", exit: exit,
+      brief: brief)
+  }
+
   static func usage(_ message: String) -> CommandError { CommandError(message: message, exit: .usage) }
 
   static func unexpected(_ message: String) -> CommandError {

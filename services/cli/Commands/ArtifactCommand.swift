@@ -25,12 +25,12 @@ struct ArtifactCommand: AsyncParsableCommand {
       let console = Console.system()
       let artifacts = try await gateway.withGateway { try await $0.artifacts(mission: mission, limit: limit) }
       if gateway.json {
-        console.print(try WireJSON.encode(ListArtifactsResponse(artifacts: artifacts)))
+        try console.print(WireJSON.encode(ListArtifactsResponse(artifacts: artifacts)))
       } else if artifacts.isEmpty {
         console.note("no artifacts")
       } else {
         let columns = console.isOutputTerminal ? console.columns() : nil
-        console.print(Self.table(artifacts).lines(columns: columns).joined(separator: "\n"))
+        try console.print(Self.table(artifacts).lines(columns: columns).joined(separator: "\n"))
       }
     }
 
@@ -56,8 +56,8 @@ struct ArtifactCommand: AsyncParsableCommand {
       let console = Console.system()
       try await gateway.withGateway { client in
         let artifact = try await client.artifact(target.id)
-        console.print(
-          try gateway.json ? WireJSON.encode(artifact) : Self.details(artifact, address: client.address))
+        try console.print(
+          gateway.json ? WireJSON.encode(artifact) : Self.details(artifact, address: client.address))
       }
     }
 
@@ -88,6 +88,10 @@ struct ArtifactCommand: AsyncParsableCommand {
 
     @OptionGroup var gateway: GatewayOptions
 
+    func validate() throws {
+      if output?.isEmpty == true { throw ValidationError("--output is empty") }
+    }
+
     func run() async throws {
       let console = Console.system()
       try await gateway.withGateway { client in
@@ -97,7 +101,7 @@ struct ArtifactCommand: AsyncParsableCommand {
         let path = try output ?? ArtifactDownload.fileName(artifact)
         try await download.toFile(path, force: force)
         if gateway.json {
-          console.print(try WireJSON.encode(artifact))
+          try console.print(WireJSON.encode(artifact))
         } else {
           console.note("\(TerminalText.line(path)) (\(SizeText.format(artifact.size)))")
         }

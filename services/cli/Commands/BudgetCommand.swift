@@ -45,6 +45,6 @@ struct BudgetCommand: AsyncParsableCommand {
 
 extension GatewayOptions {
   fileprivate func report(_ budget: Budget) throws {
-    Console.system().print(try json ? WireJSON.encode(budget) : BudgetCommand.summary(budget))
+    try Console.system().print(json ? WireJSON.encode(budget) : BudgetCommand.summary(budget))
   }
 }

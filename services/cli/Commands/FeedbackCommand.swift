@@ -56,7 +56,7 @@ struct FeedbackCommand: AsyncParsableCommand {
   func run() async throws {
     let opinion = GatewayClient.Opinion(score: try resolvedScore(), comment: comment, correction: correction)
     let feedback = try await gateway.withGateway { try await $0.giveFeedback(target.id, opinion) }
-    Console.system().print(try gateway.json ? WireJSON.encode(feedback) : Self.summary(feedback))
+    try Console.system().print(gateway.json ? WireJSON.encode(feedback) : Self.summary(feedback))
   }
 
   static func summary(_ feedback: Feedback) -> String {

@@ -10,7 +10,7 @@ struct HealthCommand: AsyncParsableCommand {
   func run() async throws {
     let console = Console.system()
     let (health, json) = try await gateway.withGateway { try await $0.health() }
-    console.print(gateway.json ? json : Self.table(health).lines(columns: nil).joined(separator: "\n"))
+    try console.print(gateway.json ? json : Self.table(health).lines(columns: nil).joined(separator: "\n"))
     if !health.isServing { throw SilentExit(reason: .unavailable) }
   }
 

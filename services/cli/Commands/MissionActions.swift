@@ -44,6 +44,6 @@ extension GatewayOptions {
   fileprivate func act(_ action: (GatewayClient) async throws -> Mission) async throws {
     let mission = try await withGateway(action)
     let line = "\(TerminalText.line(mission.id)) \(mission.state.shortName)"
-    Console.system().print(try json ? WireJSON.encode(mission) : line)
+    try Console.system().print(json ? WireJSON.encode(mission) : line)
   }
 }

@@ -27,12 +27,12 @@ struct MissionCommand: AsyncParsableCommand {
       let console = Console.system()
       let missions = try await gateway.withGateway { try await $0.missions(states: state, limit: limit) }
       if gateway.json {
-        console.print(try WireJSON.encode(ListMissionsResponse(missions: missions)))
+        try console.print(WireJSON.encode(ListMissionsResponse(missions: missions)))
       } else if missions.isEmpty {
         console.note("no missions\(state.isEmpty ? " yet; start one with `buddy run`" : " in that state")")
       } else {
         let columns = console.isOutputTerminal ? console.columns() : nil
-        console.print(Self.table(missions).lines(columns: columns).joined(separator: "\n"))
+        try console.print(Self.table(missions).lines(columns: columns).joined(separator: "\n"))
       }
     }
 
@@ -60,8 +60,8 @@ struct MissionCommand: AsyncParsableCommand {
       let console = Console.system()
       try await gateway.withGateway { client in
         let mission = try await client.mission(target.id)
-        console.print(
-          try gateway.json ? WireJSON.encode(mission) : MissionReport.details(mission, address: client.address))
+        try console.print(
+          gateway.json ? WireJSON.encode(mission) : MissionReport.details(mission, address: client.address))
       }
     }
   }
@@ -104,7 +104,7 @@ struct MissionCommand: AsyncParsableCommand {
       }
       await display.finish()
       let text = try json ? WireJSON.encode(mission) : MissionReport.result(mission, address: client.address)
-      if !text.isEmpty { console.print(text) }
+      if !text.isEmpty { try console.print(text) }
       if let failure = MissionReport.failure(mission) { console.note("buddy: \(failure)") }
       return MissionReport.exit(mission)
     }

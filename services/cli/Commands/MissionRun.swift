@@ -26,17 +26,25 @@ struct MissionRun: Sendable {
     let display = ProgressDisplay(console)
     do {
       let mission = try await start(display)
-      guard order.waits else {
-        await display.abandon()
-        return try report(mission, finished: false)
+      do {
+        return try await follow(mission, display)
+      } catch let error as CommandError {
+        throw error.pointing(to: mission.id)
       }
-      let finished = try await MissionWatch(gateway: gateway, mission: mission.id, display: display).run()
-      await display.finish()
-      return try report(finished, finished: true)
     } catch {
       await display.abandon()
       throw error
     }
+  }
+
+  private func follow(_ mission: Mission, _ display: ProgressDisplay) async throws -> ExitReason {
+    guard order.waits else {
+      await display.abandon()
+      return try report(mission, finished: false)
+    }
+    let finished = try await MissionWatch(gateway: gateway, mission: mission.id, display: display).run()
+    await display.finish()
+    return try report(finished, finished: true)
   }
 
   private func start(_ display: ProgressDisplay) async throws -> Mission {
@@ -85,13 +93,13 @@ struct MissionRun: Sendable {
 
   private func report(_ mission: Mission, finished: Bool) throws -> ExitReason {
     if order.json {
-      console.print(try WireJSON.encode(mission))
+      try console.print(WireJSON.encode(mission))
     } else if !finished {
-      console.print(mission.id)
+      try console.print(mission.id)
       console.note("watch it with `buddy mission watch \(mission.id)`")
     } else {
       let text = MissionReport.result(mission, address: gateway.address)
-      if !text.isEmpty { console.print(text) }
+      if !text.isEmpty { try console.print(text) }
     }
     guard finished else { return .success }
     if let failure = MissionReport.failure(mission) { console.note("buddy: \(failure)") }

@@ -47,8 +47,10 @@ struct RunCommand: AsyncParsableCommand {
   @Flag(help: "Wait for a person's approval even where policy would not ask for it.")
   var requireApproval = false
 
-  @Option(help: ArgumentHelp("Submitting again with the same key gives the same mission (default: a new key).",
-    valueName: "key"))
+  @Option(help: ArgumentHelp("""
+    The same request with the same key gives the same mission (default: a new key). A file of --input is uploaded anew \
+    and --deadline counts from now: with one of them each run is another request, and is refused under a key in use.
+    """, valueName: "key"))
   var idempotencyKey: String?
 
   @Flag(inversion: .prefixedNo, help: "Wait for the mission's end.")
@@ -62,11 +64,20 @@ struct RunCommand: AsyncParsableCommand {
     guard length <= 10_000 else { throw ValidationError("the objective is longer than 10,000 characters") }
     guard (-100...100).contains(priority) else { throw ValidationError("--priority must be from -100 to 100") }
     if let deadline, deadline <= .zero { throw ValidationError("--deadline must be more than nothing") }
-    if let idempotencyKey, !(1...200).contains(idempotencyKey.unicodeScalars.count) {
-      throw ValidationError("--idempotency-key must have 1 to 200 characters")
-    }
+    if let idempotencyKey { try Self.check(key: idempotencyKey) }
     _ = try KeyValue.dictionary(param, option: "--param")
     _ = try KeyValue.dictionary(label, option: "--label")
+  }
+
+  /// It goes into a header of HTTP, which would trim it, refuse it or end at it otherwise.
+  private static func check(key: String) throws {
+    let characters = Array(key.utf8)
+    guard (1...200).contains(characters.count), characters.allSatisfy({ (0x20...0x7E).contains($0) }),
+      characters.first != 0x20, characters.last != 0x20
+    else {
+      throw ValidationError(
+        "--idempotency-key must have 1 to 200 letters, digits and signs of ASCII, and no space at its ends")
+    }
   }
 
   func order(now: Date = Date()) throws -> MissionOrder {

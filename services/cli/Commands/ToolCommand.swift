@@ -15,9 +15,9 @@ struct ToolCommand: AsyncParsableCommand {
     func run() async throws {
       let console = Console.system()
       let answer = try await gateway.withGateway { try await $0.tools() }
-      if gateway.json { return console.print(try WireJSON.encode(answer)) }
+      if gateway.json { return try console.print(WireJSON.encode(answer)) }
       let columns = console.isOutputTerminal ? console.columns() : nil
-      console.print(Self.table(answer.tools).lines(columns: columns).joined(separator: "\n"))
+      try console.print(Self.table(answer.tools).lines(columns: columns).joined(separator: "\n"))
     }
 
     static func table(_ tools: [Tool]) -> Table {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Logging
 import Messages
 import ServiceKit
 
@@ -25,7 +26,7 @@ struct UpCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Where the services' programs are (default: beside this one).", valueName: "folder"))
   var binaries: String?
 
-  @Option(help: ArgumentHelp("How much the services log: trace, debug, info, notice, warning, error.",
+  @Option(help: ArgumentHelp("How much the services log: trace, debug, info, notice, warning, error, critical.",
     valueName: "level"))
   var logLevel: String?
 
@@ -57,6 +58,17 @@ struct UpCommand: AsyncParsableCommand {
       throw ValidationError("--port must be from 0 to \(ServiceFleet.highestGatewayPort)")
     }
     if thenRun == nil, !input.isEmpty { throw ValidationError("--input is for the mission of --then-run") }
+    // An empty name of a folder would stand for the one this runs in.
+    if data?.isEmpty == true { throw ValidationError("--data is empty") }
+    if binaries?.isEmpty == true { throw ValidationError("--binaries is empty") }
+    if startLimit <= .zero { throw ValidationError("--start-limit must be more than nothing") }
+    // The services would refuse it too, but each by itself, over and over.
+    if let logLevel, Logger.Level(settingText: logLevel) == nil {
+      throw ValidationError("--log-level \(logLevel) is not \(Logger.Level.expected)")
+    }
+    if let logFormat, LogFormat(settingText: logFormat) == nil {
+      throw ValidationError("--log-format \(logFormat) is neither text nor json")
+    }
     if let thenRun, thenRun.allSatisfy(\.isWhitespace) { throw ValidationError("the objective is empty") }
   }
 

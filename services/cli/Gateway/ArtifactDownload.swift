@@ -24,22 +24,30 @@ struct ArtifactDownload: Sendable {
 
   /// - Parameter force: whether an existing file is replaced; without it, it stays (status 73).
   func toFile(_ path: String, force: Bool) async throws {
-    if !force { try refuseExisting(path) }
+    try refuseExisting(path, force: force)
     let partial = try await PartialFile.open("\(path).\(artifact.id.prefix(64)).part", limit: artifact.size)
-    try await fetch(from: partial.size) { offset, bytes in try await partial.write(bytes, at: offset) }
-    guard await partial.digest() == artifact.sha256 else {
+    do {
+      try await fetch(from: partial.size) { offset, bytes in try await partial.write(bytes, at: offset) }
+      guard await partial.digest() == artifact.sha256 else { throw mismatch }
+      try await partial.publish(as: path, force: force)
+    } catch let error as CommandError where error.exit == .cannotWrite || error.exit == .damagedData {
+      // Going on with it would end alike. After a broken connection it stays.
       try await partial.remove()
-      throw mismatch
+      throw error
     }
-    try await partial.publish(as: path, force: force)
   }
 
   /// Bytes are passed on as they come: a wrong digest can only be told afterwards, by the exit status.
   func toOutput(_ console: Console) async throws {
     var hash = SHA256()
-    try await fetch(from: 0) { _, bytes in
-      bytes.withUnsafeReadableBytes { hash.update(bufferPointer: $0) }
-      console.write(.output, Array(buffer: bytes))
+    do {
+      try await fetch(from: 0) { _, bytes in
+        bytes.withUnsafeReadableBytes { hash.update(bufferPointer: $0) }
+        try console.write(.output, Array(buffer: bytes))
+      }
+    } catch is Console.ReaderGone {
+      // `| head` has seen enough: status 0, and the rest is not fetched.
+      return
     }
     guard hash.finalize().hexadecimal == artifact.sha256 else { throw mismatch }
   }
@@ -48,9 +56,16 @@ struct ArtifactDownload: Sendable {
     CommandError(code: "DATA_LOSS", message: "what arrived of artifact \(artifact.id) does not match its SHA-256")
   }
 
-  private func refuseExisting(_ path: String) throws {
+  /// What is no file stays even with `force`: nothing can take a folder's place, and nothing should a device's.
+  private func refuseExisting(_ path: String, force: Bool) throws {
     var status = stat()
-    guard lstat(path, &status) != 0 else {
+    guard lstat(path, &status) == 0 else { return }
+    let kind = status.st_mode & S_IFMT
+    if force, kind != S_IFREG, kind != S_IFLNK {
+      throw CommandError(
+        code: "OUTPUT_FILE", message: "cannot write \(path): it is not a regular file", exit: .cannotWrite)
+    }
+    if !force {
       throw CommandError(
         code: "FILE_EXISTS", message: "\(path) exists; pass --force to overwrite it", exit: .cannotWrite)
     }

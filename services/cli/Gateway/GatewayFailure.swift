@@ -37,7 +37,9 @@ enum GatewayFailure {
     case HTTPParserError.invalidEOFState:
       return .unreachable(address.description, "the connection was closed")
     case is HTTPParserError:
-      return .unexpected("\(address) does not speak HTTP; is that a Buddy gateway?")
+      // A gateway that is killed in the middle of a chunk looks the same as a server of something else: only trying
+      // again can tell.
+      return .unreachable(address.description, "what it answers is torn, or no HTTP")
     default:
       return .unreachable(address.description, "\(error)")
     }

@@ -39,12 +39,23 @@ struct MissionWatch: Sendable {
     }
   }
 
-  /// The log's end and the mission's own record are kept by two services; the second may lag for a moment.
+  /// The log's end and the mission's own record are kept by two services; the second may lag for a moment. A gateway
+  /// that goes away just now is waited for as long as one that goes away earlier.
   private func finalMission() async throws -> Mission {
-    for _ in 0..<50 {
-      let mission = try await gateway.mission(self.mission)
-      if mission.state.isFinal { return mission }
-      try await Task.sleep(for: .milliseconds(100))
+    var policy = ReconnectPolicy(now: .now)
+    var answers = 0
+    while answers < 50 {
+      var pause = Duration.milliseconds(100)
+      do {
+        let mission = try await gateway.mission(self.mission)
+        if mission.state.isFinal { return mission }
+        answers += 1
+        policy.alive(at: .now)
+      } catch let error as CommandError where error.exit == .unavailable || error.exit == .tryAgain {
+        guard let next = policy.failed(at: .now) else { throw error }
+        pause = next
+      }
+      try await Task.sleep(for: pause)
     }
     throw CommandError.unexpected("the events of \(mission) have ended, the mission has not")
   }

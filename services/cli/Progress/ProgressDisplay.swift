@@ -50,7 +50,7 @@ actor ProgressDisplay {
 
   /// Leaves the last line where it is and draws no more.
   func finish() {
-    if drawn != nil { console.write(.errors, [0x0A]) }
+    if drawn != nil { console.draw([0x0A]) }
     (drawn, isSilent) = (nil, true)
   }
 
@@ -69,13 +69,13 @@ actor ProgressDisplay {
 
   private func draw(_ line: String) {
     guard line != drawn else { return }
-    console.write(.errors, Array("\r\u{1B}[K\(line)".utf8))
+    console.draw(Array("\r\u{1B}[K\(line)".utf8))
     drawn = line
   }
 
   private func erase() {
     guard drawn != nil else { return }
-    console.write(.errors, Array("\r\u{1B}[K".utf8))
+    console.draw(Array("\r\u{1B}[K".utf8))
     drawn = nil
   }
 }

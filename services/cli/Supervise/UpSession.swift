@@ -58,7 +58,8 @@ struct UpSession: Sendable {
     let address = GatewayAddress(host: ServiceFleet.host, port: fleet.ports[.gateway] ?? 0)
     return try await GatewayClient.with(address) { gateway in
       try await waitUntilReady(gateway)
-      console.print("Buddy is ready at \(address)")
+      // What runs is worth more than the line that says so.
+      try? console.print("Buddy is ready at \(address)")
       guard let order else { return nil }
       let reason = await mission(order, gateway)
       guard isatty(STDIN_FILENO) == 1, console.isOutputTerminal else { return .finished(reason) }
