@@ -36,6 +36,26 @@ import Testing
     }
   }
 
+  @Test(arguments: ["missions/%00", "missions/a%0Ab/progress", "artifacts/%7f", "missions?owner=%00"])
+  func controlCharactersAreRefused(_ path: String) async throws {
+    var backend = Backend()
+    backend.missions.onList = { _ in ListMissionsResponse() }
+    try await withGateway(backend) { gateway in
+      let answer = try await gateway.get("/api/v1/\(path)")
+      #expect(answer.status == 400)
+      #expect(answer.errorCode == "INVALID_ARGUMENT")
+    }
+  }
+
+  @Test(arguments: ["missions", "artifacts", "ledger", "missions/m/events"])
+  func unknownParametersAreRefused(_ path: String) async throws {
+    try await withGateway { gateway in
+      let answer = try await gateway.get("/api/v1/\(path)?stat=RUNNING&limits=1&stat=x")
+      #expect(answer.status == 400)
+      #expect(answer.errorMessage?.contains(#"unknown parameters: "stat", "limits"."#) == true)
+    }
+  }
+
   @Test func headIsGetWithoutABody() async throws {
     try await withGateway { gateway in
       let whole = try await gateway.get("/api/v1/tools")
@@ -74,6 +94,32 @@ import Testing
       }
       #expect(bare.contains(" 400 "))
       #expect(bare.contains("Host header"))
+    }
+  }
+
+  @Test(arguments: [
+    ("/healthz", "Host: localhost\r\nHost: evil.example", 400), ("/healthz", "Host: localhost\r\nhost: localhost", 400),
+    ("http://evil.example/healthz", "Host: localhost", 403), ("http://a@evil.example:80?x", "Host: localhost", 403),
+    ("http://localhost@evil.example/healthz", "Host: localhost", 403), ("http:///healthz", "Host: localhost", 400),
+    ("http://localhost/healthz", "Host: localhost", 200), ("http://localhost:1/healthz", "Host: evil.example", 200),
+    ("http://localhost/healthz", "X: y", 400), ("/healthz?u=http://evil.example/", "Host: localhost", 200),
+  ])
+  func oneHostCounts(_ target: String, _ headers: String, _ status: Int) async throws {
+    try await withGateway { gateway in
+      let answer = try await RawConnection(port: gateway.port).exchange(
+        "GET \(target) HTTP/1.1\r\n\(headers)\r\nConnection: close\r\n\r\n")
+      #expect(answer.hasPrefix("HTTP/1.1 \(status) "), "\(answer)")
+    }
+  }
+
+  /// Each byte keeps the connection from being idle, so the whole body has a time limit of its own.
+  @Test(arguments: ["POST /api/v1/missions", "PUT /api/v1/budget", "POST /nothing"])
+  func bodiesThatTrickleInAreGivenUp(_ request: String) async throws {
+    try await withGateway(Backend(configure: { $0.bodyTimeout = .milliseconds(300) })) { gateway in
+      let answer = try await RawConnection(port: gateway.port).trickle(
+        "\(request) HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99999\r\n\r\n",
+        every: .milliseconds(20))
+      #expect(answer.hasPrefix(request == "POST /nothing" ? "HTTP/1.1 404 " : "HTTP/1.1 408 "), "\(answer)")
     }
   }
 

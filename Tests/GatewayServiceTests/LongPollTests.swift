@@ -3,6 +3,7 @@ import RPC
 import ServiceKit
 import ServiceLifecycle
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import GatewayService
@@ -92,6 +93,23 @@ import Testing
       let fresh = try await gateway.get("/api/v1/missions/fresh/progress")
       #expect(fresh.json["state"] as? String == "MISSION_STATE_APPROVED")
       #expect(fresh.json["lastSequence"] as? String == "0")
+    }
+  }
+
+  @Test func aClientThatLeavesEndsTheQuestion() async throws {
+    let (asked, signal) = AsyncStream.makeStream(of: Void.self)
+    let isCancelled = Atomic<Bool>(false)
+    var backend = Backend()
+    backend.progress.onList = { _ in
+      signal.finish()
+      do { try await Task.sleep(for: .seconds(3600)) } catch { isCancelled.store(true, ordering: .relaxed) }
+      throw unscripted
+    }
+    try await withGateway(backend) { gateway in
+      try await RawConnection(port: gateway.port).send(
+        "GET /api/v1/missions/m/events?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+      ) { for await _ in asked {} }
+      try await eventually("the call is cancelled") { isCancelled.load(ordering: .relaxed) }
     }
   }
 

@@ -35,15 +35,39 @@ struct RawConnection: Sendable {
     }
   }
 
-  /// Sends `head`, then `piece` again and again, and says how many went out before the server closed.
+  /// Sends `head`, then one byte at each interval, and returns what the server says until it closes.
+  func trickle(_ head: String, every interval: Duration) async throws -> String {
+    try await channel.executeThenClose { inbound, outbound in
+      try await outbound.write(ByteBuffer(string: head))
+      return try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask {
+          while true {
+            try await Task.sleep(for: interval)
+            try await outbound.write(ByteBuffer(string: " "))
+          }
+        }
+        defer { group.cancelAll() }
+        var answer = ""
+        do {
+          for try await bytes in inbound { answer += String(buffer: bytes) }
+        } catch {
+          // A close with bytes on their way comes as a reset.
+        }
+        return answer
+      }
+    }
+  }
+
+  /// Sends `head`, then `piece` again and again, and says how many went out before the server closed. Each is waited
+  /// for until the socket has it: a writer that only queues may be done before the first byte is on its way.
   func flood(_ head: String, _ piece: String, atMost limit: Int) async throws -> Int {
     var sent = 0
     do {
-      try await channel.executeThenClose { _, outbound in
-        try await outbound.write(ByteBuffer(string: head))
+      try await channel.executeThenClose { _, _ in
+        try await channel.channel.writeAndFlush(ByteBuffer(string: head))
         let bytes = ByteBuffer(string: piece)
         while sent < limit {
-          try await outbound.write(bytes)
+          try await channel.channel.writeAndFlush(bytes)
           sent += 1
         }
       }

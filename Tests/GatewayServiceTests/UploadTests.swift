@@ -137,6 +137,32 @@ import Testing
     }
   }
 
+  /// The time limit of other bodies is not for uploads, but once one is refused, the rest of it has to come soon.
+  @Test func slowUploadsMayTakeTheirTimeUntilRefused() async throws {
+    let backend = Backend(artifacts: Store().artifacts, configure: { $0.bodyTimeout = .milliseconds(200) })
+    try await withGateway(backend) { gateway in
+      let head = " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: "
+      let slow = try await RawConnection(port: gateway.port).trickle(
+        "POST /api/v1/artifacts?name=a\(head)20\r\n\r\n", every: .milliseconds(20))
+      #expect(slow.hasPrefix("HTTP/1.1 201 "), "\(slow)")
+      let refused = try await RawConnection(port: gateway.port).trickle(
+        "POST /api/v1/artifacts HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n",
+        every: .milliseconds(20))
+      #expect(refused.hasPrefix("HTTP/1.1 400 "), "\(refused)")
+    }
+  }
+
+  @Test func uploadsThatStallAreGivenUp() async throws {
+    let store = Store()
+    let backend = Backend(artifacts: store.artifacts, configure: { $0.idleTimeout = .milliseconds(300) })
+    try await withGateway(backend) { gateway in
+      _ = try? await RawConnection(port: gateway.port).exchange(
+        "POST /api/v1/artifacts?name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nonly this")
+      try await eventually("the put is given up") { store.state.withLock { $0.hasFailed } }
+      #expect(!store.state.withLock { $0.isComplete })
+    }
+  }
+
   @Test func clientsThatAskFirstAreToldToGoOn() async throws {
     try await withGateway(Backend(artifacts: Store().artifacts)) { gateway in
       let head = "POST /api/v1/artifacts?name=a HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"

@@ -16,6 +16,8 @@ struct GatewayOptions: Sendable {
   var heartbeat: Duration = .seconds(15)
   /// A connection on which nothing is asked, or whose request stops arriving, is closed after this long.
   var idleTimeout: Duration = .seconds(75)
+  /// How long a request's body may take to arrive, other than an upload's.
+  var bodyTimeout: Duration = .seconds(30)
   /// How many connections are open at once; more wait to be accepted.
   var maximumConnections = 4096
 }
@@ -31,7 +33,9 @@ struct Gateway: Sendable {
   /// - Throws: `IOError` if the address cannot be bound.
   func run(onListening: @escaping @Sendable (Int) async -> Void) async throws {
     let configuration = HTTP1Channel.Configuration(
-      additionalChannelHandlers: [BodyGate(maximumBytes: options.maximumUpload)],
+      additionalChannelHandlers: [
+        AbsoluteTargets(), BodyGate(maximumBytes: options.maximumUpload, timeout: options.bodyTimeout),
+      ],
       idleTimeout: .nanoseconds(options.idleTimeout.nanoseconds),
       httpDecoderConfiguration: .init(
         maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100))

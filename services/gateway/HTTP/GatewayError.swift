@@ -26,6 +26,11 @@ struct GatewayError: Error, Sendable {
       status: .contentTooLarge, code: "CONTENT_TOO_LARGE", message: "The body may have at most \(limit) bytes.")
   }
 
+  /// The rest of the body is not waited for, so nothing else can be asked on the connection.
+  static let bodyTimeout = GatewayError(
+    status: .requestTimeout, code: "REQUEST_TIMEOUT", message: "The body took too long to arrive.",
+    headers: [.connection: "close"])
+
   /// What a failed call of `service` means to the client.
   init(_ status: Status, from service: ServiceName) {
     self.init(

@@ -18,8 +18,12 @@ struct HostGuard: Sendable {
     allowsLiterals = ["0.0.0.0", "::"].contains(host)
   }
 
-  /// - Throws: `GatewayError` 400 without a Host, 403 for a foreign Host, Origin or site.
+  /// - Throws: `GatewayError` 400 without a Host or with several, 403 for a foreign Host, Origin or site.
   func check(_ request: Request) throws {
+    // The first Host is the request's authority; any other is still among the headers. A proxy might judge that one.
+    guard request.headers[.host] == nil else {
+      throw GatewayError.badRequest("The request may have only one Host header.")
+    }
     guard let text = request.head.authority, let authority = Authority(text.lowercased()) else {
       throw GatewayError.badRequest("The request needs a Host header with a name or an address.")
     }
@@ -91,6 +95,7 @@ extension HTTPRequest.Method {
 }
 
 extension HTTPField.Name {
+  static let host = Self("Host")!
   static let secFetchSite = Self("Sec-Fetch-Site")!
   static let lastEventID = Self("Last-Event-ID")!
   static let idempotencyKey = Self("Idempotency-Key")!

@@ -2,14 +2,25 @@
 struct Query: Sendable {
   private var items: [(name: String, value: String)] = []
 
-  /// - Throws: `GatewayError` 400 if a percent escape is cut, not hexadecimal, or not UTF-8.
+  /// - Throws: `GatewayError` 400 if a percent escape is cut, not hexadecimal, or not UTF-8, and for NUL, which
+  ///   messages cannot carry.
   init(_ text: String?) throws {
     for pair in (text ?? "").split(separator: "&") {
       let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
       guard let name = percentDecoded(parts[0], plusIsSpace: true),
         let value = percentDecoded(parts.count > 1 ? parts[1] : "", plusIsSpace: true)
       else { throw GatewayError.badRequest("The query has an invalid percent escape in \"\(pair)\".") }
+      guard !value.unicodeScalars.contains("\0") else {
+        throw GatewayError.badRequest("The query has a NUL character in \"\(name.prefix(40))\".")
+      }
       items.append((name, value))
+    }
+  }
+
+  /// The names that are not among `known`, each once, in the query's order.
+  func names(except known: [String]) -> [String] {
+    items.map(\.name).reduce(into: []) { unknown, name in
+      if !known.contains(name), !unknown.contains(name) { unknown.append(name) }
     }
   }
 
@@ -63,6 +74,11 @@ func percentDecoded(_ text: some StringProtocol, plusIsSpace: Bool = false) -> S
     }
   }
   return String(validating: bytes, as: UTF8.self)
+}
+
+extension String {
+  /// True if an ASCII control character (C0 or DEL) is inside.
+  var hasControlCharacters: Bool { utf8.contains { $0 < 0x20 || $0 == 0x7F } }
 }
 
 /// `text` with every byte but letters, digits, `-`, `.` and `_` escaped: fit for a path segment and for RFC 8187.

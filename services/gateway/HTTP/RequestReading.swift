@@ -24,7 +24,7 @@ extension Request {
   }
 
   /// The whole body.
-  /// - Throws: `GatewayError` 413 over `limit` bytes, 400 if the client ended it early.
+  /// - Throws: `GatewayError` 413 over `limit` bytes, 400 if the client ended it early, 408 if it took too long.
   func collectBody(limit: Int) async throws -> ByteBuffer {
     let announced = try contentLength
     if let announced, announced > limit { throw GatewayError.tooLarge(limit: limit) }
@@ -60,8 +60,17 @@ extension Request {
   }
 
   /// The query's parameters, decoded.
-  var query: Query {
-    get throws { try Query(uri.query) }
+  /// - Throws: `GatewayError` 400 for a malformed query, and for a parameter that is not among `names`: one that is
+  ///   misspelt would silently ask for something else.
+  func query(_ names: [String]) throws -> Query {
+    let query = try Query(uri.query)
+    let unknown = query.names(except: names)
+    guard unknown.isEmpty else {
+      let list = unknown.map { "\"\($0.prefix(40))\"" }.joined(separator: ", ")
+      throw GatewayError.badRequest(
+        "The query has unknown parameters: \(list). This path takes \(names.joined(separator: ", ")).")
+    }
+    return query
   }
 
   /// `page_size` (1 to 1000) and `page_token`.
@@ -79,9 +88,13 @@ extension Request {
 
 extension RequestContext {
   /// The path parameter `name`, decoded.
+  /// - Throws: `GatewayError` 400 for a malformed escape, and for control characters, which no identifier has.
   func pathText(_ name: String) throws -> String {
     guard let raw = parameters.get(name), let text = percentDecoded(raw), !text.isEmpty else {
       throw GatewayError.badRequest("The path has an invalid percent escape.")
+    }
+    guard !text.hasControlCharacters else {
+      throw GatewayError.badRequest("The path has a control character in its \(name).")
     }
     return text
   }

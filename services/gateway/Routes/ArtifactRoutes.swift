@@ -7,11 +7,13 @@ import Stubs
 /// Artifacts: upload, list, describe, download.
 struct ArtifactRoutes: Sendable {
   let upstreams: Upstreams
+  static let uploadPath = "/api/v1/artifacts"
+
   /// In bytes.
   let maximumUpload: Int
 
   func register(in routes: inout RouteTable) {
-    routes.post("/api/v1/artifacts", upload)
+    routes.post(Self.uploadPath, upload)
     routes.get("/api/v1/artifacts", list)
     routes.get("/api/v1/artifacts/:id", describe)
     routes.get("/api/v1/artifacts/:id/content", content)
@@ -25,7 +27,7 @@ struct ArtifactRoutes: Sendable {
   }
 
   @Sendable func list(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
-    let query = try request.query
+    let query = try request.query(["page_size", "page_token", "mission_id"])
     let wanted = ListArtifactsRequest(page: try request.page(query), missionId: query.text("mission_id") ?? "")
     return try .json(message: await upstreams.call(.artifact) { try await upstreams.artifacts.list(wanted, $0) })
   }

@@ -19,10 +19,10 @@ struct EventRoutes: Sendable {
 
   @Sendable func events(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
     let mission = try context.pathText("id")
-    let query = try request.query
+    let query = try request.query(["after_sequence", "wait", "limit"])
     let after = try query.integer("after_sequence", in: 0...UInt64(Int64.max)) ?? 0
     guard request.headers[.accept]?.lowercased().contains("text/event-stream") == true else {
-      return try .json(message: await poll(mission, after: after, query))
+      return try await poll(mission, after: after, query, request)
     }
     // A browser that reconnects repeats the address it had first, so what it saw last counts more.
     let resumed = try request.headers[.lastEventID].flatMap { try lastEventID($0) }
@@ -53,10 +53,21 @@ struct EventRoutes: Sendable {
   // MARK: - Long poll
 
   /// Stored events after `after`; waits up to the query's `wait` (0 to 60 s) for the first.
-  private func poll(_ mission: String, after: UInt64, _ query: Query) async throws -> ListEventsResponse {
+  private func poll(_ mission: String, after: UInt64, _ query: Query, _ request: Request) async throws -> Response {
     let wait = Duration.seconds(try query.integer("wait", in: 0...60) ?? 0)
     let limit = try query.integer("limit", in: 1...1000) ?? Int32(0)
     let end = ContinuousClock.now.advanced(by: wait)
+    if wait == .zero { return try .json(message: await poll(mission, after: after, until: end, limit: limit)) }
+    // To notice the client's leaving, Hummingbird reads on past the request, and the connection is used up.
+    let answer = try await request.body.consumeWithCancellationOnInboundClose { _ in
+      try await pollUntilShutdown(mission, after: after, until: end, limit: limit)
+    }
+    return try .json(message: answer, headers: [.connection: "close"])
+  }
+
+  private func pollUntilShutdown(
+    _ mission: String, after: UInt64, until end: ContinuousClock.Instant, limit: Int32
+  ) async throws -> ListEventsResponse {
     do {
       return try await cancelWhenGracefulShutdown {
         try await poll(mission, after: after, until: end, limit: limit)

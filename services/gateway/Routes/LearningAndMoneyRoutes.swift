@@ -50,7 +50,7 @@ struct MoneyRoutes: Sendable {
   }
 
   @Sendable func ledger(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
-    let query = try request.query
+    let query = try request.query(["page_size", "page_token", "mission_id"])
     let wanted = ListLedgerRequest(page: try request.page(query), missionId: query.text("mission_id") ?? "")
     return try .json(
       message: await upstreams.call(.investment) { try await upstreams.investment.listLedger(wanted, $0) })

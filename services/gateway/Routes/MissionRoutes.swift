@@ -31,7 +31,7 @@ struct MissionRoutes: Sendable {
   }
 
   @Sendable func list(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
-    let query = try request.query
+    let query = try request.query(["page_size", "page_token", "state", "owner"])
     let wanted = ListMissionsRequest(
       page: try request.page(query), states: try query.list("state").map(missionState),
       owner: query.text("owner") ?? "")
@@ -74,11 +74,10 @@ struct MissionRoutes: Sendable {
 
   /// `RUNNING` or `MISSION_STATE_RUNNING`, in either case.
   private func missionState(_ text: String) throws -> MissionState {
-    let prefix = "MISSION_STATE_"
     let name = text.uppercased()
     let known = MissionState.allKnown.filter { $0 != .unspecified }
-    if let state = known.first(where: { $0.protoName == name || $0.protoName == prefix + name }) { return state }
-    let names = known.map { $0.protoName.dropFirst(prefix.count) }.joined(separator: ", ")
+    if let state = known.first(where: { $0.protoName == name || $0.label == name }) { return state }
+    let names = known.map(\.label).joined(separator: ", ")
     throw GatewayError.badRequest("state must be one of \(names), not \"\(text.prefix(40))\".")
   }
 }

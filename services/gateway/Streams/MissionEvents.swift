@@ -99,13 +99,7 @@ struct MissionEvents: AsyncSequence, Sendable {
 
 extension ProgressEvent {
   /// True for the change to a state that a mission never leaves: no event follows.
-  var isLast: Bool {
-    guard type == .stateChanged else { return false }
-    return switch state {
-    case .succeeded, .failed, .cancelled, .rejected: true
-    default: false
-    }
-  }
+  var isLast: Bool { type == .stateChanged && state.isTerminal }
 }
 
 extension Status {

@@ -23,7 +23,7 @@ struct Upload: Sendable {
   ///   announced.
   init(_ request: Request, limit: Int) throws {
     // Only the last component: a path of the sender's machine says nothing here.
-    let name = try request.query.text("name")?.split(whereSeparator: { $0 == "/" || $0 == "\\" }).last
+    let name = try request.query(["name"]).text("name")?.split(whereSeparator: { $0 == "/" || $0 == "\\" }).last
     guard let name else { throw GatewayError.badRequest("The query needs name=, the file's name.") }
     let announced = try request.contentLength
     if let announced, announced > limit { throw GatewayError.tooLarge(limit: limit) }
