@@ -1,7 +1,5 @@
-/// Disfavoured, so that a module that has words of its own for a state is not in doubt which ones it means.
 extension MissionState {
   /// True for a state that a mission never leaves.
-  @_disfavoredOverload
   public var isTerminal: Bool {
     switch self {
     case .succeeded, .failed, .cancelled, .rejected: true
@@ -10,10 +8,24 @@ extension MissionState {
   }
 
   /// The name without what every one begins with: "PENDING_APPROVAL".
-  @_disfavoredOverload
-  public var label: String {
-    let prefix = "MISSION_STATE_"
-    let name = protoName
-    return name.hasPrefix(prefix) ? String(name.dropFirst(prefix.count)) : name
-  }
+  public var label: String { suffix(of: protoName, after: "MISSION_STATE_") }
+}
+
+extension Step {
+  /// For example "execution"; empty where there is no step.
+  public var label: String { self == .unspecified ? "" : suffix(of: protoName, after: "STEP_").lowercased() }
+}
+
+extension StepOutcome {
+  /// For example "completed"; empty where there is none.
+  public var label: String { self == .unspecified ? "" : suffix(of: protoName, after: "STEP_OUTCOME_").lowercased() }
+}
+
+extension ProgressEvent {
+  /// True if the mission has ended with this event, so that none follows.
+  public var isLast: Bool { type == .stateChanged && state.isTerminal }
+}
+
+private func suffix(of name: String, after prefix: String) -> String {
+  name.hasPrefix(prefix) ? String(name.dropFirst(prefix.count)) : name
 }

@@ -39,7 +39,7 @@ struct RawConnection: Sendable {
   func trickle(_ head: String, every interval: Duration) async throws -> String {
     try await channel.executeThenClose { inbound, outbound in
       try await outbound.write(ByteBuffer(string: head))
-      return try await withThrowingTaskGroup(of: Void.self) { group in
+      return await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask {
           while true {
             try await Task.sleep(for: interval)

@@ -76,17 +76,3 @@ struct EventLog: Sendable {
     return (count, newest)
   }
 }
-
-extension ProgressEvent {
-  /// True if the mission has ended with this event.
-  var isLast: Bool { type == .stateChanged && state.isTerminal }
-}
-
-extension MissionState {
-  var isTerminal: Bool {
-    switch self {
-    case .succeeded, .failed, .cancelled, .rejected: true
-    default: false
-    }
-  }
-}

@@ -43,7 +43,7 @@ extension GatewayOptions {
   /// Carries out a command on a mission and prints the state it is in now.
   fileprivate func act(_ action: (GatewayClient) async throws -> Mission) async throws {
     let mission = try await withGateway(action)
-    let line = "\(TerminalText.line(mission.id)) \(mission.state.shortName)"
+    let line = "\(TerminalText.line(mission.id)) \(mission.state.label)"
     try Console.system().print(json ? WireJSON.encode(mission) : line)
   }
 }

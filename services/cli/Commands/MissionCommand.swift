@@ -42,7 +42,7 @@ struct MissionCommand: AsyncParsableCommand {
         ("OBJECTIVE", .left))
       for mission in missions {
         table.add(
-          mission.id, mission.state.shortName, ProgressBar.percent(mission.percent),
+          mission.id, mission.state.label, ProgressBar.percent(mission.percent),
           mission.createdAt?.date.formatted(.iso8601) ?? "-",
           mission.choice?.tool ?? (mission.requestedTool.isEmpty ? "-" : mission.requestedTool), mission.objective)
       }

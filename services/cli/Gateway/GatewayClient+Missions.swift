@@ -32,7 +32,7 @@ extension GatewayClient {
   func missions(states: [MissionState], limit: Int) async throws -> [Mission] {
     var (missions, token) = ([Mission](), "")
     repeat {
-      var query = states.map { ("state", $0.shortName) }
+      var query = states.map { ("state", $0.label) }
       query.append(("page_size", String(min(1000, limit - missions.count))))
       if !token.isEmpty { query.append(("page_token", token)) }
       let page = try await call(.GET, ["missions"], query: query, as: ListMissionsResponse.self)

@@ -33,7 +33,7 @@ enum MissionReport {
   /// One line about a mission that did not succeed; nil for one that did.
   static func failure(_ mission: Mission) -> String? {
     guard mission.state != .succeeded else { return nil }
-    var line = "mission \(TerminalText.line(mission.id)) \(mission.state.label)"
+    var line = "mission \(TerminalText.line(mission.id)) \(mission.state.words)"
     guard let error = mission.error else { return line }
     if !error.code.isEmpty { line += ": \(TerminalText.line(error.code))" }
     if !error.message.isEmpty { line += ": \(TerminalText.line(error.message))" }
@@ -53,7 +53,7 @@ enum MissionReport {
   private static func facts(_ mission: Mission) -> String {
     var rows: [(String, String)] = [
       ("Mission", mission.id), ("Objective", mission.objective),
-      ("State", "\(mission.state.shortName) (\(Int(mission.percent)) %)"), ("Owner", mission.owner),
+      ("State", "\(mission.state.label) (\(Int(mission.percent)) %)"), ("Owner", mission.owner),
     ]
     rows += mission.inputs.map { ("Input", "\($0.name)  \($0.artifactId)") }
     rows += mission.parameters.sorted { $0.key < $1.key }.map { ("Parameter", "\($0.key)=\($0.value)") }

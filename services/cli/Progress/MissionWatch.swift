@@ -48,7 +48,7 @@ struct MissionWatch: Sendable {
       var pause = Duration.milliseconds(100)
       do {
         let mission = try await gateway.mission(self.mission)
-        if mission.state.isFinal { return mission }
+        if mission.state.isTerminal { return mission }
         answers += 1
         policy.alive(at: .now)
       } catch let error as CommandError where error.exit == .unavailable || error.exit == .tryAgain {

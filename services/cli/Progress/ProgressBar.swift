@@ -76,7 +76,7 @@ enum ProgressLine {
 
   private static func verb(_ event: ProgressEvent) -> String {
     switch event.type {
-    case .stateChanged: event.state.label
+    case .stateChanged: event.state.words
     case .stepStarted: "started"
     case .stepProgress: "at work"
     case .stepCompleted: "completed"

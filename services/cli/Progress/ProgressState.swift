@@ -52,11 +52,11 @@ struct ProgressState: Sendable, Hashable {
     case .awaitingInput: return "waits for an answer"
     case .paused: return "paused"
     case .unspecified: return "submitted"
-    case .succeeded, .failed, .cancelled, .rejected: return state.label
+    case .succeeded, .failed, .cancelled, .rejected: return state.words
     default: break
     }
     let text = TerminalText.line(message)
-    if step == .unspecified { return text.isEmpty ? state.label : text }
+    if step == .unspecified { return text.isEmpty ? state.words : text }
     return text.isEmpty ? step.label : "\(step.label): \(text)"
   }
 }

@@ -21,20 +21,4 @@ extension Step {
     guard let index = Self.sequence.firstIndex(of: self), index + 1 < Self.sequence.count else { return nil }
     return Self.sequence[index + 1]
   }
-
-  /// For example "execution".
-  var label: String { String(protoName.dropFirst("STEP_".count)).lowercased() }
-}
-
-extension MissionState {
-  /// True if nothing can change any more.
-  var isTerminal: Bool {
-    switch self {
-    case .succeeded, .failed, .cancelled, .rejected: true
-    default: false
-    }
-  }
-
-  /// For example "RUNNING".
-  var label: String { String(protoName.dropFirst("MISSION_STATE_".count)) }
 }

@@ -59,10 +59,16 @@ struct EventRoutes: Sendable {
     let end = ContinuousClock.now.advanced(by: wait)
     if wait == .zero { return try .json(message: await poll(mission, after: after, until: end, limit: limit)) }
     // To notice the client's leaving, Hummingbird reads on past the request, and the connection is used up.
-    let answer = try await request.body.consumeWithCancellationOnInboundClose { _ in
-      try await pollUntilShutdown(mission, after: after, until: end, limit: limit)
+    do {
+      let answer = try await request.body.consumeWithCancellationOnInboundClose { _ in
+        try await pollUntilShutdown(mission, after: after, until: end, limit: limit)
+      }
+      return try .json(message: answer, headers: [.connection: "close"])
+    } catch let failure as UpstreamFailure {
+      var error = GatewayError(failure.status, from: failure.service)
+      error.headers[.connection] = "close"
+      throw error
     }
-    return try .json(message: answer, headers: [.connection: "close"])
   }
 
   private func pollUntilShutdown(

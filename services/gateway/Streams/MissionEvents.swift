@@ -97,11 +97,6 @@ struct MissionEvents: AsyncSequence, Sendable {
   }
 }
 
-extension ProgressEvent {
-  /// True for the change to a state that a mission never leaves: no event follows.
-  var isLast: Bool { type == .stateChanged && state.isTerminal }
-}
-
 extension Status {
   /// False if the same request would fail again for what it says, not for when it was made. A mission that progress
   /// does not know yet may be known in a moment.
