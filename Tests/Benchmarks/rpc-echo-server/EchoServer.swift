@@ -1,3 +1,4 @@
+import Foundation
 import Messages
 import NIOPosix
 import RPC
@@ -14,6 +15,7 @@ enum EchoServer {
     let server = Server(router: router, group: group)
     let address = try await server.start(host: "127.0.0.1", port: 0)
     print("listening on \(address.port)")
+    fflush(nil)  // into a file, where it would wait for more
     while true { try await Task.sleep(for: .seconds(3_600)) }
   }
 }
