@@ -1,3 +1,4 @@
+import Glibc
 import HTTP2
 import NIOCore
 import NIOPosix
@@ -147,9 +148,14 @@ final class ClientChannel: @unchecked Sendable {
   }
 
   private static func reason(_ error: any Error) -> String {
-    guard let connection = error as? NIOConnectionError else { return "\(error)" }
-    if let first = connection.connectionErrors.first { return "\(first.error)" }
-    return "\(connection.dnsAAAAError ?? connection.dnsAError ?? connection)"
+    guard let connection = error as? NIOConnectionError else { return text(error) }
+    if let first = connection.connectionErrors.first { return text(first.error) }
+    return text(connection.dnsAAAAError ?? connection.dnsAError ?? connection)
+  }
+
+  /// The system's own words for an error of a socket: NIO's add where in NIO it came up.
+  private static func text(_ error: any Error) -> String {
+    (error as? IOError).map { String(cString: strerror($0.errnoCode)).lowercased() } ?? "\(error)"
   }
 
   // MARK: - The end of a connection

@@ -77,9 +77,9 @@ struct UpTests {
 
   @Test("where the data folder is without a word about it")
   func standardFolder() {
-    #expect(DataFolder.standard(["XDG_DATA_HOME": "/x", "HOME": "/h"]) == "/x/buddy")
-    #expect(DataFolder.standard(["XDG_DATA_HOME": "relative", "HOME": "/h"]) == "/h/.local/share/buddy")
-    #expect(DataFolder.standard(["BUDDY_DATA": "/d", "XDG_DATA_HOME": "/x"]) == "/d")
+    #expect(standardDataFolder(["XDG_DATA_HOME": "/x", "HOME": "/h"]) == "/x/buddy")
+    #expect(standardDataFolder(["XDG_DATA_HOME": "relative", "HOME": "/h"]) == "/h/.local/share/buddy")
+    #expect(standardDataFolder(["BUDDY_DATA": "/d", "XDG_DATA_HOME": "/x"]) == "/d")
   }
 
   @Test("one old log is kept")

@@ -17,7 +17,7 @@ import Testing
       (["Average price by region", "--input", torn], "MALFORMED_CSV", 1),
       (["Average price by region", "--input", installation.folder.file("none.csv")], "none.csv", 66),
       (["Average price by region"], "MISSING_INPUT", 1),
-      (["Get the title of http://127.0.0.1:1/"], "ADDRESS", 1),
+      (["Get the title of http://127.0.0.1:1/"], "ADDRESS_REFUSED", 1),
       (["Write a sad poem about the moon"], "NO_TOOL_FITS", 1),
       (["What is 1 / 0?"], "DIVISION_BY_ZERO", 1),
       (["What is 1 + 1?", "--tool", "nope"], "INVALID_ARGUMENT", 64),

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Builds for release and prints the figures: unary echo beside gRPC C++, and missions from submission to their end.
+# For the missions, ports PORT (8520) to PORT + 6 must be free.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

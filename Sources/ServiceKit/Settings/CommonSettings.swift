@@ -1,4 +1,3 @@
-import Foundation
 public import Logging
 
 /// What can be set for every service.
@@ -13,7 +12,7 @@ enum CommonSettings {
     "insecure-allow-network", default: false,
     help: "listen on an address that other machines can reach, without accounts or encryption: "
       + "anyone who reaches the port can run missions and read their results")
-  static let data = Setting<String>("data", default: defaultData, help: "the folder for databases and files")
+  static let data = Setting<String>("data", default: standardDataFolder(), help: "the folder for databases and files")
   static let logLevel = Setting<Logger.Level>("log-level", default: .info, help: "the least severe messages to log")
   static let logFormat = Setting<LogFormat>(
     "log-format", default: .text, help: "lines for people, or one JSON object a line")
@@ -35,13 +34,6 @@ enum CommonSettings {
     let peers = ServiceName.allCases.filter { $0 != service && $0 != .gateway }
     return [host, port(service), allowNetwork, data, logLevel, logFormat, shutdownGrace, exitWithParent]
       + peers.map(address)
-  }
-
-  /// The XDG data folder (freedesktop.org Base Directory Specification).
-  private static var defaultData: String {
-    let environment = ProcessInfo.processInfo.environment
-    if let folder = environment["XDG_DATA_HOME"], folder.hasPrefix("/") { return folder + "/buddy" }
-    return (environment["HOME"] ?? NSHomeDirectory()) + "/.local/share/buddy"
   }
 }
 

@@ -78,7 +78,7 @@ struct UpCommand: AsyncParsableCommand {
     var fleet = ServiceFleet(
       binaries: binaries ?? ServiceFleet.ownFolder(), data: "", ports: [:], common: commonFlags)
     try fleet.checkPrograms()
-    let folder = try DataFolder.open(data ?? DataFolder.standard())
+    let folder = try DataFolder.open(data ?? standardDataFolder())
     fleet.data = folder.path
     fleet.ports = port == 0 ? try await PortCheck.choose(ServiceFleet.services) : ServiceFleet.ports(from: port)
     if port != 0 { try await PortCheck.check(fleet.ports) }

@@ -14,14 +14,6 @@ final class DataFolder: Sendable {
   /// The lock ends with the process; this is for tests and for an orderly end.
   deinit { close(lock) }
 
-  /// `$XDG_DATA_HOME/buddy`, else `~/.local/share/buddy` (XDG Base Directory Specification).
-  static func standard(_ environment: [String: String] = ProcessInfo.processInfo.environment) -> String {
-    if let folder = environment["BUDDY_DATA"], !folder.isEmpty { return folder }
-    // The specification wants relative paths ignored.
-    if let folder = environment["XDG_DATA_HOME"], folder.hasPrefix("/") { return "\(folder)/buddy" }
-    return "\(environment["HOME"] ?? FileManager.default.homeDirectoryForCurrentUser.path)/.local/share/buddy"
-  }
-
   /// Makes the folder where needed and takes it for this process.
   static func open(_ path: String) throws -> DataFolder {
     let absolute = URL(fileURLWithPath: path).standardizedFileURL.path
