@@ -1,4 +1,5 @@
 import Crypto
+import ServiceKit
 
 @testable import BuddyCLI
 

@@ -151,14 +151,6 @@ private struct IncomingContent {
   func end() async { await file?.end() }
 }
 
-extension SHA256Digest {
-  /// Lower-case hexadecimal.
-  var hexadecimal: String {
-    let digits = Array("0123456789abcdef".utf8)
-    return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
-  }
-}
-
 extension Artifact {
   fileprivate init(row: Row) throws {
     self.init(

@@ -4,6 +4,7 @@ import Foundation
 import Messages
 import NIOCore
 import NIOPosix
+import ServiceKit
 
 /// Fetches an artifact's bytes: into a partial file beside the goal first, which a later attempt goes on with, and
 /// under its own name only once the digest is right.

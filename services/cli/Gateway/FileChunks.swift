@@ -2,6 +2,7 @@ import Crypto
 import Foundation
 import NIOCore
 import NIOPosix
+import ServiceKit
 import Synchronization
 
 /// A file's bytes in pieces, read on the thread pool, hashed on the way.
@@ -47,14 +48,6 @@ struct FileChunks: AsyncSequence, Sendable {
       total += UInt64(piece.readableBytes)
       progress(total)
       return piece
-    }
-  }
-}
-
-extension SHA256Digest {
-  var hexadecimal: String {
-    reduce(into: "") { text, byte in
-      text += (byte < 16 ? "0" : "") + String(byte, radix: 16)
     }
   }
 }

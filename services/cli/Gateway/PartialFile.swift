@@ -2,6 +2,7 @@ import Crypto
 import Foundation
 import NIOCore
 import NIOPosix
+import ServiceKit
 
 /// A file that is on its way, locked against a second writer. All its work is done on the thread pool.
 final class PartialFile: Sendable {

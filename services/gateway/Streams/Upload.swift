@@ -98,7 +98,7 @@ extension Upload {
       guard let bytes = Data(base64Encoded: parts[1].filter { $0 != ":" }), bytes.count == 32 else {
         throw GatewayError.badRequest("The sha-256 digest must be 32 bytes in base64.")
       }
-      return bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+      return bytes.hexadecimal
     }
     return ""
   }
