@@ -18,6 +18,8 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
     .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
@@ -38,6 +40,7 @@ let package = Package(
     // C libraries: one module map each, imported by exactly one Swift target.
     cLibrary("CNghttp2", pkgConfig: "libnghttp2", apt: "libnghttp2-dev"),
     cLibrary("CProtobufC", pkgConfig: "libprotobuf-c", apt: "libprotobuf-c-dev"),
+    cLibrary("CLibPQ", pkgConfig: "libpq", apt: "libpq-dev"),
     cLibrary("CLibXML2", pkgConfig: "libxml-2.0", apt: "libxml2-dev"),
     .target(name: "CMessages", dependencies: ["CProtobufC"]),
     .target(name: "CDescriptors", dependencies: ["CProtobufC"]),
@@ -48,12 +51,13 @@ let package = Package(
     library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
     library(
       "Storage",
-      [.product(name: "GRDB", package: "GRDB.swift"), .product(name: "Crypto", package: "swift-crypto"), .log]),
+      ["CLibPQ", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Crypto", package: "swift-crypto"), .log]),
     library(
       "ServiceKit",
       [
-        "RPC", "Messages", "Stubs", "Storage", .log, .nio("NIOCore"), .nio("NIOPosix"),
+        "RPC", "Messages", "Stubs", "Storage", .log, .metrics, .tracing, .nio("NIOCore"), .nio("NIOPosix"),
         .product(name: "Configuration", package: "swift-configuration"),
+        .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ]),
@@ -185,6 +189,8 @@ func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 extension Target.Dependency {
   static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
   static var argumentParser: Self { .product(name: "ArgumentParser", package: "swift-argument-parser") }
+  static var metrics: Self { .product(name: "Metrics", package: "swift-metrics") }
+  static var tracing: Self { .product(name: "Tracing", package: "swift-distributed-tracing") }
   static var log: Self { .product(name: "Logging", package: "swift-log") }
   static var bigInt: Self { .product(name: "BigInt", package: "BigInt") }
   static var asyncHTTPClient: Self { .product(name: "AsyncHTTPClient", package: "async-http-client") }

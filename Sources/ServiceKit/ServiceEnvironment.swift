@@ -28,7 +28,7 @@ public struct ServiceEnvironment: Sendable {
 
   /// The service's own database, `<data>/<name>.sqlite3`. Throws `StorageError`.
   public func openDatabase(migrations: [Migration]) async throws -> Database {
-    try await Database.open(path: "\(dataDirectory)/\(name.rawValue).sqlite3", migrations: migrations)
+    try await Database.open(.sqlite(path: "\(dataDirectory)/\(name.rawValue).sqlite3"), migrations: migrations)
   }
 
   func closeClients() async { await clients.close() }

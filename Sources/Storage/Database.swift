@@ -56,9 +56,10 @@ public final class Database: Sendable {
   /// Throws ``StorageError``: `locked` where it is open already, `schemaNewer`, `migrationEdited`, `migrationGap`
   /// and `migrationFailed` for its schema, `cannotOpen` and the disk's errors for the file.
   public static func open(
-    path: String, migrations: [Migration], options: DatabaseOptions = .init()
+    _ location: DatabaseLocation, migrations: [Migration], options: DatabaseOptions = .init()
   ) async throws -> Database {
     let database = Database(options: options)
+    let path = switch location { case .sqlite(let path): path }
     let engine = SQLiteEngine(path: path, busyTimeout: options.busyTimeout)
     do {
       try await database.writer.start(engine) { session in

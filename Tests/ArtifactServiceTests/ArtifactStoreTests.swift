@@ -14,7 +14,7 @@ import Testing
   init() async throws {
     folder = try TemporaryFolder("artifacts")
     store = ArtifactStore(
-      database: try await Database.open(path: folder.file("db.sqlite3"), migrations: migrations),
+      database: try await Database.open(.sqlite(path: folder.file("db.sqlite3")), migrations: migrations),
       files: try await ContentFiles.open(folder: folder.file("contents")))
   }
 

@@ -12,7 +12,7 @@ import Testing
 
   init() async throws {
     folder = try TemporaryFolder("ledger")
-    ledger = Ledger(database: try await Database.open(path: folder.file("db.sqlite3"), migrations: migrations))
+    ledger = Ledger(database: try await Database.open(.sqlite(path: folder.file("db.sqlite3")), migrations: migrations))
     try await ledger.open(limit: 1_000, currency: "USD")
   }
 

@@ -45,7 +45,7 @@ import Testing
 
   init() async throws {
     folder = try TemporaryFolder("learning")
-    store = LearningStore(database: try await Database.open(path: folder.file("db.sqlite3"), migrations: migrations))
+    store = LearningStore(database: try await Database.open(.sqlite(path: folder.file("db.sqlite3")), migrations: migrations))
   }
 
   private func record(_ mission: String) async throws {

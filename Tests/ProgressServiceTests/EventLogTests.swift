@@ -14,7 +14,7 @@ import Testing
   init() async throws {
     folder = try TemporaryFolder("progress")
     log = EventLog(
-      database: try await Database.open(path: folder.file("db.sqlite3"), migrations: migrations), hub: EventHub())
+      database: try await Database.open(.sqlite(path: folder.file("db.sqlite3")), migrations: migrations), hub: EventHub())
   }
 
   private func events(_ range: ClosedRange<UInt64>, of mission: String = "m") -> [ProgressEvent] {

@@ -8,7 +8,7 @@ import Testing
     let fixture = try await Fixture()
     try await fixture.insert(1, "kept")
     await fixture.database.close()
-    let again = try await Database.open(path: fixture.path, migrations: Fixture.migrations)
+    let again = try await Database.open(.sqlite(path: fixture.path), migrations: Fixture.migrations)
     let name = try await again.read { try $0.first("SELECT name FROM item")?.text("name") }
     #expect(name == "kept")
     // Closing moved the log into the file.
@@ -24,7 +24,7 @@ import Testing
     for suffix in ["", "-wal"] {
       try FileManager.default.copyItem(atPath: fixture.path + suffix, toPath: copy + suffix)
     }
-    let crashed = try await Database.open(path: copy, migrations: Fixture.migrations)
+    let crashed = try await Database.open(.sqlite(path: copy), migrations: Fixture.migrations)
     let names = try await crashed.read { try $0.rows("SELECT name FROM item").map { try $0.text("name") } }
     #expect(names == ["answered"])
     await crashed.close()
@@ -50,7 +50,7 @@ import Testing
 
   @Test func missingFoldersAreCreatedForTheirOwnerOnly() async throws {
     let folder = try TemporaryFolder()
-    let database = try await Database.open(path: folder.file("a/b/c.sqlite3"), migrations: [])
+    let database = try await Database.open(.sqlite(path: folder.file("a/b/c.sqlite3")), migrations: [])
     let mode = try FileManager.default.attributesOfItem(atPath: folder.file("a/b"))[.posixPermissions] as? Int
     #expect(mode == 0o700)
     await database.close()
@@ -66,7 +66,7 @@ import Testing
     await fixture.database.close()
     #expect(await storageError { try await fixture.insert(99, "late") } == .closed)
     #expect(await storageError { _ = try await fixture.names() } == .closed)
-    let again = try await Database.open(path: fixture.path, migrations: Fixture.migrations)
+    let again = try await Database.open(.sqlite(path: fixture.path), migrations: Fixture.migrations)
     let count = try await again.read { try $0.rows("SELECT id FROM item").count }
     #expect(count == results.count { $0 == nil })
     #expect(results.allSatisfy { $0 == nil || $0 == .closed })
@@ -144,14 +144,14 @@ import Testing
     let folder = try TemporaryFolder()
     let path = folder.file("picture.sqlite3")
     try Data(repeating: 0x5A, count: 8192).write(to: URL(fileURLWithPath: path))
-    let error = await storageError { _ = try await Database.open(path: path, migrations: []) }
+    let error = await storageError { _ = try await Database.open(.sqlite(path: path), migrations: []) }
     guard case .corrupt = error else {
       Issue.record("expected a damaged file, got \(String(describing: error))")
       return
     }
     // The failed attempt left no lock behind.
     try FileManager.default.removeItem(atPath: path)
-    let database = try await Database.open(path: path, migrations: [])
+    let database = try await Database.open(.sqlite(path: path), migrations: [])
     await database.close()
   }
 }

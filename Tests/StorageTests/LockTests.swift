@@ -6,12 +6,12 @@ import Testing
 @Suite struct LockTests {
   @Test func thisProcessCannotOpenItTwice() async throws {
     let fixture = try await Fixture()
-    let error = await storageError { _ = try await Database.open(path: fixture.path, migrations: Fixture.migrations) }
+    let error = await storageError { _ = try await Database.open(.sqlite(path: fixture.path), migrations: Fixture.migrations) }
     #expect(error == .locked(path: fixture.path, holder: getpid()))
     #expect("\(try #require(error))".contains("process \(getpid())"))
     try await fixture.insert(1, "the first one still writes")
     await fixture.database.close()
-    let again = try await Database.open(path: fixture.path, migrations: Fixture.migrations)
+    let again = try await Database.open(.sqlite(path: fixture.path), migrations: Fixture.migrations)
     await again.close()
   }
 
@@ -19,7 +19,7 @@ import Testing
     let fixture = try await Fixture()
     let link = fixture.folder.file("link")
     try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: fixture.folder.path)
-    let error = await storageError { _ = try await Database.open(path: link + "/test.sqlite3", migrations: []) }
+    let error = await storageError { _ = try await Database.open(.sqlite(path: link + "/test.sqlite3"), migrations: []) }
     guard case .locked = error else {
       Issue.record("expected a lock, got \(String(describing: error))")
       return
@@ -40,13 +40,13 @@ import Testing
     try holder.run()
     #expect(output.fileHandleForReading.availableData == Data("locked\n".utf8))
 
-    let error = await storageError { _ = try await Database.open(path: path, migrations: []) }
+    let error = await storageError { _ = try await Database.open(.sqlite(path: path), migrations: []) }
     #expect(error == .locked(path: path, holder: nil))
     #expect(!FileManager.default.fileExists(atPath: path))
 
     try input.fileHandleForWriting.close()
     holder.waitUntilExit()
-    let database = try await Database.open(path: path, migrations: [])
+    let database = try await Database.open(.sqlite(path: path), migrations: [])
     await database.close()
   }
 }

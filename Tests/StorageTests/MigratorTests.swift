@@ -12,7 +12,7 @@ import Testing
   private func open(
     _ folder: TemporaryFolder, _ migrations: [Migration], then sql: String? = nil
   ) async throws -> [String] {
-    let database = try await Database.open(path: folder.file("m.sqlite3"), migrations: migrations)
+    let database = try await Database.open(.sqlite(path: folder.file("m.sqlite3")), migrations: migrations)
     if let sql { try await database.write { _ = try $0.execute(sql) } }
     let tables = try await database.read { connection in
       try connection.rows("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
@@ -43,7 +43,7 @@ import Testing
     #expect(backup(folder, before: 2))
     #expect(!backup(folder, before: 3))
 
-    let copy = try await Database.open(path: folder.file("m.sqlite3.backup-before-2"), migrations: [one])
+    let copy = try await Database.open(.sqlite(path: folder.file("m.sqlite3.backup-before-2")), migrations: [one])
     let ids = try await copy.read { try $0.rows("SELECT id FROM a").map { try $0.int("id") } }
     #expect(ids == [7])
     await copy.close()

@@ -103,7 +103,7 @@ private final class Receiver: Sendable {
     await first.value
     await database.close()
 
-    let again = try await Database.open(path: fixture.path, migrations: Self.migrations)
+    let again = try await Database.open(.sqlite(path: fixture.path), migrations: Self.migrations)
     #expect(try await waiting(again) == 2)
     let relay = OutboxRelay(again, topic: "t") { receiver.take($0) }
     let second = Task { await relay.run() }

@@ -15,7 +15,7 @@ struct Fixture {
   init(_ migrations: [Migration] = Fixture.migrations, options: DatabaseOptions = .init()) async throws {
     folder = try TemporaryFolder("storage")
     database = try await Database.open(
-      path: folder.file("test.sqlite3"), migrations: migrations, options: options)
+      .sqlite(path: folder.file("test.sqlite3")), migrations: migrations, options: options)
   }
 
   func names() async throws -> [String] {

@@ -3,8 +3,8 @@
 # On a system without apt-get it names what is missing and fails.
 set -euo pipefail
 
-build=(make git ca-certificates tzdata pkg-config libnghttp2-dev libprotobuf-c-dev libsqlite3-dev libxml2-dev zlib1g-dev)
-test=("${build[@]}" protobuf-c-compiler protobuf-compiler python3 python3-venv)
+build=(make git ca-certificates tzdata pkg-config libnghttp2-dev libprotobuf-c-dev libsqlite3-dev libxml2-dev libpq-dev zlib1g-dev)
+test=("${build[@]}" postgresql protobuf-c-compiler protobuf-compiler python3 python3-venv)
 bench=("${test[@]}" g++ libgrpc++-dev protobuf-compiler-grpc nghttp2-client)
 
 case "${1:-}" in
@@ -33,7 +33,7 @@ else
   for command in "${commands[@]}"; do
     command -v "$command" >/dev/null || missing+=("$command")
   done
-  for module in libnghttp2 libprotobuf-c sqlite3 libxml-2.0 zlib; do
+  for module in libnghttp2 libprotobuf-c sqlite3 libxml-2.0 libpq zlib; do
     pkg-config --exists "$module" 2>/dev/null || missing+=("$module (development files)")
   done
 fi

@@ -2,6 +2,18 @@
 
 enum Registry {
   static let types: [any NativeMessage.Type] = [
+    BackupFile.self,
+    BackupFileEnd.self,
+    BackupPart.self,
+    BackupRequest.self,
+    CopyState.self,
+    DropRefusedRequest.self,
+    HoldWrites.self,
+    ListRefusedRequest.self,
+    ListRefusedResponse.self,
+    RefusedDelivery.self,
+    RetryRefusedRequest.self,
+    WritesHeld.self,
     Artifact.self,
     DescribeArtifactRequest.self,
     GetArtifactRequest.self,
@@ -13,6 +25,8 @@ enum Registry {
     Failure.self,
     Money.self,
     PageRequest.self,
+    Delivery.self,
+    DeliveryReceipt.self,
     Budget.self,
     Estimate.self,
     EstimateRequest.self,
@@ -86,6 +100,19 @@ enum Registry {
     GoogleProtobufUInt64Value.self,
     GrpcHealthV1HealthCheckRequest.self,
     GrpcHealthV1HealthCheckResponse.self,
+    OpentelemetryProtoCollectorTraceV1ExportTracePartialSuccess.self,
+    OpentelemetryProtoCollectorTraceV1ExportTraceServiceRequest.self,
+    OpentelemetryProtoCollectorTraceV1ExportTraceServiceResponse.self,
+    OpentelemetryProtoCommonV1AnyValue.self,
+    OpentelemetryProtoCommonV1InstrumentationScope.self,
+    OpentelemetryProtoCommonV1KeyValue.self,
+    OpentelemetryProtoResourceV1Resource.self,
+    OpentelemetryProtoTraceV1ResourceSpans.self,
+    OpentelemetryProtoTraceV1ScopeSpans.self,
+    OpentelemetryProtoTraceV1Span.self,
+    OpentelemetryProtoTraceV1Span.Event.self,
+    OpentelemetryProtoTraceV1Span.Link.self,
+    OpentelemetryProtoTraceV1Status.self,
   ]
 
   static let mapEntries: Set<String> = [

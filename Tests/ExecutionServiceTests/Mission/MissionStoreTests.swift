@@ -15,7 +15,7 @@ import Testing
 
   init() async throws {
     folder = try TemporaryFolder("missions")
-    store = MissionStore(database: try await Database.open(path: folder.file("db.sqlite3"), migrations: migrations))
+    store = MissionStore(database: try await Database.open(.sqlite(path: folder.file("db.sqlite3")), migrations: migrations))
   }
 
   private func submit(_ request: SubmitMissionRequest) async throws -> Mission {

@@ -106,7 +106,7 @@ struct PipelineHarness {
     _ tool: ScriptedTool, investmentIsDown: Bool = false, withoutInvestment: Peers.Policy = .closed
   ) async throws {
     folder = try TemporaryFolder("pipeline")
-    store = MissionStore(database: try await Database.open(path: folder.file("db.sqlite3"), migrations: migrations))
+    store = MissionStore(database: try await Database.open(.sqlite(path: folder.file("db.sqlite3")), migrations: migrations))
     var router = Router()
     // One object has three roles; each of these knows it in one of them.
     func investment(_ handler: some InvestmentHandler) { router.register(handler) }

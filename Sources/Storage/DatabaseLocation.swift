@@ -1,0 +1,5 @@
+/// Where a database is, and with it which engine runs it.
+public enum DatabaseLocation: Sendable, Hashable {
+  /// A file of this machine.
+  case sqlite(path: String)
+}
