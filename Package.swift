@@ -64,9 +64,9 @@ let package = Package(
     tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
     service(
-      "ExecutionService", path: "execution", migrations: ["001_initial.sql"],
+      "ExecutionService", path: "execution", migrations: ["001_initial.sql", "006_trace.sql"],
       [
-        "CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"), .bigInt,
+        "CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"), .bigInt, .tracing,
         .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
       ]),
@@ -79,7 +79,7 @@ let package = Package(
     service(
       "GatewayService", path: "gateway",
       [
-        .nio("NIOHTTP1"),
+        .nio("NIOHTTP1"), .tracing,
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
@@ -104,7 +104,7 @@ let package = Package(
 
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
     tests("Storage"),
-    tests("ServiceKit", ["RPC", "Messages", "Storage", "Stubs", .log]),
+    tests("ServiceKit", ["RPC", "Messages", "Storage", "Stubs", .log, .tracing]),
 
     tests("ProgressService", ["Messages", "RPC", "Storage"]),
     tests("LearningService", ["Messages", "RPC", "Storage"]),

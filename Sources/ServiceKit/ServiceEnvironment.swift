@@ -8,13 +8,15 @@ public struct ServiceEnvironment: Sendable {
   public let name: ServiceName
   public let settings: Settings
   public let logger: Logger
+  public let tracer: ServiceTracer
   private let clients: Clients
 
-  init(name: ServiceName, settings: Settings, logger: Logger) {
+  init(name: ServiceName, settings: Settings, logger: Logger, tracer: ServiceTracer) {
     self.name = name
     self.settings = settings
     self.logger = logger
-    clients = Clients(settings: settings)
+    self.tracer = tracer
+    clients = Clients(settings: settings) { [ClientTracing(tracer: tracer, peer: "buddy-\($0.rawValue)")] }
   }
 
   /// The folder that holds the databases and files of this machine's services.
@@ -40,10 +42,12 @@ public struct ServiceEnvironment: Sendable {
 /// One client for each service that is called.
 private final class Clients: Sendable {
   private let settings: Settings
+  private let interceptors: @Sendable (ServiceName) -> [any ClientInterceptor]
   private let byName = Mutex<[ServiceName: Client]>([:])
 
-  init(settings: Settings) {
+  init(settings: Settings, interceptors: @escaping @Sendable (ServiceName) -> [any ClientInterceptor]) {
     self.settings = settings
+    self.interceptors = interceptors
   }
 
   func client(_ peer: ServiceName) -> Client {
@@ -57,7 +61,7 @@ private final class Clients: Sendable {
 
   func make(_ peer: ServiceName) -> Client {
     let address = settings[CommonSettings.address(of: peer)]
-    return Client(host: address.host, port: address.port)
+    return Client(host: address.host, port: address.port, interceptors: interceptors(peer))
   }
 
   func close() async {

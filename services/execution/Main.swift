@@ -14,8 +14,8 @@ enum Main {
       let peers = Peers(environment)
       let toolbox = Toolbox.builtIn(ToolboxOptions(allowPrivateAddresses: settings[ExecutionSettings.allowPrivateFetch]))
       let steps = StepRunner(store: store, peers: peers, toolbox: toolbox, classifier: IntentClassifier())
-      let pipeline = Pipeline(store: store, steps: steps, logger: environment.logger)
-      let runner = MissionRunner(limit: settings[ExecutionSettings.maximumRunning], run: pipeline.run)
+      let pipeline = Pipeline(store: store, steps: steps, logger: environment.logger, tracer: environment.tracer)
+      let runner = MissionRunner(limit: settings[ExecutionSettings.maximumRunning], run: pipeline.runTraced)
       for mission in try await store.unfinished() { runner.enqueue(mission.id, priority: mission.priority) }
 
       var router = Router()
@@ -93,4 +93,5 @@ extension Peers {
 let migrations = [
   Migration(1, "initial", sql: PackageResources._01_initial_sql),
   Migration(2, "outbox", sql: Outbox.schema),
+  Migration(3, "trace", sql: PackageResources._06_trace_sql),
 ]

@@ -23,7 +23,8 @@ enum Main {
         options.port = port
         options.allowedHosts = settings[allowedHosts]
         options.maximumUpload = settings[maximumUpload]
-        let gateway = Gateway(options: options, upstreams: upstreams, logger: environment.logger)
+        let gateway = Gateway(
+          options: options, upstreams: upstreams, logger: environment.logger, tracer: environment.tracer)
         try await gateway.run(onListening: listening)
       })
     }

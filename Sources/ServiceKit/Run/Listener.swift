@@ -33,11 +33,13 @@ struct RPCListener: Listener {
   private let server: Server
   private let health: Health
 
-  init(_ router: Router, logger: Logger) {
+  init(_ router: Router, logger: Logger, tracer: ServiceTracer) {
     var router = router
     health = Health(services: router.services + [GrpcHealthV1HealthMethods.serviceName])
     router.register(health)
-    server = Server(router: router, interceptors: [FailureLog(logger: logger)]) { line in
+    // A span goes outermost, so that what the others log has its ids.
+    let interceptors: [any ServerInterceptor] = [ServerTracing(tracer: tracer), FailureLog(logger: logger)]
+    server = Server(router: router, interceptors: interceptors) { line in
       logger.warning("connection cut off", metadata: ["reason": "\(line)"])
     }
   }

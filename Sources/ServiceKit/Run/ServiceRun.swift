@@ -54,7 +54,8 @@ struct ServiceRun: Sendable {
       await stops.observeSignals(limit: settings[CommonSettings.shutdownGrace] + .seconds(10))
       if settings[CommonSettings.exitWithParent] { stops.observeParent() }
     }
-    let environment = ServiceEnvironment(name: name, settings: settings, logger: logger)
+    let traces = try Traces(name, settings, logger: logger)
+    let environment = ServiceEnvironment(name: name, settings: settings, logger: logger, tracer: traces.tracer)
     let definition: ServiceDefinition
     do {
       definition = try await make(environment)
@@ -63,11 +64,13 @@ struct ServiceRun: Sendable {
     } catch {
       logger.critical("cannot start", metadata: ["error": "\(error)"])
       await environment.closeClients()
+      await traces.shutdown()
       return Self.code(for: error)
     }
     let code = await serve(definition, environment)
     await definition.stop?()
     await environment.closeClients()
+    await traces.shutdown()
     logger.info("stopped")
     return code
   }
@@ -75,7 +78,7 @@ struct ServiceRun: Sendable {
   /// Listens, serves until something asks to stop, and lets what runs finish.
   private func serve(_ definition: ServiceDefinition, _ environment: ServiceEnvironment) async -> ExitCode {
     let (settings, logger) = (environment.settings, environment.logger)
-    let listener = listener(definition, logger)
+    let listener = listener(definition, environment)
     do {
       let address = try await listener.start(
         host: settings[CommonSettings.host], port: settings[CommonSettings.port(name)])
@@ -99,10 +102,10 @@ struct ServiceRun: Sendable {
     }
   }
 
-  private func listener(_ definition: ServiceDefinition, _ logger: Logger) -> any Listener {
+  private func listener(_ definition: ServiceDefinition, _ environment: ServiceEnvironment) -> any Listener {
     switch definition.kind {
-    case .gRPC(let router): RPCListener(router, logger: logger)
-    case .other(let serve): OtherListener(serve, stops: stops, logger: logger)
+    case .gRPC(let router): RPCListener(router, logger: environment.logger, tracer: environment.tracer)
+    case .other(let serve): OtherListener(serve, stops: stops, logger: environment.logger)
     }
   }
 
@@ -128,7 +131,9 @@ struct ServiceRun: Sendable {
   private func makeLogger(_ settings: Settings) -> Logger {
     let (format, level, write) = (settings[CommonSettings.logFormat], settings[CommonSettings.logLevel], errors)
     let factory: @Sendable (String) -> any LogHandler = { label in
-      LineLogHandler(label: label, format: format, level: level, write: write)
+      var handler = LineLogHandler(label: label, format: format, level: level, write: write)
+      handler.metadataProvider = .trace
+      return handler
     }
     // Libraries make loggers of their own, which must look the same.
     if isWholeProcess { LoggingSystem.bootstrap(factory) }

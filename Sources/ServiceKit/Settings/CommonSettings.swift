@@ -36,7 +36,7 @@ enum CommonSettings {
   static func all(_ service: ServiceName) -> [any SettingDeclaration] {
     let peers = ServiceName.allCases.filter { $0 != service && $0 != .gateway }
     return [host, port(service), allowNetwork, data, database, logLevel, logFormat, shutdownGrace, exitWithParent]
-      + peers.map(address)
+      + TraceSettings.all + peers.map(address)
   }
 }
 

@@ -2,6 +2,7 @@ import Foundation
 import Messages
 import NIOCore
 import RPC
+import ServiceKit
 import Storage
 
 /// The missions table, the submissions and the tool outputs. A mission, its events and whatever else follows from a
@@ -23,7 +24,8 @@ struct MissionStore: Sendable {
   ///
   /// Throws `Status` ALREADY_EXISTS if that one came from another request.
   func insert(_ mission: Mission, effects: [Effect], from request: SubmitMissionRequest) async throws -> Mission {
-    try await database.write { connection in
+    let trace = TraceContext.currentText
+    return try await database.write { connection in
       if !mission.idempotencyKey.isEmpty {
         if let earlier = try Self.earlier(mission, request, connection) { return earlier }
       }
@@ -31,9 +33,11 @@ struct MissionStore: Sendable {
       mission.version = 1
       let sequence = try Self.write(effects, of: mission.id, after: 0, connection)
       try connection.execute(
-        "INSERT INTO missions (id, owner, state, priority, last_sequence, record) VALUES ($1, $2, $3, $4, $5, $6)",
-        mission.id, mission.owner, Int(mission.state.rawValue), Int(mission.priority), sequence,
-        try mission.bytes())
+        """
+        INSERT INTO missions (id, owner, state, priority, last_sequence, record, trace_parent)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        """, mission.id, mission.owner, Int(mission.state.rawValue), Int(mission.priority), sequence,
+        try mission.bytes(), trace)
       if !mission.idempotencyKey.isEmpty {
         try connection.execute(
           "INSERT INTO submissions (owner, idempotency_key, mission_id, request) VALUES ($1, $2, $3, $4)",
@@ -46,6 +50,13 @@ struct MissionStore: Sendable {
   /// Throws `Status` NOT_FOUND.
   func mission(_ id: String) async throws -> Mission {
     try await database.read { try Self.load(id, $0).mission }
+  }
+
+  /// The `traceparent` of the call that submitted a mission; empty if it had none.
+  func traceParent(of id: String) async throws -> String {
+    try await database.read { connection in
+      try connection.first("SELECT trace_parent FROM missions WHERE id = $1", id)?.text("trace_parent") ?? ""
+    }
   }
 
   /// Applies transitions in one transaction, after `prepare` has set what they rest on (an intent, a choice, a result).

@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import Messages
 import RPC
+import ServiceKit
 import Storage
 
 /// Takes one mission through its six steps, from wherever it stands to its end.
@@ -12,6 +13,7 @@ struct Pipeline: Sendable {
   let store: MissionStore
   let steps: StepRunner
   let logger: Logger
+  var tracer = ServiceTracer()
 
   /// Returns when the mission has ended, was cancelled, or the task was. Nothing is thrown: a failure is the mission's
   /// result, and while not even that can be stored, the mission is tried again.
@@ -39,7 +41,9 @@ struct Pipeline: Sendable {
     while let step = mission.currentStep, mission.state == .running {
       do {
         let result = try await Deadline.$current.withValue(deadline) {
-          try await withinDeadline(deadline) { [mission] in try await steps.run(step, of: mission) }
+          try await withinDeadline(deadline) { [mission] in
+            try await traced(step, of: mission) { try await steps.run(step, of: mission) }
+          }
         }
         mission = try await finish(step, of: id, result)
       } catch {
@@ -47,6 +51,7 @@ struct Pipeline: Sendable {
         mission = try await store.change(id, [.fail(step, failure.error, isOfTool: failure.isOfTool)])
       }
     }
+    ended(mission)
     let code = mission.error?.code ?? ""
     logger.info("mission ended", metadata: ["mission": "\(id)", "state": "\(mission.state.label)", "code": "\(code)"])
   }

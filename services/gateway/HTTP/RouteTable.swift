@@ -7,7 +7,8 @@ struct RouteTable {
   private let router = Hummingbird.Router(context: BasicRequestContext.self)
   private var methods: [String: Set<HTTPRequest.Method>] = [:]
 
-  init(edge: Edge) {
+  init(edge: Edge, tracing: RequestTracing) {
+    router.add(middleware: tracing)
     router.add(middleware: edge)
   }
 
