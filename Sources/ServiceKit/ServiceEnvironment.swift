@@ -8,13 +8,17 @@ public struct ServiceEnvironment: Sendable {
   public let name: ServiceName
   public let settings: Settings
   public let logger: Logger
+  /// What the admin port shows under `/metrics`.
+  public let metrics: MetricsRegistry
+  let readiness = Readiness()
   private let clients: Clients
 
-  init(name: ServiceName, settings: Settings, logger: Logger) {
+  init(name: ServiceName, settings: Settings, logger: Logger, metrics: MetricsRegistry = MetricsRegistry()) {
     self.name = name
     self.settings = settings
     self.logger = logger
-    clients = Clients(settings: settings)
+    self.metrics = metrics
+    clients = Clients(settings: settings, metrics: metrics)
   }
 
   /// The folder that holds the databases and files of this machine's services.
@@ -28,7 +32,12 @@ public struct ServiceEnvironment: Sendable {
 
   /// The service's own database, `<data>/<name>.sqlite3`. Throws `StorageError`.
   public func openDatabase(migrations: [Migration]) async throws -> Database {
-    try await Database.open(.sqlite(path: "\(dataDirectory)/\(name.rawValue).sqlite3"), migrations: migrations)
+    let storage = StorageMetrics(metrics: metrics)
+    let database = try await Database.open(
+      .sqlite(path: "\(dataDirectory)/\(name.rawValue).sqlite3"), migrations: migrations, options: storage.options)
+    storage.watch(database)
+    readiness.require(database)
+    return database
   }
 
   func closeClients() async { await clients.close() }
@@ -37,10 +46,12 @@ public struct ServiceEnvironment: Sendable {
 /// One client for each service that is called.
 private final class Clients: Sendable {
   private let settings: Settings
+  private let metrics: ClientMetrics
   private let byName = Mutex<[ServiceName: Client]>([:])
 
-  init(settings: Settings) {
+  init(settings: Settings, metrics: MetricsRegistry) {
     self.settings = settings
+    self.metrics = ClientMetrics(metrics)
   }
 
   func client(_ peer: ServiceName) -> Client {
@@ -54,7 +65,7 @@ private final class Clients: Sendable {
 
   func make(_ peer: ServiceName) -> Client {
     let address = settings[CommonSettings.address(of: peer)]
-    return Client(host: address.host, port: address.port)
+    return Client(host: address.host, port: address.port, interceptors: [metrics.interceptor(peer)])
   }
 
   func close() async {

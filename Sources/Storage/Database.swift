@@ -5,6 +5,8 @@ public struct DatabaseOptions: Sendable {
   public var largestBatch: Int
   /// How long a statement waits for a lock of another connection.
   public var busyTimeout: Duration
+  /// Told how many writes shared a transaction, after each commit, on the writer's own thread: it must be quick.
+  public var onCommit: (@Sendable (_ writes: Int) -> Void)?
 
   public init(readers: Int = 4, largestBatch: Int = 512, busyTimeout: Duration = .seconds(5)) {
     self.readers = max(1, readers)

@@ -27,6 +27,7 @@ struct Gateway: Sendable {
   let options: GatewayOptions
   let upstreams: Upstreams
   let logger: Logger
+  let metrics: GatewayMetrics
 
   /// Serves until the task is cancelled, or until a graceful shutdown of the service group it runs in is over.
   /// - Parameter onListening: told the port once connections are taken.
@@ -52,9 +53,10 @@ struct Gateway: Sendable {
 
   private func responder() -> RouterResponder<BasicRequestContext> {
     let hostGuard = HostGuard(host: options.host, allowedHosts: options.allowedHosts)
-    var routes = RouteTable(edge: Edge(hostGuard: hostGuard, logger: logger))
+    var routes = RouteTable(edge: Edge(hostGuard: hostGuard, logger: logger, metrics: metrics))
     MissionRoutes(upstreams: upstreams).register(in: &routes)
-    EventRoutes(upstreams: upstreams, heartbeat: options.heartbeat, logger: logger).register(in: &routes)
+    EventRoutes(upstreams: upstreams, heartbeat: options.heartbeat, logger: logger, metrics: metrics)
+      .register(in: &routes)
     FeedbackRoutes(upstreams: upstreams).register(in: &routes)
     ArtifactRoutes(upstreams: upstreams, maximumUpload: options.maximumUpload).register(in: &routes)
     MoneyRoutes(upstreams: upstreams).register(in: &routes)
