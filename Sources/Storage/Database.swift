@@ -7,6 +7,8 @@ public struct DatabaseOptions: Sendable {
   public var largestBatch: Int
   /// How long a statement waits for a lock of another connection.
   public var busyTimeout: Duration
+  /// Told how many writes shared a transaction, after each commit, on the writer's own thread: it must be quick.
+  public var onCommit: (@Sendable (_ writes: Int) -> Void)?
 
   /// PostgreSQL: how long one statement may take; zero for no limit.
   public var statementTimeout: Duration

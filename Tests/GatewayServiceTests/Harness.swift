@@ -42,6 +42,7 @@ struct TestGateway: Sendable {
   let port: Int
   let group: ServiceGroup
   let upstreams: Upstreams
+  let metrics: MetricsRegistry
 
   var address: String { "http://127.0.0.1:\(port)" }
 
@@ -137,7 +138,8 @@ func withGateway(
   let upstreams = Upstreams(timeout: timeout) { Client(host: "127.0.0.1", port: ports[$0] ?? 1) }
   var logger = Logger(label: "gateway")
   logger.logLevel = .critical
-  let gateway = Gateway(options: options, upstreams: upstreams, logger: logger)
+  let metrics = MetricsRegistry()
+  let gateway = Gateway(options: options, upstreams: upstreams, logger: logger, metrics: GatewayMetrics(metrics))
   let (listening, port) = AsyncStream.makeStream(of: Int.self)
   let service = Listening(gateway: gateway, port: port)
   let group = ServiceGroup(
@@ -150,7 +152,7 @@ func withGateway(
       try await tasks.next()
       throw Status(.unavailable, "the gateway did not start")
     }
-    let running = TestGateway(port: number, group: group, upstreams: upstreams)
+    let running = TestGateway(port: number, group: group, upstreams: upstreams, metrics: metrics)
     let result = await Result<Void, any Error> { try await body(running) }
     await group.triggerGracefulShutdown()
     tasks.cancelAll()

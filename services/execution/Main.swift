@@ -16,6 +16,7 @@ enum Main {
       let steps = StepRunner(store: store, peers: peers, toolbox: toolbox, classifier: IntentClassifier())
       let pipeline = Pipeline(store: store, steps: steps, logger: environment.logger, tracer: environment.tracer)
       let runner = MissionRunner(limit: settings[ExecutionSettings.maximumRunning], run: pipeline.runTraced)
+      ExecutionMetrics(store: store, runner: runner).register(in: environment.metrics)
       for mission in try await store.unfinished() { runner.enqueue(mission.id, priority: mission.priority) }
 
       var router = Router()

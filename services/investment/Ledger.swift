@@ -1,6 +1,7 @@
 import Foundation
 import Messages
 import RPC
+import ServiceKit
 import Storage
 
 /// The budget, its reservations and the append-only record of every movement, which always add up:
@@ -222,5 +223,19 @@ struct Ledger: Sendable {
     entry.reservedChange = try money("reserved_change")
     entry.spentChange = try money("spent_change")
     return entry
+  }
+}
+
+// MARK: - Metrics
+
+extension Ledger {
+  @Sendable func samples() async throws -> [MetricSample] {
+    let budget = try await figures()
+    let labels = ["currency": budget.currency]
+    return [
+      MetricSample(BuddySeries.budgetLimit, Double(budget.limit), labels),
+      MetricSample(BuddySeries.budgetReserved, Double(budget.reserved), labels),
+      MetricSample(BuddySeries.budgetSpent, Double(budget.spent), labels),
+    ]
   }
 }

@@ -18,6 +18,7 @@ enum Main {
       let ledger = Ledger(database: database)
       try await ledger.open(
         limit: Int64(environment.settings[budget]), currency: environment.settings[currency])
+      environment.metrics.collect("budget", ledger.samples)
       var router = Router()
       router.register(InvestmentService(ledger: ledger))
       return ServiceDefinition(router: router, stop: { await database.close() })

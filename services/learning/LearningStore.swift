@@ -1,6 +1,7 @@
 import Foundation
 import Messages
 import RPC
+import ServiceKit
 import Storage
 
 /// Outcomes, feedback and the signals drawn from them. The posteriors follow from the signals alone.
@@ -148,5 +149,14 @@ struct LearningStore: Sendable {
   private static func wire(_ posterior: Posterior, tool: String, intent: String) -> Multiplier {
     Multiplier(
       tool: tool, intent: intent, value: posterior.multiplier, capped: posterior.isCapped, samples: posterior.samples)
+  }
+}
+
+// MARK: - Metrics
+
+extension LearningStore {
+  @Sendable func samples() async throws -> [MetricSample] {
+    let count = try await database.read { try $0.first("SELECT count(*) AS n FROM signals")?.int("n") ?? 0 }
+    return [MetricSample(BuddySeries.learningSignals, Double(count))]
   }
 }

@@ -8,8 +8,10 @@ enum Main {
   static func main() async {
     await runService(.learning, settings: []) { environment in
       let database = try await environment.openDatabase(migrations: migrations)
+      let store = LearningStore(database: database)
+      environment.metrics.collect("signals", store.samples)
       var router = Router()
-      router.register(LearningService(store: LearningStore(database: database)))
+      router.register(LearningService(store: store))
       return ServiceDefinition(router: router, stop: { await database.close() })
     }
   }

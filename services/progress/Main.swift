@@ -13,6 +13,7 @@ enum Main {
     await runService(.progress, settings: [unknownMissionWait]) { environment in
       let database = try await environment.openDatabase(migrations: migrations)
       let log = EventLog(database: database, hub: EventHub())
+      environment.metrics.collect("subscribers") { [log.hub.sample] }
       var router = Router()
       router.register(
         ProgressService(log: log, unknownMissionWait: environment.settings[unknownMissionWait]))

@@ -119,6 +119,16 @@ struct MissionStore: Sendable {
     }
   }
 
+  /// How many missions are in each state; states that none is in are left out. Read from an index alone.
+  func countByState() async throws -> [MissionState: Int] {
+    try await database.read { connection in
+      let rows = try connection.rows("SELECT state, count(*) AS n FROM missions GROUP BY state")
+      return try rows.reduce(into: [:]) { counts, row in
+        counts[MissionState(rawValue: Int32(clamping: try row.int64("state")))] = try row.int("n")
+      }
+    }
+  }
+
   // MARK: - Tool outputs
 
   static func keep(_ output: StoredToolOutput, of missionID: String, _ connection: WriteConnection) throws {
