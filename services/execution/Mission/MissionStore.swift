@@ -4,8 +4,8 @@ import NIOCore
 import RPC
 import Storage
 
-/// The missions table, the submissions and the tool outputs. A mission, its events and whatever else follows from a
-/// change are written in one transaction.
+/// The missions table, the submissions' keys and the tool outputs. A mission, its events and whatever else follows
+/// from a change are written in one transaction.
 struct MissionStore: Sendable {
   /// The topics of the outbox.
   enum Topic {
@@ -13,34 +13,38 @@ struct MissionStore: Sendable {
     static let investment = "investment"
     static let settlement = "settlement"
     static let learning = "learning"
-    /// Events that the progress service will never take, kept to be looked at.
-    static let refusedProgress = "progress-refused"
   }
 
   let database: Database
 
-  /// Stores a new mission, or gives the one the same owner and idempotency key made before.
+  /// Stores a new mission, or gives the one the same owner and idempotency key made before, as it was then.
   ///
   /// Throws `Status` ALREADY_EXISTS if that one came from another request.
   func insert(_ mission: Mission, effects: [Effect], from request: SubmitMissionRequest) async throws -> Mission {
-    try await database.write { connection in
-      if !mission.idempotencyKey.isEmpty {
-        if let earlier = try Self.earlier(mission, request, connection) { return earlier }
+    var mission = mission
+    mission.version = 1
+    let body = try request.bytes()
+    return try await database.write { [mission] connection in
+      guard !mission.idempotencyKey.isEmpty else { return try Self.insert(mission, effects, connection) }
+      do {
+        let reply = try Idempotency.once(
+          owner: mission.owner, key: mission.idempotencyKey, body: body, in: connection
+        ) { try Self.insert(mission, effects, connection).bytes() }
+        return try Mission(stored: reply)
+      } catch let error as Idempotency.AnotherBody {
+        throw Status(.alreadyExists, "\(error)")
       }
-      var mission = mission
-      mission.version = 1
-      let sequence = try Self.write(effects, of: mission.id, after: 0, connection)
-      try connection.execute(
-        "INSERT INTO missions (id, owner, state, priority, last_sequence, record) VALUES ($1, $2, $3, $4, $5, $6)",
-        mission.id, mission.owner, Int(mission.state.rawValue), Int(mission.priority), sequence,
-        try mission.bytes())
-      if !mission.idempotencyKey.isEmpty {
-        try connection.execute(
-          "INSERT INTO submissions (owner, idempotency_key, mission_id, request) VALUES ($1, $2, $3, $4)",
-          mission.owner, mission.idempotencyKey, mission.id, try request.bytes())
-      }
-      return mission
     }
+  }
+
+  private static func insert(
+    _ mission: Mission, _ effects: [Effect], _ connection: WriteConnection
+  ) throws -> Mission {
+    let sequence = try write(effects, of: mission.id, after: 0, connection)
+    try connection.execute(
+      "INSERT INTO missions (id, owner, state, priority, last_sequence, record) VALUES ($1, $2, $3, $4, $5, $6)",
+      mission.id, mission.owner, Int(mission.state.rawValue), Int(mission.priority), sequence, try mission.bytes())
+    return mission
   }
 
   /// Throws `Status` NOT_FOUND.
@@ -130,20 +134,6 @@ struct MissionStore: Sendable {
   }
 
   // MARK: - Within one transaction
-
-  private static func earlier(
-    _ mission: Mission, _ request: SubmitMissionRequest, _ connection: WriteConnection
-  ) throws -> Mission? {
-    let row = try connection.first(
-      "SELECT mission_id, request FROM submissions WHERE owner = $1 AND idempotency_key = $2",
-      mission.owner, mission.idempotencyKey)
-    guard let row else { return nil }
-    guard try SubmitMissionRequest(stored: try row.blob("request")) == request else {
-      throw Status(
-        .alreadyExists, "the idempotency key \"\(mission.idempotencyKey)\" was used for another request before")
-    }
-    return try load(try row.text("mission_id"), connection).mission
-  }
 
   private static func load(
     _ id: String, _ connection: some ReadConnection
