@@ -94,6 +94,25 @@ public final class WriteConnection: ReadConnection {
     afterCommit { signals.notify(topic) }
   }
 
+  /// Runs a part that can fail for itself: where it throws, what it wrote and what it wanted done after the commit is
+  /// undone, and the closure may go on. Savepoints may be nested.
+  public func savepoint<T>(_ body: () throws -> T) throws -> T {
+    let before = actions.count
+    try session.control(.nestedSavepoint)
+    do {
+      let value = try body()
+      try session.control(.releaseNested)
+      return value
+    } catch {
+      actions.removeSubrange(before...)
+      // Without its transaction, which some errors end, there is nothing to go back to.
+      guard session.isInTransaction else { throw error }
+      try session.control(.rollbackToNested)
+      try session.control(.releaseNested)
+      throw error
+    }
+  }
+
   func takeActions() -> [@Sendable () -> Void] {
     defer { actions = [] }
     return actions

@@ -16,6 +16,7 @@ struct Backend: Sendable {
   var missions = ScriptedMissions()
   var progress = ScriptedProgress()
   var artifacts = ScriptedArtifacts()
+  var admin = ScriptedAdmin()
   var health: GrpcHealthV1HealthCheckResponse.ServingStatus = .serving
   /// Services that are not started.
   var down: Set<ServiceName> = []
@@ -32,6 +33,7 @@ struct Backend: Sendable {
     case .investment: router.register(ScriptedInvestment())
     default: break
     }
+    router.register(admin)
     router.register(ScriptedHealth(status: health))
     return router
   }

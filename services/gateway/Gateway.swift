@@ -63,6 +63,7 @@ struct Gateway: Sendable {
     FeedbackRoutes(upstreams: upstreams).register(in: &routes)
     ArtifactRoutes(upstreams: upstreams, maximumUpload: options.maximumUpload).register(in: &routes)
     MoneyRoutes(upstreams: upstreams).register(in: &routes)
+    DeliveryRoutes(upstreams: upstreams).register(in: &routes)
     HealthRoutes(upstreams: upstreams).register(in: &routes)
     return routes.responder()
   }

@@ -29,18 +29,20 @@ struct LearningStore: Sendable {
 
   /// Takes a mission's outcome in once; a repeated delivery changes nothing.
   func record(_ request: RecordOutcomeRequest) async throws {
-    try await database.write { connection in
-      let inserted = try connection.execute(
-        """
-        INSERT INTO outcomes (mission_id, tool, intent, succeeded, time_us) VALUES ($1, $2, $3, $4, $5)
-        ON CONFLICT (mission_id) DO NOTHING
-        """, request.missionId, request.tool, request.intent, request.succeeded, request.time?.date ?? Date())
-      guard inserted == 1 else { return }
-      let signal = Signal(
-        tool: request.tool, intent: request.intent, mission: request.missionId, score: request.succeeded ? 1 : 0,
-        weight: Posterior.Weight.outcome)
-      try Self.add(signal, connection)
-    }
+    try await database.write { try Self.record(request, $0) }
+  }
+
+  static func record(_ request: RecordOutcomeRequest, _ connection: WriteConnection) throws {
+    let inserted = try connection.execute(
+      """
+      INSERT INTO outcomes (mission_id, tool, intent, succeeded, time_us) VALUES ($1, $2, $3, $4, $5)
+      ON CONFLICT (mission_id) DO NOTHING
+      """, request.missionId, request.tool, request.intent, request.succeeded, request.time?.date ?? Date())
+    guard inserted == 1 else { return }
+    let signal = Signal(
+      tool: request.tool, intent: request.intent, mission: request.missionId, score: request.succeeded ? 1 : 0,
+      weight: Posterior.Weight.outcome)
+    try add(signal, connection)
   }
 
   func knows(_ missionID: String) async throws -> Bool {

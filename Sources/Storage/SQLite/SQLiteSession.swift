@@ -142,6 +142,9 @@ extension TransactionCommand {
     case .savepoint: "SAVEPOINT writer"
     case .release: "RELEASE writer"
     case .rollbackToSavepoint: "ROLLBACK TO writer"
+    case .nestedSavepoint: "SAVEPOINT part"
+    case .releaseNested: "RELEASE part"
+    case .rollbackToNested: "ROLLBACK TO part"
     }
   }
 }
