@@ -107,5 +107,5 @@ let migrations = [
   Migration(2, "outbox", sql: Outbox.schema),
   Migration(3, "delivery", sql: Outbox.schema2 + MissionStore.refusedProgress),
   Migration(4, "idempotency", sql: Idempotency.schema),
-  Migration(6, "trace", sql: PackageResources._06_trace_sql),
+  Migration(5, "trace", sql: PackageResources._06_trace_sql),
 ]

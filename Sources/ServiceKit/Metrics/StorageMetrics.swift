@@ -28,29 +28,22 @@ struct StorageMetrics {
 }
 
 extension MetricsRegistry {
-  /// Shows how many messages of each topic wait in a database's outbox and for how long.
+  /// Shows how many messages of each topic wait in a database's outbox, for how long, and how many were refused.
   ///
-  /// - Parameters:
-  ///   - topics: Shown also while nothing of them waits.
-  ///   - refused: Topics under which messages are set aside, each with the topic they came from.
-  public func watchOutbox(of database: Database, topics: [String], refused: [String: String]) {
+  /// - Parameter topics: Shown also while there is no message of them.
+  public func watchOutbox(of database: Database, topics: [String]) {
     declare(BuddySeries.outboxWaiting, BuddySeries.outboxLag, BuddySeries.outboxRefused)
     collect("outbox") {
-      let rows = try await database.read { connection in
-        try connection.rows("SELECT topic, count(*) AS n, min(created_us) AS oldest_us FROM outbox GROUP BY topic")
-          .map { (topic: try $0.text("topic"), count: try $0.int("n"), oldest: try $0.date("oldest_us")) }
-      }
-      let byTopic = Dictionary(uniqueKeysWithValues: rows.map { ($0.topic, $0) })
+      let found = try await database.read { try Outbox.statistics(in: $0) }
+      let byTopic = Dictionary(uniqueKeysWithValues: found.map { ($0.topic, $0) })
       let now = Date()
-      let waiting = topics.flatMap { topic in
-        let lag = byTopic[topic].map { max(0, now.timeIntervalSince($0.oldest)) } ?? 0
+      return Set(topics).union(byTopic.keys).sorted().flatMap { topic in
+        let lag = byTopic[topic]?.oldest.map { max(0, now.timeIntervalSince($0)) } ?? 0
         return [
-          MetricSample(BuddySeries.outboxWaiting, Double(byTopic[topic]?.count ?? 0), ["topic": topic]),
+          MetricSample(BuddySeries.outboxWaiting, Double(byTopic[topic]?.waiting ?? 0), ["topic": topic]),
           MetricSample(BuddySeries.outboxLag, lag, ["topic": topic]),
+          MetricSample(BuddySeries.outboxRefused, Double(byTopic[topic]?.refused ?? 0), ["topic": topic]),
         ]
-      }
-      return waiting + refused.map { aside, topic in
-        MetricSample(BuddySeries.outboxRefused, Double(byTopic[aside]?.count ?? 0), ["topic": topic])
       }
     }
   }

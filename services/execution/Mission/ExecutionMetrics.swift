@@ -20,8 +20,7 @@ struct ExecutionMetrics: Sendable {
       topics: [
         MissionStore.Topic.progress, MissionStore.Topic.investment, MissionStore.Topic.settlement,
         MissionStore.Topic.learning,
-      ],
-      refused: [MissionStore.Topic.refusedProgress: MissionStore.Topic.progress])
+      ])
   }
 
   /// Every state has its series, so that one which nothing is in shows 0.
