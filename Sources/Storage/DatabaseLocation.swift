@@ -2,4 +2,10 @@
 public enum DatabaseLocation: Sendable, Hashable {
   /// A file of this machine.
   case sqlite(path: String)
+
+  var isExclusive: Bool {
+    switch self {
+    case .sqlite: true
+    }
+  }
 }

@@ -1,3 +1,5 @@
+import Foundation
+
 /// One open connection of an engine, used by one thread. Engines differ only behind this protocol and `Engine`.
 protocol Session: AnyObject {
   /// Runs a statement that answers with rows. `firstOnly` may stop after the first one.
@@ -7,6 +9,8 @@ protocol Session: AnyObject {
   /// Runs a text of several statements: a migration.
   func script(_ sql: String) throws
   func control(_ command: TransactionCommand) throws
+  /// The time by the clock that all processes of this database share: for PostgreSQL the server's.
+  func now() throws -> Date
   /// False once the engine has given up the transaction by itself, as SQLite may when the disk is full.
   var isInTransaction: Bool { get }
   /// Whether there is any table besides the one named.

@@ -15,8 +15,11 @@ enum Main {
       let toolbox = Toolbox.builtIn(ToolboxOptions(allowPrivateAddresses: settings[ExecutionSettings.allowPrivateFetch]))
       let steps = StepRunner(store: store, peers: peers, toolbox: toolbox, classifier: IntentClassifier())
       let pipeline = Pipeline(store: store, steps: steps, logger: environment.logger)
-      let runner = MissionRunner(limit: settings[ExecutionSettings.maximumRunning], run: pipeline.run)
-      for mission in try await store.unfinished() { runner.enqueue(mission.id, priority: mission.priority) }
+      let runner = MissionRunner(
+        store: store, holder: LeaseHolder(id: Identifier.make(), duration: settings[ExecutionSettings.leaseDuration]),
+        limit: settings[ExecutionSettings.maximumRunning], logger: environment.logger, run: pipeline.run)
+      // Nobody else has this database, so whoever held a lease in it is dead: its missions go on at once.
+      if database.isExclusive { try await store.expireLeases() }
 
       var router = Router()
       router.register(
@@ -28,7 +31,7 @@ enum Main {
             autoApproveLimit: Int64(settings[ExecutionSettings.autoApproveLimit]))))
       return ServiceDefinition(
         router: router,
-        background: Deliveries(database: database, peers: peers, logger: environment.logger).relays,
+        background: Deliveries(database: database, peers: peers, logger: environment.logger).relays + [runner.run],
         stop: {
           await runner.stopAll()
           await database.close()
@@ -41,6 +44,10 @@ enum Main {
 enum ExecutionSettings {
   static let maximumRunning = Setting<Int>(
     "maximum-running", default: 64, help: "how many missions run at a time; the others wait")
+  static let leaseDuration = Setting<Duration>(
+    "lease-duration", default: .seconds(15),
+    help: "after how long without a sign of life of this process others on the same database take over its missions",
+    in: .milliseconds(300)...(.seconds(3_600)))
   static let currency = Setting<String>(
     "currency", default: "USD", help: "ISO 4217 code of the missions' budgets; the investment service's")
   static let defaultBudget = Setting<Int>(
@@ -67,8 +74,8 @@ enum ExecutionSettings {
     "peer-timeout", default: .seconds(30), help: "the deadline of one call of another service")
 
   static let all: [any SettingDeclaration] = [
-    maximumRunning, currency, defaultBudget, autoApproveLimit, allowPrivateFetch, withoutInvestment, withoutLearning,
-    patience, resultPatience, callTimeout,
+    maximumRunning, leaseDuration, currency, defaultBudget, autoApproveLimit, allowPrivateFetch, withoutInvestment,
+    withoutLearning, patience, resultPatience, callTimeout,
   ]
 }
 
@@ -93,4 +100,5 @@ extension Peers {
 let migrations = [
   Migration(1, "initial", sql: PackageResources._01_initial_sql),
   Migration(2, "outbox", sql: Outbox.schema),
+  Migration(3, "leases", sql: Lease.schema),
 ]

@@ -64,6 +64,8 @@ final class SQLiteSession: Session {
     }
   }
 
+  func now() -> Date { Date() }
+
   var isInTransaction: Bool { database.isInsideTransaction }
 
   func hasTables(besides name: String) throws -> Bool {

@@ -15,6 +15,8 @@ struct MissionStore: Sendable {
     static let learning = "learning"
     /// Events that the progress service will never take, kept to be looked at.
     static let refusedProgress = "progress-refused"
+    /// Wakes those who run missions: one waits, was ended, or lost who ran it. No rows.
+    static let missions = "missions"
   }
 
   let database: Database
@@ -29,6 +31,7 @@ struct MissionStore: Sendable {
       }
       var mission = mission
       mission.version = 1
+      if mission.state == .approved { connection.notify(Topic.missions) }
       let sequence = try Self.write(effects, of: mission.id, after: 0, connection)
       try connection.execute(
         "INSERT INTO missions (id, owner, state, priority, last_sequence, record) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -52,36 +55,32 @@ struct MissionStore: Sendable {
   ///
   /// - Parameters:
   ///   - expectedVersion: the version the caller has seen; 0 for any.
+  ///   - lease: what the mission is run under; nil for the command of a person, who needs none.
   ///   - additional: effects beyond those of the transitions.
   ///   - alongside: what else is written in the transaction.
   /// - Returns: the mission as it is then. Nothing is written if the transitions have no effects.
+  ///
+  /// Throws `LeaseLost`, changing nothing, where somebody else has claimed the mission since.
   @discardableResult
   func change(
-    _ id: String, expectedVersion: Int64 = 0, _ transitions: [Transition],
+    _ id: String, expectedVersion: Int64 = 0, under lease: HeldLease? = nil, _ transitions: [Transition],
     prepare: @escaping @Sendable (inout Mission) -> Void = { _ in }, effects additional: [Effect] = [],
     alongside: @escaping @Sendable (WriteConnection) throws -> Void = { _ in }
   ) async throws -> Mission {
-    try await database.write { connection in
-      var (mission, sequence) = try Self.load(id, connection)
-      guard expectedVersion == 0 || expectedVersion == mission.version else {
-        throw Status(.aborted, "mission \(id) is at version \(mission.version), not \(expectedVersion)")
-      }
-      let now = Date()
-      var changed = mission
-      prepare(&changed)
-      let effects = try transitions.flatMap { try changed.apply($0, at: now) } + additional
-      guard !effects.isEmpty else { return mission }
-      mission = changed
-      mission.version += 1
-      mission.updatedAt = GoogleProtobufTimestamp(now)
-      sequence = try Self.write(effects, of: id, after: sequence, connection)
-      try connection.execute(
-        "UPDATE missions SET state = $2, last_sequence = $3, record = $4 WHERE id = $1",
-        id, Int(mission.state.rawValue), sequence, try mission.bytes())
+    let mission = try await database.write { connection in
+      try lease?.lease.check(in: connection)
+      let mission = try Self.change(
+        id, expectedVersion: expectedVersion, transitions, prepare: prepare, effects: additional, connection)
       try alongside(connection)
-      if mission.state.isTerminal { try Self.dropOutput(of: id, connection) }
+      if mission.state.isTerminal {
+        try Self.dropOutput(of: id, connection)
+        try lease?.lease.drop(in: connection)
+      }
+      if lease == nil { connection.notify(Topic.missions) }
       return mission
     }
+    if mission.state.isTerminal { lease?.end(.released) }
+    return mission
   }
 
   /// Newest first; those older than the mission `before` if that is not empty.
@@ -95,16 +94,6 @@ struct MissionStore: Sendable {
         ORDER BY id DESC LIMIT $3
         """, owner, before, limit
       ).map { try Mission(stored: try $0.blob("record")) }
-    }
-  }
-
-  /// The missions that are to run or were running when the process before ended, those to run first in front.
-  func unfinished() async throws -> [(id: String, priority: Int32)] {
-    try await database.read { connection in
-      try connection.rows(
-        "SELECT id, priority FROM missions WHERE state IN ($1, $2) ORDER BY state DESC, priority DESC, id",
-        Int(MissionState.approved.rawValue), Int(MissionState.running.rawValue)
-      ).map { (id: try $0.text("id"), priority: Int32(clamping: try $0.int64("priority"))) }
     }
   }
 
@@ -131,6 +120,29 @@ struct MissionStore: Sendable {
 
   // MARK: - Within one transaction
 
+  static func change(
+    _ id: String, expectedVersion: Int64 = 0, _ transitions: [Transition], prepare: (inout Mission) -> Void = { _ in },
+    effects additional: [Effect] = [], _ connection: WriteConnection
+  ) throws -> Mission {
+    var (mission, sequence) = try load(id, connection)
+    guard expectedVersion == 0 || expectedVersion == mission.version else {
+      throw Status(.aborted, "mission \(id) is at version \(mission.version), not \(expectedVersion)")
+    }
+    let now = Date()
+    var changed = mission
+    prepare(&changed)
+    let effects = try transitions.flatMap { try changed.apply($0, at: now) } + additional
+    guard !effects.isEmpty else { return mission }
+    mission = changed
+    mission.version += 1
+    mission.updatedAt = GoogleProtobufTimestamp(now)
+    sequence = try write(effects, of: id, after: sequence, connection)
+    try connection.execute(
+      "UPDATE missions SET state = $2, last_sequence = $3, record = $4 WHERE id = $1",
+      id, Int(mission.state.rawValue), sequence, try mission.bytes())
+    return mission
+  }
+
   private static func earlier(
     _ mission: Mission, _ request: SubmitMissionRequest, _ connection: WriteConnection
   ) throws -> Mission? {
@@ -145,7 +157,7 @@ struct MissionStore: Sendable {
     return try load(try row.text("mission_id"), connection).mission
   }
 
-  private static func load(
+  static func load(
     _ id: String, _ connection: some ReadConnection
   ) throws -> (mission: Mission, sequence: Int64) {
     guard let row = try connection.first("SELECT record, last_sequence FROM missions WHERE id = $1", id) else {
