@@ -32,6 +32,7 @@ enum Main {
       return ServiceDefinition(
         router: router,
         background: Deliveries(database: database, peers: peers, logger: environment.logger).relays + [runner.run],
+        willStop: { runner.stopClaiming() },
         stop: {
           await runner.stopAll()
           await database.close()

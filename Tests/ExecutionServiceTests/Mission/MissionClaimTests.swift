@@ -99,11 +99,16 @@ import Testing
   /// Finished missions, of which there may be any number, must not be walked through, nor waiting ones sorted.
   @Test func claimingFollowsTheIndexByState() async throws {
     let harness = try await PipelineHarness(.sqlite, Self.tool)
-    let plan = try await harness.store.database.read { connection in
-      try connection.rows("EXPLAIN QUERY PLAN \(MissionStore.waiting)", 1, 0, 10).map { try $0.text("detail") }
-    }.joined(separator: "\n")
-    #expect(plan.contains("missions_by_state (state=?)"), "\(plan)")
-    #expect(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "\(plan)")
+    func plan(_ statement: String, _ arguments: any ValueConvertible...) async throws -> String {
+      try await harness.store.database.read { connection in
+        try connection.rows("EXPLAIN QUERY PLAN \(statement)", arguments: arguments).map { try $0.text("detail") }
+      }.joined(separator: "\n")
+    }
+    let waiting = try await plan(MissionStore.waiting, 1, 0, 10)
+    #expect(waiting.contains("missions_by_state (state=?)"), "\(waiting)")
+    #expect(!waiting.contains("TEMP B-TREE") && !waiting.contains("SCAN"), "\(waiting)")
+    let ended = try await plan(MissionStore.ended, "a", 1)
+    #expect(ended.contains("SCAN leases") && !ended.contains("SCAN missions"), "\(ended)")
     await harness.close()
   }
 }

@@ -13,13 +13,15 @@ extension MissionStore {
     var isAnyWaiting = false
   }
 
+  /// Walks the leases, of which there are few, and looks up the mission of each.
+  static let ended = """
+    SELECT resource FROM leases
+    WHERE holder = $1 AND NOT EXISTS (SELECT 1 FROM missions WHERE id = leases.resource AND state = $2)
+    """
+
   func attention(of holder: LeaseHolder) async throws -> Attention {
     try await database.read { connection in
-      let ended = try connection.rows(
-        """
-        SELECT leases.resource FROM leases JOIN missions ON missions.id = leases.resource
-        WHERE leases.holder = $1 AND missions.state <> $2
-        """, holder.id, Int(MissionState.running.rawValue))
+      let ended = try connection.rows(Self.ended, holder.id, Int(MissionState.running.rawValue))
       return Attention(
         ended: try ended.map { try $0.text("resource") },
         isAnyWaiting: try !Self.waiting(limit: 1, connection).isEmpty)

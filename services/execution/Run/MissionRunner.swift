@@ -90,6 +90,11 @@ final class MissionRunner: Sendable {
     while try await !store.hasStopped(id) { try await Task.sleep(for: Self.stopInterval) }
   }
 
+  /// Claims nothing more; what runs goes on.
+  func stopClaiming() {
+    state.withLock { $0.isStopped = true }
+  }
+
   /// Stops all work here and gives the leases back. What was running goes on in another process, or in the next one.
   func stopAll() async {
     let all = state.withLock { state in

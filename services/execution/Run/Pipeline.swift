@@ -41,7 +41,7 @@ struct Pipeline: Sendable {
   /// Begins anew the step at which the mission stands.
   private func resume(_ id: String, under lease: HeldLease) async throws -> Mission {
     let mission = try await store.mission(id)
-    guard let step = mission.currentStep else { return mission }
+    guard !mission.state.isTerminal, let step = mission.currentStep else { return mission }
     return try await store.change(id, under: lease, [.begin(step)])
   }
 
