@@ -49,14 +49,15 @@ final class SharedDatabase: Sendable {
     artifacts = ArtifactsClient(client("artifact"))
   }
 
-  /// Submits this many missions, alternately to both processes; returns their ids in the order of submission.
+  /// Submits this many missions together, every other one to each process; returns their ids.
   func submit(_ count: Int) async throws -> [String] {
-    var ids: [String] = []
-    for number in 0..<count {
-      let request = SubmitMissionRequest(objective: "What is \(number) * 7?")
-      ids.append(try await missions[number % 2].submit(request).id)
+    try await withThrowingTaskGroup(of: String.self) { group in
+      for number in 0..<count {
+        let client = missions[number % 2]
+        group.addTask { try await client.submit(SubmitMissionRequest(objective: "What is \(number) * 7?")).id }
+      }
+      return try await group.reduce(into: []) { $0.append($1) }
     }
-    return ids
   }
 
   /// How many missions have succeeded, as one of the processes says.
@@ -65,8 +66,16 @@ final class SharedDatabase: Sendable {
     return try await missions[process].list(request).missions.count
   }
 
+  /// Everything that is known of missions.
+  func everything(of ids: [String], from process: Int) async throws -> Set<MissionTraces> {
+    try await withThrowingTaskGroup(of: MissionTraces.self) { group in
+      for id in ids { group.addTask { try await self.everything(of: id, from: process) } }
+      return try await group.reduce(into: []) { $0.insert($1) }
+    }
+  }
+
   /// Everything that is known of a mission, of which a stale write would change something.
-  func everything(of id: String, from process: Int) async throws -> MissionTraces {
+  private func everything(of id: String, from process: Int) async throws -> MissionTraces {
     let events = ListEventsRequest(missionId: id, wait: GoogleProtobufDuration(.seconds(30)))
     var log = try await progress.list(events)
     // The outbox may still be on its way.
