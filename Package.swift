@@ -126,7 +126,8 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     .testTarget(
-      name: "EndToEndTests", dependencies: ["TestSupport", "Messages", "RPC", "Stubs"], path: "Tests/EndToEndTests",
+      name: "EndToEndTests", dependencies: ["TestSupport", "Messages", "RPC", "ServiceKit", "Stubs"],
+      path: "Tests/EndToEndTests",
       swiftSettings: strict()),
     benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
     benchmark("mission-bench", ["RPC", "Messages", "Stubs", .argumentParser]),

@@ -27,9 +27,13 @@ struct ServiceRun: Sendable {
 
   func run(arguments: [String], environment: [String: String], _ make: Make) async -> ExitCode {
     do {
-      let settings = try Settings(declarations, arguments: arguments, environment: environment)
+      let settings = try Settings(declarations, arguments: arguments, environment: environment, service: name)
       if settings.asksForHelp {
         output(Settings.help(program, declarations))
+        return .success
+      }
+      if settings.asksForConfiguration {
+        output(settings.listing)
         return .success
       }
       try LoopbackGuard.check(settings)
@@ -47,7 +51,8 @@ struct ServiceRun: Sendable {
     let logger = makeLogger(settings)
     logger.info(
       "configuration",
-      metadata: Dictionary(uniqueKeysWithValues: settings.effective.map { ($0.name, .string($0.value)) }))
+      metadata: Dictionary(
+        uniqueKeysWithValues: settings.effective.map { ($0.name, .string("\($0.value) (\($0.source))")) }))
     if !LoopbackGuard.isLoopback(settings[CommonSettings.host]) {
       logger.warning("other machines can reach this service, which has no accounts and no encryption yet")
     }

@@ -7,6 +7,9 @@ enum CommonSettings {
       "port", default: service.defaultPort, help: "the port to listen on; 0 takes any that is free", in: 0...65535)
   }
 
+  static let config = Setting<String>(
+    "config", default: "",
+    help: "a JSON file of settings, by the flags' names; below a service's name what is for that service only")
   static let host = Setting<String>("host", default: "127.0.0.1", help: "the address to listen on")
   static let allowNetwork = Setting<Bool>(
     "insecure-allow-network", default: false,
@@ -41,7 +44,7 @@ enum CommonSettings {
   static func all(_ service: ServiceName) -> [any SettingDeclaration] {
     let peers = ServiceName.allCases.filter { $0 != service && $0 != .gateway }
     let common: [any SettingDeclaration] = [
-      host, port(service), allowNetwork, adminPort, adminHost, data, database, logLevel, logFormat, shutdownGrace,
+      config, host, port(service), allowNetwork, adminPort, adminHost, data, database, logLevel, logFormat, shutdownGrace,
       exitWithParent,
     ]
     return common + TraceSettings.all + peers.map(address)

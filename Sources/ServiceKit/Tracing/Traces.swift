@@ -15,13 +15,6 @@ enum TraceSettings {
   static let all: [any SettingDeclaration] = [endpoint, sample]
 }
 
-extension Double: SettingValue {
-  public static var expected: String { "a number" }
-  public static var placeholder: String { "N" }
-  public init?(settingText text: String) { self.init(text) }
-  public var settingText: String { self == rounded() && abs(self) < 1e15 ? String(Int(self)) : description }
-}
-
 /// A process's tracing: its tracer, and where its spans go.
 struct Traces: Sendable {
   /// How long the last spans may take when the process stops.

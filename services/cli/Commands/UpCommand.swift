@@ -28,6 +28,14 @@ struct UpCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Where the services' programs are (default: beside this one).", valueName: "folder"))
   var binaries: String?
 
+  @Option(help: ArgumentHelp("A JSON file of settings for the services (see deploy/examples/buddy.json).",
+    valueName: "file"))
+  var config: String?
+
+  @Option(help: ArgumentHelp("An OpenTelemetry collector for the services' traces: host:port, OTLP over gRPC.",
+    valueName: "address"))
+  var otlpEndpoint: String?
+
   @Option(help: ArgumentHelp("How much the services log: trace, debug, info, notice, warning, error, critical.",
     valueName: "level"))
   var logLevel: String?
@@ -71,6 +79,13 @@ struct UpCommand: AsyncParsableCommand {
     if let logFormat, LogFormat(settingText: logFormat) == nil {
       throw ValidationError("--log-format \(logFormat) is neither text nor json")
     }
+    if let config {
+      do {
+        try checkConfigurationFile(config)
+      } catch {
+        throw ValidationError("--config: \(error)")
+      }
+    }
     if let thenRun, thenRun.allSatisfy(\.isWhitespace) { throw ValidationError("the objective is empty") }
   }
 
@@ -96,7 +111,10 @@ struct UpCommand: AsyncParsableCommand {
   }
 
   private var commonFlags: [String] {
-    (logLevel.map { ["--log-level", $0] } ?? []) + (logFormat.map { ["--log-format", $0] } ?? [])
+    let flags = [
+      ("--config", config), ("--otlp-endpoint", otlpEndpoint), ("--log-level", logLevel), ("--log-format", logFormat),
+    ]
+    return flags.flatMap { flag, value in value.map { [flag, $0] } ?? [] }
   }
 
   private func order() throws -> MissionOrder? {
