@@ -5,6 +5,10 @@ public struct DatabaseOptions: Sendable {
   public var largestBatch: Int
   /// How long a statement waits for a lock of another connection.
   public var busyTimeout: Duration
+  /// Whether SQLite flushes at every commit. For tests alone: without it they must see rows lost with the power.
+  var synchronous = Synchronous.full
+
+  enum Synchronous: String, Sendable { case full = "FULL", off = "OFF" }
 
   public init(readers: Int = 4, largestBatch: Int = 512, busyTimeout: Duration = .seconds(5)) {
     self.readers = max(1, readers)
@@ -60,7 +64,7 @@ public final class Database: Sendable {
   ) async throws -> Database {
     let database = Database(options: options)
     let path = switch location { case .sqlite(let path): path }
-    let engine = SQLiteEngine(path: path, busyTimeout: options.busyTimeout)
+    let engine = SQLiteEngine(path: path, busyTimeout: options.busyTimeout, synchronous: options.synchronous)
     do {
       try await database.writer.start(engine) { session in
         try Migrator(migrations: migrations, path: path).run(session)
