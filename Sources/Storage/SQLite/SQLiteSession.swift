@@ -93,7 +93,8 @@ final class SQLiteSession: Session {
   }
 
   private func bound(_ arguments: [Value]) -> StatementArguments {
-    StatementArguments(arguments.map(\.databaseStorage))
+    // Not by key path, which is made anew for every call.
+    StatementArguments(arguments.map { $0.databaseStorage })
   }
 
   /// Every error of SQLite is coded once, here. A statement that failed is forgotten: resetting it for its next use
