@@ -6,11 +6,16 @@ extension StorageError: StatusConvertible {
   public var status: Status {
     switch self {
     case .constraint(.unique, _), .constraint(.primaryKey, _): Status(.alreadyExists, "it exists already")
-    case .diskFull: Status(.resourceExhausted, "the service has no space left to store this")
+    case .diskFull: .noSpaceLeft
     case .busy: Status(.unavailable, "storage is busy, try again")
     case .closed: Status(.unavailable, "the service is stopping")
     case .value(let detail): Status(.invalidArgument, detail)
     default: Status(.internalError, "storage failed")
     }
   }
+}
+
+extension Status {
+  /// A service's disk is full: what it was asked for can be done once there is space again.
+  public static let noSpaceLeft = Status(.resourceExhausted, "the service has no space left to store this")
 }

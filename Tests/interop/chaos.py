@@ -196,12 +196,13 @@ class Chaos:
             restarted = self.kill_services()
             print(f"kills: {sum(self.killed.values())} ({', '.join(f'{n} {c}' for n, c in sorted(self.killed.items()))})")
             audit = Audit(self)
-            audit.check_outboxes(restarted)
+            audit.check_outboxes(restarted, "the last restart")
             for submitter in submitters:
                 submitter.join(timeout=max(1, self.end - time.monotonic()))
             hanging = sum(submitter.is_alive() for submitter in submitters)
             if hanging:
                 self.violation(f"{hanging} submitters still wait for their mission's end")
+            audit.check_outboxes(time.monotonic(), "the last mission")
             audit.check()
             self.check_ends()
         return self.violations

@@ -42,14 +42,14 @@ class Audit:
     def violation(self, text):
         self.chaos.violation(text)
 
-    def check_outboxes(self, restarted):
-        """Everything that waits to be delivered is delivered soon after the last restart."""
-        while (waiting := self.waiting_messages()) and time.monotonic() < restarted + 3 * DRAIN_LIMIT:
+    def check_outboxes(self, since, what):
+        """Everything that waits to be delivered is delivered soon."""
+        while (waiting := self.waiting_messages()) and time.monotonic() < since + 3 * DRAIN_LIMIT:
             time.sleep(0.05)
-        took = time.monotonic() - restarted
-        print(f"outboxes empty {took:.1f} s after the last restart" if not waiting else f"outboxes hold {waiting}")
+        took = time.monotonic() - since
+        print(f"outboxes empty {took:.1f} s after {what}" if not waiting else f"outboxes hold {waiting}")
         if waiting or took > DRAIN_LIMIT:
-            self.violation(f"outboxes not empty within {DRAIN_LIMIT} s of the last restart: {took:.1f} s, {waiting}")
+            self.violation(f"outboxes not empty within {DRAIN_LIMIT} s of {what}: {took:.1f} s, {waiting}")
 
     def waiting_messages(self):
         """Rows in all outboxes, by topic, read beside the services."""

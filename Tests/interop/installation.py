@@ -48,13 +48,15 @@ def wait_until(condition, what, seconds=60):
 
 
 class Installation:
-    """All services, or those named. `overrides` gives a service's address where something else stands in its place."""
+    """All services, or those named. `overrides` gives a service's address where something else stands in its place,
+    `environment` what is added to the environment of all."""
 
-    def __init__(self, services=SERVICES, overrides=None, flags=None):
+    def __init__(self, services=SERVICES, overrides=None, flags=None, environment=None):
         self.folder = tempfile.TemporaryDirectory(prefix="buddy-interop-")
         self.ports = {name: free_port() for name in SERVICES}
         self.overrides = overrides or {}
         self.flags = flags or {}
+        self.environment = {**os.environ, **(environment or {})}
         self.processes = {}
         for name in services:
             self.start(name)
@@ -92,7 +94,9 @@ class Installation:
                 command += [f"--{peer}-address", self.address(peer)]
         command += self.flags.get(name, [])
         with open(f"{self.folder.name}/{name}.log", "ab") as log:
-            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.processes[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.environment
+            )
 
     def wait_ready(self, name):
         def accepts():
