@@ -125,7 +125,7 @@ let package = Package(
       swiftSettings: strict()),
     benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
     benchmark("mission-bench", ["RPC", "Messages", "Stubs", .argumentParser]),
-    benchmark("storage-bench", ["Storage", .argumentParser]),
+    benchmark("storage-bench", ["Storage", "TestSupport", .argumentParser]),
 
     tests("HTTP2", [.nio("NIOCore")]),
     tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),

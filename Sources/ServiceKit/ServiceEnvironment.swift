@@ -26,9 +26,12 @@ public struct ServiceEnvironment: Sendable {
   /// One more client of another service, with a connection of its own, which closes when the client is dropped.
   public func makeClient(_ peer: ServiceName) -> Client { clients.make(peer) }
 
-  /// The service's own database, `<data>/<name>.sqlite3`. Throws `StorageError`.
+  /// The service's own database: `<data>/<name>.sqlite3`, or the schema `buddy_<name>` of the server that `--database`
+  /// names. Throws `StorageError`.
   public func openDatabase(migrations: [Migration]) async throws -> Database {
-    try await Database.open(.sqlite(path: "\(dataDirectory)/\(name.rawValue).sqlite3"), migrations: migrations)
+    let location = try settings[CommonSettings.database].location(of: name, dataFolder: dataDirectory)
+    return try await Database.open(
+      location, migrations: migrations, options: DatabaseOptions(applicationName: "buddy-\(name.rawValue)"))
   }
 
   func closeClients() async { await clients.close() }

@@ -1,3 +1,5 @@
+import Foundation
+
 /// One open connection of an engine, used by one thread. Engines differ only behind this protocol and `Engine`.
 protocol Session: AnyObject {
   /// Runs a statement that answers with rows. `firstOnly` may stop after the first one.
@@ -7,6 +9,12 @@ protocol Session: AnyObject {
   /// Runs a text of several statements: a migration.
   func script(_ sql: String) throws
   func control(_ command: TransactionCommand) throws
+  /// The time by the clock that all processes of this database share: for PostgreSQL the server's.
+  func now() throws -> Date
+  /// Wakes those who listen to a topic in other processes, if the transaction is committed.
+  func announce(_ topic: String)
+  /// Runs a body while no other process writes to the database.
+  func exclusively(_ body: () throws -> Void) throws
   /// False once the engine has given up the transaction by itself, as SQLite may when the disk is full.
   var isInTransaction: Bool { get }
   /// Whether there is any table besides the one named.
@@ -24,4 +32,6 @@ enum TransactionCommand: Int, CaseIterable {
 protocol Engine: Sendable {
   func withWriter(_ body: (any Session) throws -> Void) throws
   func withReader(_ body: (any Session) throws -> Void) throws
+  /// What hears the announcements of other processes; nil where there can be none.
+  func makeListener(_ signals: CommitSignals) -> (any SignalListener)?
 }

@@ -13,6 +13,9 @@ enum CommonSettings {
     help: "listen on an address that other machines can reach, without accounts or encryption: "
       + "anyone who reaches the port can run missions and read their results")
   static let data = Setting<String>("data", default: standardDataFolder(), help: "the folder for databases and files")
+  static let database = Setting<DatabaseSetting>(
+    "database", default: .file,
+    help: "a PostgreSQL server's database for all services, a schema buddy_<service> each; empty: files in --data")
   static let logLevel = Setting<Logger.Level>("log-level", default: .info, help: "the least severe messages to log")
   static let logFormat = Setting<LogFormat>(
     "log-format", default: .text, help: "lines for people, or one JSON object a line")
@@ -32,7 +35,7 @@ enum CommonSettings {
   /// Everything above, for one service.
   static func all(_ service: ServiceName) -> [any SettingDeclaration] {
     let peers = ServiceName.allCases.filter { $0 != service && $0 != .gateway }
-    return [host, port(service), allowNetwork, data, logLevel, logFormat, shutdownGrace, exitWithParent]
+    return [host, port(service), allowNetwork, data, database, logLevel, logFormat, shutdownGrace, exitWithParent]
       + peers.map(address)
   }
 }
