@@ -62,7 +62,7 @@ struct ConfigurationFile: Sendable {
       }
       guard let setting = own[key] else { continue }
       guard let text = setting.kind.text(of: value) else {
-        let found = setting.isSecret ? "…" : value.shown
+        let found = setting.mayHoldSecrets ? "…" : value.shown
         throw SettingError(source: place, found: found, expected: setting.kind.expectation(setting.expected))
       }
       _ = try setting.value(of: text, from: place)
@@ -71,7 +71,7 @@ struct ConfigurationFile: Sendable {
   }
 
   private func checkSecrets(_ own: [String: any SettingDeclaration], _ file: SettingsFile) throws {
-    guard file.isReadableByOthers, let secret = values.keys.filter({ own[$0]?.isSecret == true }).min() else { return }
+    guard file.isReadableByOthers, let secret = values.keys.filter({ own[$0]?.mayHoldSecrets == true }).min() else { return }
     throw SettingError(
       "\(path) holds \(secret), and every user of this machine can read it: chmod o-r \(path), or name a file of its "
         + "own with \(secret)-file")

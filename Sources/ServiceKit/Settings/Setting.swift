@@ -39,6 +39,8 @@ public protocol SettingDeclaration: Sendable {
   var name: String { get }
   var help: String { get }
   var isSecret: Bool { get }
+  /// It is a secret, or may hold one, as a URL a password: it can come from a file of its own, and is nowhere shown whole.
+  var mayHoldSecrets: Bool { get }
   /// The flag stands alone and means true.
   var isSwitch: Bool { get }
   var placeholder: String { get }
@@ -52,6 +54,7 @@ public protocol SettingDeclaration: Sendable {
 }
 
 extension Setting: SettingDeclaration {
+  public var mayHoldSecrets: Bool { isSecret || Value.mayHoldSecrets }
   public var isSwitch: Bool { Value.self == Bool.self }
   public var placeholder: String { Value.placeholder }
   public var defaultText: String { defaultValue.settingText }
@@ -60,7 +63,7 @@ extension Setting: SettingDeclaration {
 
   public func value(of text: String, from source: String) throws -> any SettingValue {
     guard let value = Value(settingText: text), isAccepted?(value) ?? true else {
-      throw SettingError(source: source, value: isSecret || Value.mayHoldSecrets ? "…" : text, expected: acceptedText)
+      throw SettingError(source: source, value: mayHoldSecrets ? "…" : text, expected: acceptedText)
     }
     return value
   }
