@@ -22,7 +22,6 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
     .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
-    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     .package(url: "https://github.com/attaswift/BigInt", from: "6.0.1"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -53,21 +52,23 @@ let package = Package(
       "Storage",
       ["CLibPQ", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Crypto", package: "swift-crypto"), .log]),
     library(
-      "ServiceKit",
+      "ServiceKit", exclude: ["README.md"],
       [
         "RPC", "Messages", "Stubs", "Storage", .log, .metrics, .tracing, .nio("NIOCore"), .nio("NIOPosix"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ]),
     tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
     service(
-      "ExecutionService", path: "execution", migrations: ["001_initial.sql"],
+      "ExecutionService", path: "execution", migrations: ["001_initial.sql", "006_trace.sql"],
       [
-        "CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"), .bigInt,
-        .product(name: "HeapModule", package: "swift-collections"),
+        "CLibXML2", .asyncHTTPClient, .metrics, .nio("NIOHTTP1"), .nio("NIOPosix"), .bigInt, .tracing,
         .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
       ]),
     service("ProgressService", path: "progress", migrations: ["001_initial.sql"]),
@@ -79,7 +80,7 @@ let package = Package(
     service(
       "GatewayService", path: "gateway",
       [
-        .nio("NIOHTTP1"),
+        .metrics, .tracing, .nio("NIOHTTP1"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
@@ -105,7 +106,12 @@ let package = Package(
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
     faultInjector("CFaults"),
     tests("Storage", ["CFaults"]),
-    tests("ServiceKit", ["RPC", "Messages", "Storage", "Stubs", .log]),
+    tests(
+      "ServiceKit",
+      [
+        "RPC", "Messages", "Storage", "Stubs", .log, .metrics, .tracing, .asyncHTTPClient, .nio("NIOCore"), .nio("NIOHTTP1"),
+        .nio("NIOPosix"),
+      ]),
 
     tests("ProgressService", ["Messages", "RPC", "Storage"]),
     tests("LearningService", ["Messages", "RPC", "Storage"]),
@@ -121,7 +127,8 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     .testTarget(
-      name: "EndToEndTests", dependencies: ["TestSupport", "Messages"], path: "Tests/EndToEndTests",
+      name: "EndToEndTests", dependencies: ["TestSupport", "Messages", "RPC", "ServiceKit", "Stubs"],
+      path: "Tests/EndToEndTests",
       swiftSettings: strict()),
     benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
     benchmark("mission-bench", ["RPC", "Messages", "Stubs", .argumentParser]),
@@ -131,6 +138,7 @@ let package = Package(
     tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
     tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
     tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
+    tool("metrics-text", ["ServiceKit", .metrics], path: "Tests/Tools/metrics-text"),
     tests(
       "BuddyCLI",
       [
@@ -196,7 +204,7 @@ func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 extension Target.Dependency {
   static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
   static var argumentParser: Self { .product(name: "ArgumentParser", package: "swift-argument-parser") }
-  static var metrics: Self { .product(name: "Metrics", package: "swift-metrics") }
+  static var metrics: Self { .product(name: "CoreMetrics", package: "swift-metrics") }
   static var tracing: Self { .product(name: "Tracing", package: "swift-distributed-tracing") }
   static var log: Self { .product(name: "Logging", package: "swift-log") }
   static var bigInt: Self { .product(name: "BigInt", package: "BigInt") }

@@ -7,11 +7,16 @@ import NIOPosix
 /// Every method throws `Status`. Cancelling the task that waits for a call cancels the call, at the server too.
 public final class Client: Sendable {
   private let channel: ClientChannel
+  private let interceptors: [any ClientInterceptor]
 
-  /// - Parameter group: The threads to run on, of which the client takes one; the process-wide group unless given.
+  /// - Parameters:
+  ///   - interceptors: Around every call, the first outermost.
+  ///   - group: The threads to run on, of which the client takes one; the process-wide group unless given.
   public init(
-    host: String, port: Int, options: ClientOptions = .init(), group: (any EventLoopGroup)? = nil
+    host: String, port: Int, options: ClientOptions = .init(), interceptors: [any ClientInterceptor] = [],
+    group: (any EventLoopGroup)? = nil
   ) {
+    self.interceptors = interceptors
     let group = group ?? MultiThreadedEventLoopGroup.singleton
     channel = ClientChannel(host: host, port: port, options: options, loop: group.next())
   }
@@ -59,8 +64,7 @@ public final class Client: Sendable {
     _ method: Method<Q, R>, _ options: CallOptions = .init(),
     _ produce: @Sendable (RequestWriter<Q>) async throws -> Void
   ) async throws -> R {
-    let call = ClientCall(
-      channel: channel, path: method.path, options: options, request: nil, hasOneResponse: true)
+    let call = call(method.path, options, request: nil, hasOneResponse: true)
     channel.submit(call)
     let frame = try await withTaskCancellationHandler {
       do {
@@ -86,8 +90,7 @@ public final class Client: Sendable {
     _ method: Method<Q, R>, _ options: CallOptions = .init(),
     _ produce: @escaping @Sendable (RequestWriter<Q>) async throws -> Void
   ) async throws -> ResponseStream<R> {
-    let call = ClientCall(
-      channel: channel, path: method.path, options: options, request: nil, hasOneResponse: false)
+    let call = call(method.path, options, request: nil, hasOneResponse: false)
     channel.submit(call)
     let writer = RequestWriter(call: call, codec: method.request, limit: channel.options.maximumRequestBytes)
     let producer = Task {
@@ -108,8 +111,7 @@ public final class Client: Sendable {
     _ method: Method<Q, R>, _ options: CallOptions = .init(),
     _ body: @Sendable (RequestWriter<Q>, ResponseStream<R>) async throws -> Result
   ) async throws -> Result {
-    let call = ClientCall(
-      channel: channel, path: method.path, options: options, request: nil, hasOneResponse: false)
+    let call = call(method.path, options, request: nil, hasOneResponse: false)
     channel.submit(call)
     defer { call.cancel() }
     let writer = RequestWriter(call: call, codec: method.request, limit: channel.options.maximumRequestBytes)
@@ -126,8 +128,21 @@ public final class Client: Sendable {
     _ method: Method<Q, R>, _ request: Q, _ options: CallOptions, hasOneResponse: Bool
   ) throws -> ClientCall {
     let frame = try Framing.encode(request, method.request, limit: channel.options.maximumRequestBytes)
+    return call(method.path, options, request: frame, hasOneResponse: hasOneResponse)
+  }
+
+  private func call(
+    _ path: String, _ options: CallOptions, request: ByteBuffer?, hasOneResponse: Bool
+  ) -> ClientCall {
+    guard !interceptors.isEmpty else {
+      return ClientCall(
+        channel: channel, path: path, options: options, request: request, hasOneResponse: hasOneResponse)
+    }
+    var outgoing = OutgoingCall(path: path, peer: channel.authority, options: options)
+    let ends = interceptors.compactMap { $0.begin(&outgoing) }
     return ClientCall(
-      channel: channel, path: method.path, options: options, request: frame, hasOneResponse: hasOneResponse)
+      channel: channel, path: path, options: outgoing.options, request: request, hasOneResponse: hasOneResponse,
+      ends: ends)
   }
 
   private func response(to call: ClientCall, isSubmitted: Bool) async throws -> ByteBuffer {

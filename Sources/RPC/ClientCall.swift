@@ -19,15 +19,21 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   private var initial: HeaderBlock?
   private var awaitingInitial: [Waiter<Metadata>] = []
   private var awaitingResponse: UnsafeContinuation<ByteBuffer, any Error>?
+  /// Where there is one.
+  private var response: ByteBuffer?
+  /// Wait for the status; the last one is told first.
+  private var ends: [CallEnd]
 
   private var producer: Task<Void, Never>?
 
   var isOver: Bool { status != nil }
 
   init(
-    channel: ClientChannel, path: String, options: CallOptions, request: ByteBuffer?, hasOneResponse: Bool
+    channel: ClientChannel, path: String, options: CallOptions, request: ByteBuffer?, hasOneResponse: Bool,
+    ends: [CallEnd] = []
   ) {
     self.path = path
+    self.ends = ends
     self.request = request
     self.hasOneResponse = hasOneResponse
     metadata = options.metadata
@@ -124,7 +130,10 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   func finish(_ status: Status, reset: Bool = false) {
     guard !isOver else { return }
+    let status = status.code == .ok && hasOneResponse ? takeResponse() ?? status : status
     self.status = status
+    for end in ends.reversed() { end(status) }
+    ends = []
     producer?.cancel()
     producer = nil
     timer?.cancel()
@@ -141,19 +150,22 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     deliverResponse()
   }
 
+  /// Keeps the one response.
+  /// - Returns: Why the call failed after all, if there is not exactly one.
+  private func takeResponse() -> Status? {
+    response = takeMessage()
+    if response == nil { return Status(.internalError, "the server sent no response") }
+    return takeMessage() == nil ? nil : Status(.internalError, "the server sent more than one response")
+  }
+
   private func deliverResponse() {
-    guard hasOneResponse, let continuation = awaitingResponse, let status else { return }
+    guard let continuation = awaitingResponse, let status else { return }
     awaitingResponse = nil
-    if status.code != .ok {
-      continuation.resume(throwing: status)
-    } else if let message = takeMessage() {
-      if takeMessage() == nil {
-        continuation.resume(returning: message)
-      } else {
-        continuation.resume(throwing: Status(.internalError, "the server sent more than one response"))
-      }
+    if status.code == .ok, let response {
+      self.response = nil
+      continuation.resume(returning: response)
     } else {
-      continuation.resume(throwing: Status(.internalError, "the server sent no response"))
+      continuation.resume(throwing: status)
     }
   }
 

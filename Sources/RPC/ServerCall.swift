@@ -11,8 +11,9 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   var trailingMetadata: Metadata = [:]
   private var timer: NIOScheduledCallback?
   private var task: Task<Void, Never>?
-  /// Trailers are on their way, or nobody is there to get them.
-  private(set) var isOver = false
+  /// How the call ended: trailers are on their way, or nobody is there to get them.
+  private(set) var outcome: Status?
+  var isOver: Bool { outcome != nil }
   private var hasSentHeaders = false
   private var requestIsComplete = false
 
@@ -136,7 +137,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   ///   no use, and the stream is reset instead. The caller knows its deadline itself.
   func finish(_ status: Status, last: ByteBuffer? = nil, isLate: Bool = false) {
     guard !isOver else { return }
-    isOver = true
+    outcome = status
     timer?.cancel()
     timer = nil
     var status = status
@@ -165,7 +166,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   func abandon(_ error: any Error) {
     timer?.cancel()
     timer = nil
-    isOver = true
+    if outcome == nil { outcome = Status(.cancelled, "the caller went away") }
     stop(error)
   }
 
@@ -188,12 +189,31 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
 extension ServerCall {
   private func intercepted(_ rest: ArraySlice<any ServerInterceptor>) async throws -> ByteBuffer? {
-    guard let first = rest.first else { return try await route.run(self) }
+    guard let first = rest.first else { return try await runHandler() }
     let result = Box()
     try await first.intercept(ServerContext(self)) {
       result.value = try await self.intercepted(rest.dropFirst())
     }
     return result.value
+  }
+
+  /// Where the call was over before its handler, what counts is how it ended, not what became of the handler then.
+  private func runHandler() async throws -> ByteBuffer? {
+    let result: Result<ByteBuffer?, any Error>
+    do {
+      result = .success(try await route.run(self))
+    } catch {
+      result = .failure(error)
+    }
+    if let outcome = await currentOutcome() { throw outcome }
+    return try result.get()
+  }
+
+  private func currentOutcome() async -> Status? {
+    if loop.inEventLoop { return outcome }
+    return await withUnsafeContinuation { continuation in
+      loop.execute { continuation.resume(returning: self.outcome) }
+    }
   }
 
   /// Carries the last message past an interceptor, which does not see it.

@@ -64,6 +64,10 @@ public struct RequestStream<Message: Sendable>: AsyncSequence, Sendable {
 
 /// Stands around every handler: for logs, metrics, authentication, limits.
 public protocol ServerInterceptor: Sendable {
-  /// Calls `next` to go on, once; throws to end the call instead. What `next` throws is the handler's error.
+  /// Calls `next` to go on, once; throws to end the call instead.
+  ///
+  /// What `next` throws says how the call ended (`Status(reporting:)`): the handler's error, or, where the call was over
+  /// before its handler was, DEADLINE_EXCEEDED, CANCELLED when the caller gave up or went away, or what was wrong with
+  /// the rest of the request. It returns when the handler did and its status is OK.
   func intercept(_ context: ServerContext, _ next: @Sendable () async throws -> Void) async throws
 }

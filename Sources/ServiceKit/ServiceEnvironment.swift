@@ -8,13 +8,25 @@ public struct ServiceEnvironment: Sendable {
   public let name: ServiceName
   public let settings: Settings
   public let logger: Logger
+  /// What the admin port shows under `/metrics`.
+  public let metrics: MetricsRegistry
+  public let tracer: ServiceTracer
+  let readiness = Readiness()
   private let clients: Clients
 
-  init(name: ServiceName, settings: Settings, logger: Logger) {
+  init(
+    name: ServiceName, settings: Settings, logger: Logger, metrics: MetricsRegistry = MetricsRegistry(),
+    tracer: ServiceTracer
+  ) {
     self.name = name
     self.settings = settings
     self.logger = logger
-    clients = Clients(settings: settings)
+    self.metrics = metrics
+    self.tracer = tracer
+    let callMetrics = ClientMetrics(metrics)
+    clients = Clients(settings: settings) {
+      [ClientTracing(tracer: tracer, peer: "buddy-\($0.rawValue)"), callMetrics.interceptor($0)]
+    }
   }
 
   /// The folder that holds the databases and files of this machine's services.
@@ -30,8 +42,13 @@ public struct ServiceEnvironment: Sendable {
   /// names. Throws `StorageError`.
   public func openDatabase(migrations: [Migration]) async throws -> Database {
     let location = try settings[CommonSettings.database].location(of: name, dataFolder: dataDirectory)
-    return try await Database.open(
-      location, migrations: migrations, options: DatabaseOptions(applicationName: "buddy-\(name.rawValue)"))
+    let storage = StorageMetrics(metrics: metrics)
+    var options = storage.options
+    options.applicationName = "buddy-\(name.rawValue)"
+    let database = try await Database.open(location, migrations: migrations, options: options)
+    storage.watch(database)
+    readiness.require(database)
+    return database
   }
 
   func closeClients() async { await clients.close() }
@@ -40,10 +57,12 @@ public struct ServiceEnvironment: Sendable {
 /// One client for each service that is called.
 private final class Clients: Sendable {
   private let settings: Settings
+  private let interceptors: @Sendable (ServiceName) -> [any ClientInterceptor]
   private let byName = Mutex<[ServiceName: Client]>([:])
 
-  init(settings: Settings) {
+  init(settings: Settings, interceptors: @escaping @Sendable (ServiceName) -> [any ClientInterceptor]) {
     self.settings = settings
+    self.interceptors = interceptors
   }
 
   func client(_ peer: ServiceName) -> Client {
@@ -57,7 +76,7 @@ private final class Clients: Sendable {
 
   func make(_ peer: ServiceName) -> Client {
     let address = settings[CommonSettings.address(of: peer)]
-    return Client(host: address.host, port: address.port)
+    return Client(host: address.host, port: address.port, interceptors: interceptors(peer))
   }
 
   func close() async {

@@ -86,12 +86,31 @@ public final class WriteConnection: ReadConnection {
     actions.append(action)
   }
 
-  /// Wakes those who listen to a topic, in other processes of the database too, once what this closure wrote is
-  /// durable.
+  /// Wakes those who listen to a topic (``Database/listen(_:)``), in other processes of the database too, once what
+  /// this closure wrote is durable.
   public func notify(_ topic: String) {
     session.announce(topic)
     let signals = signals
     afterCommit { signals.notify(topic) }
+  }
+
+  /// Runs a part that can fail for itself: where it throws, what it wrote and what it wanted done after the commit is
+  /// undone, and the closure may go on. Savepoints may be nested.
+  public func savepoint<T>(_ body: () throws -> T) throws -> T {
+    let before = actions.count
+    try session.control(.nestedSavepoint)
+    do {
+      let value = try body()
+      try session.control(.releaseNested)
+      return value
+    } catch {
+      actions.removeSubrange(before...)
+      // Without its transaction, which some errors end, there is nothing to go back to.
+      guard session.isInTransaction else { throw error }
+      try session.control(.rollbackToNested)
+      try session.control(.releaseNested)
+      throw error
+    }
   }
 
   func takeActions() -> [@Sendable () -> Void] {

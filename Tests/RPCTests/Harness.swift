@@ -50,12 +50,13 @@ enum Echo {
 func withPair<Result>(
   _ router: Router = Echo.router, server options: ServerOptions = .init(),
   client clientOptions: ClientOptions = .init(),
-  interceptors: [any ServerInterceptor] = [],
+  interceptors: [any ServerInterceptor] = [], clientInterceptors: [any ClientInterceptor] = [],
   _ body: (Client, BoundAddress) async throws -> Result
 ) async throws -> Result {
   let server = Server(router: router, options: options, interceptors: interceptors)
   let address = try await server.start(host: "127.0.0.1", port: 0)
-  let client = Client(host: address.host, port: address.port, options: clientOptions)
+  let client = Client(
+    host: address.host, port: address.port, options: clientOptions, interceptors: clientInterceptors)
   do {
     let result = try await body(client, address)
     await client.close()

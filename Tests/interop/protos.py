@@ -14,8 +14,9 @@ def _compile():
     the wire."""
     folder = tempfile.mkdtemp(prefix="buddy-protos-")
     files = [str(path.relative_to(PROTO)) for path in sorted(PROTO.rglob("*.proto"))]
-    # The health protocol comes with grpcio-health-checking, the well-known types with protobuf.
-    files = [file for file in files if not file.startswith(("google/", "grpc/health"))]
+    # The health protocol comes with grpcio-health-checking, the well-known types with protobuf, and OpenTelemetry's
+    # from its own package: the real ones, of which ours are a part.
+    files = [file for file in files if not file.startswith(("google/", "grpc/health", "opentelemetry/"))]
     include = pathlib.Path(protoc.__file__).parent / "_proto"
     arguments = ["protoc", f"-I{PROTO}", f"-I{include}", f"--python_out={folder}", f"--grpc_python_out={folder}", *files]
     assert protoc.main(arguments) == 0

@@ -11,12 +11,17 @@ enum Main {
       let database = try await environment.openDatabase(migrations: migrations)
       let settings = environment.settings
       let store = MissionStore(database: database)
+      try await store.moveSubmissions()
       let peers = Peers(environment)
       let toolbox = Toolbox.builtIn(ToolboxOptions(allowPrivateAddresses: settings[ExecutionSettings.allowPrivateFetch]))
       let steps = StepRunner(store: store, peers: peers, toolbox: toolbox, classifier: IntentClassifier())
-      let pipeline = Pipeline(store: store, steps: steps, logger: environment.logger)
-      let runner = MissionRunner(limit: settings[ExecutionSettings.maximumRunning], run: pipeline.run)
-      for mission in try await store.unfinished() { runner.enqueue(mission.id, priority: mission.priority) }
+      let pipeline = Pipeline(store: store, steps: steps, logger: environment.logger, tracer: environment.tracer)
+      let runner = MissionRunner(
+        store: store, holder: LeaseHolder(id: Identifier.make(), duration: settings[ExecutionSettings.leaseDuration]),
+        limit: settings[ExecutionSettings.maximumRunning], logger: environment.logger, run: pipeline.runTraced)
+      ExecutionMetrics(store: store, runner: runner).register(in: environment.metrics)
+      // Nobody else has this database, so whoever held a lease in it is dead: its missions go on at once.
+      if database.isExclusive { try await store.expireLeases() }
 
       var router = Router()
       router.register(
@@ -26,9 +31,16 @@ enum Main {
             toolNames: toolbox.declarations.map(\.name), currency: settings[ExecutionSettings.currency],
             defaultBudget: Int64(settings[ExecutionSettings.defaultBudget]),
             autoApproveLimit: Int64(settings[ExecutionSettings.autoApproveLimit]))))
+      router.register(AdminService(database: database))
+      let deliveries = Deliveries(database: database, logger: environment.logger) { environment.client($0) }
+      let pruner = Pruner(
+        "idempotency", database, retention: settings[ExecutionSettings.idempotencyRetention],
+        logger: environment.logger
+      ) { try Idempotency.prune(before: $0, limit: $1, in: $2) }
       return ServiceDefinition(
         router: router,
-        background: Deliveries(database: database, peers: peers, logger: environment.logger).relays,
+        background: deliveries.relays + [pruner.run, runner.run],
+        willStop: { runner.stopClaiming() },
         stop: {
           await runner.stopAll()
           await database.close()
@@ -41,6 +53,10 @@ enum Main {
 enum ExecutionSettings {
   static let maximumRunning = Setting<Int>(
     "maximum-running", default: 64, help: "how many missions run at a time; the others wait")
+  static let leaseDuration = Setting<Duration>(
+    "lease-duration", default: .seconds(15),
+    help: "after how long without a sign of life of this process others on the same database take over its missions",
+    in: .milliseconds(300)...(.seconds(3_600)))
   static let currency = Setting<String>(
     "currency", default: "USD", help: "ISO 4217 code of the missions' budgets; the investment service's")
   static let defaultBudget = Setting<Int>(
@@ -66,9 +82,14 @@ enum ExecutionSettings {
   static let callTimeout = Setting<Duration>(
     "peer-timeout", default: .seconds(30), help: "the deadline of one call of another service")
 
+  static let idempotencyRetention = Setting<Duration>(
+    "idempotency-retention", default: .seconds(7 * 86_400),
+    help: "how long a submission is recognised by its idempotency key when it is repeated",
+    in: .seconds(60)...(.seconds(3_650 * 86_400)))
+
   static let all: [any SettingDeclaration] = [
-    maximumRunning, currency, defaultBudget, autoApproveLimit, allowPrivateFetch, withoutInvestment, withoutLearning,
-    patience, resultPatience, callTimeout,
+    maximumRunning, leaseDuration, currency, defaultBudget, autoApproveLimit, allowPrivateFetch, withoutInvestment,
+    withoutLearning, patience, resultPatience, callTimeout, idempotencyRetention,
   ]
 }
 
@@ -81,7 +102,6 @@ extension Peers {
       artifacts: ArtifactsClient(environment.client(.artifact)),
       investment: InvestmentClient(environment.client(.investment)),
       learning: LearningClient(environment.client(.learning)),
-      progress: ProgressClient(environment.client(.progress)),
       withoutInvestment: settings[ExecutionSettings.withoutInvestment],
       withoutLearning: settings[ExecutionSettings.withoutLearning],
       patience: settings[ExecutionSettings.patience],
@@ -93,4 +113,8 @@ extension Peers {
 let migrations = [
   Migration(1, "initial", sql: PackageResources._01_initial_sql),
   Migration(2, "outbox", sql: Outbox.schema),
+  Migration(3, "delivery", sql: Outbox.schema2 + MissionStore.refusedProgress),
+  Migration(4, "idempotency", sql: Idempotency.schema),
+  Migration(5, "leases", sql: Lease.schema),
+  Migration(6, "trace", sql: PackageResources._06_trace_sql),
 ]

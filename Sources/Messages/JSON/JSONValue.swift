@@ -1,5 +1,5 @@
 /// A JSON text as read: numbers as they were written, members in their order.
-enum JSONValue {
+package enum JSONValue {
   case null
   case bool(Bool)
   /// As written, so that no digit of a 64-bit integer is lost.
@@ -9,7 +9,7 @@ enum JSONValue {
   case object([(key: String, value: JSONValue)])
 
   /// How an error message shows what was found, at most about 40 characters.
-  var shown: String {
+  package var shown: String {
     switch self {
     case .null: "null"
     case .bool(let value): value ? "true" : "false"
@@ -29,13 +29,13 @@ enum JSONValue {
 ///
 /// Our own because Foundation's parsers turn numbers into Doubles or lose their text, take the last of two equal keys
 /// without a word, and have no limit of depth: ProtoJSON needs exact 64-bit integers and must refuse duplicates.
-struct JSONReader {
+package struct JSONReader {
   private let bytes: [UInt8]
   private let maximumDepth: Int
   private var position = 0
 
   /// Throws JSONError, whose message says the byte offset.
-  static func read(_ bytes: [UInt8], maximumDepth: Int) throws -> JSONValue {
+  package static func read(_ bytes: [UInt8], maximumDepth: Int) throws -> JSONValue {
     guard bytes.withUnsafeBytes({ UTF8Check.isValid($0) }) else { throw JSONError("the text is not valid UTF-8") }
     var reader = JSONReader(bytes: bytes, maximumDepth: maximumDepth)
     reader.skipSpace()

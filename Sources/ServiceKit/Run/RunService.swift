@@ -3,9 +3,10 @@ import Foundation
 /// A service's whole `main`: reads its settings, makes it, serves until SIGTERM or SIGINT, finishes what runs, and ends
 /// the process.
 ///
-/// Every service has the flags `--host`, `--port`, `--data`, `--log-level`, `--log-format`, `--shutdown-grace` and
-/// `--<peer>-address`, each also as a `BUDDY_*` variable. It listens on loopback only, unless
-/// `--insecure-allow-network` is given. The log line `listening` tells its address.
+/// Every service has the flags `--config`, `--host`, `--port`, `--data`, `--log-level`, `--log-format`,
+/// `--otlp-endpoint`, `--trace-sample`, `--shutdown-grace` and `--<peer>-address`, each also as a `BUDDY_*` variable and,
+/// but for `--config`, in the file that it names. It listens on loopback only, unless `--insecure-allow-network` is
+/// given. The log line `listening` tells its address.
 ///
 /// - Parameters:
 ///   - settings: What can be set besides.

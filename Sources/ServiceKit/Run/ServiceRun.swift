@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import CoreMetrics
 import RPC
 import Storage
 
@@ -26,9 +27,13 @@ struct ServiceRun: Sendable {
 
   func run(arguments: [String], environment: [String: String], _ make: Make) async -> ExitCode {
     do {
-      let settings = try Settings(declarations, arguments: arguments, environment: environment)
+      let settings = try Settings(declarations, arguments: arguments, environment: environment, service: name)
       if settings.asksForHelp {
         output(Settings.help(program, declarations))
+        return .success
+      }
+      if settings.asksForConfiguration {
+        output(settings.listing)
         return .success
       }
       try LoopbackGuard.check(settings)
@@ -46,7 +51,8 @@ struct ServiceRun: Sendable {
     let logger = makeLogger(settings)
     logger.info(
       "configuration",
-      metadata: Dictionary(uniqueKeysWithValues: settings.effective.map { ($0.name, .string($0.value)) }))
+      metadata: Dictionary(
+        uniqueKeysWithValues: settings.effective.map { ($0.name, .string("\($0.value) (\($0.source))")) }))
     if !LoopbackGuard.isLoopback(settings[CommonSettings.host]) {
       logger.warning("other machines can reach this service, which has no accounts and no encryption yet")
     }
@@ -54,7 +60,22 @@ struct ServiceRun: Sendable {
       await stops.observeSignals(limit: settings[CommonSettings.shutdownGrace] + .seconds(10))
       if settings[CommonSettings.exitWithParent] { stops.observeParent() }
     }
-    let environment = ServiceEnvironment(name: name, settings: settings, logger: logger)
+    let traces = try Traces(name, settings, logger: logger)
+    let environment = ServiceEnvironment(
+      name: name, settings: settings, logger: logger, metrics: makeMetrics(), tracer: traces.tracer)
+    do {
+      let code = try await withAdminPort(environment) { try await run(environment, make) }
+      await traces.shutdown()
+      return code
+    } catch {
+      await traces.shutdown()
+      throw error
+    }
+  }
+
+  /// Everything from the making of the service to its end.
+  private func run(_ environment: ServiceEnvironment, _ make: Make) async throws -> ExitCode {
+    let logger = environment.logger
     let definition: ServiceDefinition
     do {
       definition = try await make(environment)
@@ -75,10 +96,11 @@ struct ServiceRun: Sendable {
   /// Listens, serves until something asks to stop, and lets what runs finish.
   private func serve(_ definition: ServiceDefinition, _ environment: ServiceEnvironment) async -> ExitCode {
     let (settings, logger) = (environment.settings, environment.logger)
-    let listener = listener(definition, logger)
+    let listener = listener(definition, environment)
     do {
       let address = try await listener.start(
         host: settings[CommonSettings.host], port: settings[CommonSettings.port(name)])
+      environment.readiness.enter(.serving)
       logger.info("listening", metadata: ["address": "\(address.settingText)"])
     } catch let error as ListenError {
       logger.critical("\(error)")
@@ -91,6 +113,9 @@ struct ServiceRun: Sendable {
       for task in definition.background { group.addTask { await runBackground(task) } }
       let reason = await stops.first()
       let code = log(reason, logger)
+      // First it is said, so that nobody sends more; then what runs comes to its end.
+      environment.readiness.enter(.stopping)
+      listener.announceStop()
       await definition.willStop?()
       await listener.shutdown(grace: settings[CommonSettings.shutdownGrace])
       group.cancelAll()
@@ -99,10 +124,10 @@ struct ServiceRun: Sendable {
     }
   }
 
-  private func listener(_ definition: ServiceDefinition, _ logger: Logger) -> any Listener {
+  private func listener(_ definition: ServiceDefinition, _ environment: ServiceEnvironment) -> any Listener {
     switch definition.kind {
-    case .gRPC(let router): RPCListener(router, logger: logger)
-    case .other(let serve): OtherListener(serve, stops: stops, logger: logger)
+    case .gRPC(let router): RPCListener(router, environment)
+    case .other(let serve): OtherListener(serve, stops: stops, logger: environment.logger)
     }
   }
 
@@ -128,11 +153,21 @@ struct ServiceRun: Sendable {
   private func makeLogger(_ settings: Settings) -> Logger {
     let (format, level, write) = (settings[CommonSettings.logFormat], settings[CommonSettings.logLevel], errors)
     let factory: @Sendable (String) -> any LogHandler = { label in
-      LineLogHandler(label: label, format: format, level: level, write: write)
+      var handler = LineLogHandler(label: label, format: format, level: level, write: write)
+      handler.metadataProvider = .trace
+      return handler
     }
     // Libraries make loggers of their own, which must look the same.
     if isWholeProcess { LoggingSystem.bootstrap(factory) }
     return Logger(label: name.rawValue, factory: factory)
+  }
+
+  private func makeMetrics() -> MetricsRegistry {
+    let metrics = MetricsRegistry()
+    // What libraries count belongs to the process too.
+    if isWholeProcess { MetricsSystem.bootstrap(metrics) }
+    ProcessMetrics.collect(into: metrics)
+    return metrics
   }
 
   private static func code(for error: any Error) -> ExitCode {
@@ -147,11 +182,18 @@ struct ServiceRun: Sendable {
 /// Until accounts and encryption exist, a service is for its own machine.
 enum LoopbackGuard {
   static func check(_ settings: Settings) throws {
-    let host = settings[CommonSettings.host]
-    guard !isLoopback(host), !settings[CommonSettings.allowNetwork] else { return }
+    if settings[CommonSettings.allowNetwork] { return }
+    try check(settings[CommonSettings.host], of: CommonSettings.host)
+    let adminHost = settings[CommonSettings.adminHost]
+    if !adminHost.isEmpty { try check(adminHost, of: CommonSettings.adminHost) }
+  }
+
+  private static func check(_ host: String, of setting: Setting<String>) throws {
+    if isLoopback(host) { return }
     throw SettingError(
-      "--host \(host) can be reached from other machines, and there are no accounts and no encryption yet: anyone who "
-        + "reaches the port could run missions. Use 127.0.0.1, or --insecure-allow-network if that is what you want")
+      "\(setting.flag) \(host) can be reached from other machines, and there are no accounts and no encryption yet: "
+        + "anyone who reaches the port could run missions. "
+        + "Use 127.0.0.1, or --insecure-allow-network if that is what you want")
   }
 
   /// Names are not looked up, but for the one that always means this machine (RFC 6761, section 6.3).

@@ -5,6 +5,7 @@
 struct CommandLineText {
   private(set) var values: [String: String] = [:]
   private(set) var asksForHelp = false
+  private(set) var asksForConfiguration = false
 
   init(_ arguments: some Sequence<String>, known: [any SettingDeclaration]) throws {
     let byFlag = Dictionary(known.map { ($0.flag, $0) }) { first, _ in first }
@@ -12,6 +13,10 @@ struct CommandLineText {
     while let argument = rest.popFirst() {
       if argument == "--help" || argument == "-h" {
         asksForHelp = true
+        continue
+      }
+      if argument == "--print-config" {
+        asksForConfiguration = true
         continue
       }
       guard argument.hasPrefix("-") else {
@@ -36,6 +41,6 @@ struct CommandLineText {
 
   private static func unknown(_ flag: String, _ known: [any SettingDeclaration]) -> SettingError {
     let names = known.map(\.flag).sorted().joined(separator: ", ")
-    return SettingError("\(flag) is unknown; the flags are: \(names), --help")
+    return SettingError("\(flag) is unknown; the flags are: \(names), --print-config, --help")
   }
 }

@@ -7,11 +7,19 @@ enum CommonSettings {
       "port", default: service.defaultPort, help: "the port to listen on; 0 takes any that is free", in: 0...65535)
   }
 
+  static let config = Setting<String>(
+    "config", default: "",
+    help: "a JSON file of settings, by the flags' names; below a service's name what is for that service only")
   static let host = Setting<String>("host", default: "127.0.0.1", help: "the address to listen on")
   static let allowNetwork = Setting<Bool>(
     "insecure-allow-network", default: false,
     help: "listen on an address that other machines can reach, without accounts or encryption: "
       + "anyone who reaches the port can run missions and read their results")
+  static let adminPort = Setting<AdminPortNumber>(
+    "admin-port", default: .besideService,
+    help: "the port of /metrics, /healthz and /readyz; 0 takes any that is free, and so does the default where --port is 0")
+  static let adminHost = Setting<String>(
+    "admin-host", default: "", help: "the address of the admin port; unless given, that of --host")
   static let data = Setting<String>("data", default: standardDataFolder(), help: "the folder for databases and files")
   static let database = Setting<DatabaseSetting>(
     "database", default: .file,
@@ -35,8 +43,11 @@ enum CommonSettings {
   /// Everything above, for one service.
   static func all(_ service: ServiceName) -> [any SettingDeclaration] {
     let peers = ServiceName.allCases.filter { $0 != service && $0 != .gateway }
-    return [host, port(service), allowNetwork, data, database, logLevel, logFormat, shutdownGrace, exitWithParent]
-      + peers.map(address)
+    let common: [any SettingDeclaration] = [
+      config, host, port(service), allowNetwork, adminPort, adminHost, data, database, logLevel, logFormat, shutdownGrace,
+      exitWithParent,
+    ]
+    return common + TraceSettings.all + peers.map(address)
   }
 }
 

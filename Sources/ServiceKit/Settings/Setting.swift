@@ -1,10 +1,10 @@
-/// Something that can be set: by the flag `--name`, else by the variable `BUDDY_NAME`.
+/// Something that can be set: by the flag `--name`, else by the variable `BUDDY_NAME`, else by `name` in a file.
 public struct Setting<Value: SettingValue>: Sendable {
   /// In lower case with dashes: `shutdown-grace`.
   public let name: String
   public let defaultValue: Value
   public let help: String
-  /// Never shown.
+  /// Never shown. `--name-file` names a file to read it from.
   public let isSecret: Bool
   private let isAccepted: (@Sendable (Value) -> Bool)?
   private let acceptedText: String
@@ -43,6 +43,10 @@ public protocol SettingDeclaration: Sendable {
   var isSwitch: Bool { get }
   var placeholder: String { get }
   var defaultText: String { get }
+  /// What a value has to look like, for error messages.
+  var expected: String { get }
+  /// What stands for a value in a file.
+  var kind: SettingKind { get }
   /// The value of a text. Throws ``SettingError`` for a bad one.
   func value(of text: String, from source: String) throws -> any SettingValue
 }
@@ -51,6 +55,8 @@ extension Setting: SettingDeclaration {
   public var isSwitch: Bool { Value.self == Bool.self }
   public var placeholder: String { Value.placeholder }
   public var defaultText: String { defaultValue.settingText }
+  public var expected: String { acceptedText }
+  public var kind: SettingKind { Value.kind }
 
   public func value(of text: String, from source: String) throws -> any SettingValue {
     guard let value = Value(settingText: text), isAccepted?(value) ?? true else {
@@ -77,7 +83,11 @@ public struct SettingError: Error, Sendable, Hashable, CustomStringConvertible {
   }
 
   init(source: String, value: String, expected: String) {
-    description = "\(source): \"\(value)\" is not \(expected)"
+    self.init(source: source, found: "\"\(value)\"", expected: expected)
+  }
+
+  init(source: String, found: String, expected: String) {
+    description = "\(source): \(found) is not \(expected)"
   }
 
   init(_ description: String) {

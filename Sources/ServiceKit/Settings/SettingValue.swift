@@ -8,6 +8,8 @@ public protocol SettingValue: Sendable {
   static var placeholder: String { get }
   /// Whether a text may hold a password, so that not even a refused one is shown.
   static var mayHoldSecrets: Bool { get }
+  /// What stands for it in a JSON file; a string unless declared otherwise.
+  static var kind: SettingKind { get }
 
   /// Nil where the text is none.
   init?(settingText text: String)
@@ -17,6 +19,7 @@ public protocol SettingValue: Sendable {
 
 extension SettingValue {
   public static var mayHoldSecrets: Bool { false }
+  public static var kind: SettingKind { .text }
 }
 
 extension String: SettingValue {
@@ -28,13 +31,26 @@ extension String: SettingValue {
 
 extension Int: SettingValue {
   public static var expected: String { "a whole number" }
+  public static var kind: SettingKind { .number }
   public static var placeholder: String { "N" }
   public init?(settingText text: String) { self.init(text) }
   public var settingText: String { String(self) }
 }
 
+extension Double: SettingValue {
+  public static var expected: String { "a number" }
+  public static var placeholder: String { "N" }
+  public static var kind: SettingKind { .number }
+  public init?(settingText text: String) {
+    self.init(text)
+    if !isFinite { return nil }
+  }
+  public var settingText: String { self == rounded() && abs(self) < 1e15 ? String(Int(self)) : description }
+}
+
 extension Bool: SettingValue {
   public static var expected: String { "true or false" }
+  public static var kind: SettingKind { .boolean }
   public static var placeholder: String { "" }
   public init?(settingText text: String) { self.init(text) }
   public var settingText: String { String(self) }
@@ -43,6 +59,7 @@ extension Bool: SettingValue {
 /// A list with commas between its items.
 extension [String]: SettingValue {
   public static var expected: String { "a list, with commas" }
+  public static var kind: SettingKind { .list }
   public static var placeholder: String { "A,B…" }
   public init?(settingText text: String) {
     self = text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }

@@ -111,6 +111,7 @@ final class PostgresSession: Session {
 
   private static let beginRead = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
   private static let savepoint = "SAVEPOINT writer"
+  private static let nestedSavepoint = "SAVEPOINT part"
 
   var isInTransaction: Bool { link.current?.isInTransaction ?? false }
 
@@ -129,6 +130,15 @@ final class PostgresSession: Session {
     case .rollbackToSavepoint:
       guard pending.last != Self.savepoint else { return }
       try send(pending + ["ROLLBACK TO writer"])
+    case .nestedSavepoint:
+      try requireHealthy()
+      pending.append(Self.nestedSavepoint)
+    case .releaseNested:
+      try requireHealthy()
+      if pending.last == Self.nestedSavepoint { pending.removeLast() } else { pending.append("RELEASE part") }
+    case .rollbackToNested:
+      guard pending.last != Self.nestedSavepoint else { return }
+      try send(pending + ["ROLLBACK TO part"])
     case .commit: try commit()
     case .rollback: try rollback()
     }

@@ -62,8 +62,8 @@ final class SQLiteSession: Session {
 
   func control(_ command: TransactionCommand) throws {
     switch command {
-    case .begin, .beginRead, .rollback, .rollbackToSavepoint: hasFailed = false
-    case .release, .commit: try requireHealthy()
+    case .begin, .beginRead, .rollback, .rollbackToSavepoint, .rollbackToNested: hasFailed = false
+    case .release, .commit, .nestedSavepoint, .releaseNested: try requireHealthy()
     case .savepoint: break
     }
     try coded(or: { commands[command] = nil }) {
@@ -143,6 +143,9 @@ extension TransactionCommand {
     case .savepoint: "SAVEPOINT writer"
     case .release: "RELEASE writer"
     case .rollbackToSavepoint: "ROLLBACK TO writer"
+    case .nestedSavepoint: "SAVEPOINT part"
+    case .releaseNested: "RELEASE part"
+    case .rollbackToNested: "ROLLBACK TO part"
     }
   }
 }

@@ -2,10 +2,11 @@ import Foundation
 import Messages
 import NIOCore
 import RPC
+import ServiceKit
 import Storage
 
-/// The missions table, the submissions and the tool outputs. A mission, its events and whatever else follows from a
-/// change are written in one transaction.
+/// The missions table, the submissions' keys and the tool outputs. A mission, its events and whatever else follows
+/// from a change are written in one transaction.
 struct MissionStore: Sendable {
   /// The topics of the outbox.
   enum Topic {
@@ -13,34 +14,45 @@ struct MissionStore: Sendable {
     static let investment = "investment"
     static let settlement = "settlement"
     static let learning = "learning"
-    /// Events that the progress service will never take, kept to be looked at.
-    static let refusedProgress = "progress-refused"
+    /// Wakes those who run missions: one waits, was ended, or lost who ran it. No rows.
+    static let missions = "missions"
   }
 
   let database: Database
 
-  /// Stores a new mission, or gives the one the same owner and idempotency key made before.
+  /// Stores a new mission, or gives the one the same owner and idempotency key made before, as it was then.
   ///
   /// Throws `Status` ALREADY_EXISTS if that one came from another request.
   func insert(_ mission: Mission, effects: [Effect], from request: SubmitMissionRequest) async throws -> Mission {
-    try await database.write { connection in
-      if !mission.idempotencyKey.isEmpty {
-        if let earlier = try Self.earlier(mission, request, connection) { return earlier }
+    let trace = TraceContext.currentText
+    var mission = mission
+    mission.version = 1
+    let body = try request.bytes()
+    return try await database.write { [mission] connection in
+      guard !mission.idempotencyKey.isEmpty else { return try Self.insert(mission, effects, trace, connection) }
+      do {
+        let reply = try Idempotency.once(
+          owner: mission.owner, key: mission.idempotencyKey, body: body, in: connection
+        ) { try Self.insert(mission, effects, trace, connection).bytes() }
+        return try Mission(stored: reply)
+      } catch let error as Idempotency.AnotherBody {
+        throw Status(.alreadyExists, "\(error)")
       }
-      var mission = mission
-      mission.version = 1
-      let sequence = try Self.write(effects, of: mission.id, after: 0, connection)
-      try connection.execute(
-        "INSERT INTO missions (id, owner, state, priority, last_sequence, record) VALUES ($1, $2, $3, $4, $5, $6)",
-        mission.id, mission.owner, Int(mission.state.rawValue), Int(mission.priority), sequence,
-        try mission.bytes())
-      if !mission.idempotencyKey.isEmpty {
-        try connection.execute(
-          "INSERT INTO submissions (owner, idempotency_key, mission_id, request) VALUES ($1, $2, $3, $4)",
-          mission.owner, mission.idempotencyKey, mission.id, try request.bytes())
-      }
-      return mission
     }
+  }
+
+  private static func insert(
+    _ mission: Mission, _ effects: [Effect], _ trace: String, _ connection: WriteConnection
+  ) throws -> Mission {
+    if mission.state == .approved { connection.notify(Topic.missions) }
+    let sequence = try write(effects, of: mission.id, after: 0, trace, connection)
+    try connection.execute(
+      """
+      INSERT INTO missions (id, owner, state, priority, last_sequence, record, trace_parent)
+      VALUES ($1, $2, $3, $4, $5, $6, $7)
+      """, mission.id, mission.owner, Int(mission.state.rawValue), Int(mission.priority), sequence,
+      try mission.bytes(), trace)
+    return mission
   }
 
   /// Throws `Status` NOT_FOUND.
@@ -52,36 +64,34 @@ struct MissionStore: Sendable {
   ///
   /// - Parameters:
   ///   - expectedVersion: the version the caller has seen; 0 for any.
+  ///   - lease: what the mission is run under; nil for the command of a person, who needs none.
   ///   - additional: effects beyond those of the transitions.
   ///   - alongside: what else is written in the transaction.
   /// - Returns: the mission as it is then. Nothing is written if the transitions have no effects.
+  ///
+  /// Throws `LeaseLost`, changing nothing, where somebody else has claimed the mission since.
   @discardableResult
   func change(
-    _ id: String, expectedVersion: Int64 = 0, _ transitions: [Transition],
+    _ id: String, expectedVersion: Int64 = 0, under lease: HeldLease? = nil, _ transitions: [Transition],
     prepare: @escaping @Sendable (inout Mission) -> Void = { _ in }, effects additional: [Effect] = [],
     alongside: @escaping @Sendable (WriteConnection) throws -> Void = { _ in }
   ) async throws -> Mission {
-    try await database.write { connection in
-      var (mission, sequence) = try Self.load(id, connection)
-      guard expectedVersion == 0 || expectedVersion == mission.version else {
-        throw Status(.aborted, "mission \(id) is at version \(mission.version), not \(expectedVersion)")
-      }
-      let now = Date()
-      var changed = mission
-      prepare(&changed)
-      let effects = try transitions.flatMap { try changed.apply($0, at: now) } + additional
-      guard !effects.isEmpty else { return mission }
-      mission = changed
-      mission.version += 1
-      mission.updatedAt = GoogleProtobufTimestamp(now)
-      sequence = try Self.write(effects, of: id, after: sequence, connection)
-      try connection.execute(
-        "UPDATE missions SET state = $2, last_sequence = $3, record = $4 WHERE id = $1",
-        id, Int(mission.state.rawValue), sequence, try mission.bytes())
+    let trace = TraceContext.currentText
+    let mission = try await database.write { connection in
+      try lease?.lease.check(in: connection)
+      let mission = try Self.change(
+        id, expectedVersion: expectedVersion, transitions, prepare: prepare, effects: additional, trace: trace,
+        connection)
       try alongside(connection)
-      if mission.state.isTerminal { try Self.dropOutput(of: id, connection) }
+      if mission.state.isTerminal {
+        try Self.dropOutput(of: id, connection)
+        try lease?.lease.drop(in: connection)
+      }
+      if lease == nil { connection.notify(Topic.missions) }
       return mission
     }
+    if mission.state.isTerminal { lease?.end(.released) }
+    return mission
   }
 
   /// Newest first; those older than the mission `before` if that is not empty.
@@ -98,13 +108,13 @@ struct MissionStore: Sendable {
     }
   }
 
-  /// The missions that are to run or were running when the process before ended, those to run first in front.
-  func unfinished() async throws -> [(id: String, priority: Int32)] {
+  /// How many missions are in each state; states that none is in are left out. Read from an index alone.
+  func countByState() async throws -> [MissionState: Int] {
     try await database.read { connection in
-      try connection.rows(
-        "SELECT id, priority FROM missions WHERE state IN ($1, $2) ORDER BY state DESC, priority DESC, id",
-        Int(MissionState.approved.rawValue), Int(MissionState.running.rawValue)
-      ).map { (id: try $0.text("id"), priority: Int32(clamping: try $0.int64("priority"))) }
+      let rows = try connection.rows("SELECT state, count(*) AS n FROM missions GROUP BY state")
+      return try rows.reduce(into: [:]) { counts, row in
+        counts[MissionState(rawValue: Int32(clamping: try row.int64("state")))] = try row.int("n")
+      }
     }
   }
 
@@ -131,32 +141,46 @@ struct MissionStore: Sendable {
 
   // MARK: - Within one transaction
 
-  private static func earlier(
-    _ mission: Mission, _ request: SubmitMissionRequest, _ connection: WriteConnection
-  ) throws -> Mission? {
-    let row = try connection.first(
-      "SELECT mission_id, request FROM submissions WHERE owner = $1 AND idempotency_key = $2",
-      mission.owner, mission.idempotencyKey)
-    guard let row else { return nil }
-    guard try SubmitMissionRequest(stored: try row.blob("request")) == request else {
-      throw Status(
-        .alreadyExists, "the idempotency key \"\(mission.idempotencyKey)\" was used for another request before")
+  /// - Parameter trace: the `traceparent` of what causes the change; the submission's where that is not traced.
+  static func change(
+    _ id: String, expectedVersion: Int64 = 0, _ transitions: [Transition], prepare: (inout Mission) -> Void = { _ in },
+    effects additional: [Effect] = [], trace: String = "", _ connection: WriteConnection
+  ) throws -> Mission {
+    let stored = try load(id, connection)
+    guard expectedVersion == 0 || expectedVersion == stored.mission.version else {
+      throw Status(.aborted, "mission \(id) is at version \(stored.mission.version), not \(expectedVersion)")
     }
-    return try load(try row.text("mission_id"), connection).mission
+    let now = Date()
+    var mission = stored.mission
+    prepare(&mission)
+    let effects = try transitions.flatMap { try mission.apply($0, at: now) } + additional
+    guard !effects.isEmpty else { return stored.mission }
+    mission.version += 1
+    mission.updatedAt = GoogleProtobufTimestamp(now)
+    let sequence = try write(
+      effects, of: id, after: stored.sequence, trace.isEmpty ? stored.trace : trace, connection)
+    try connection.execute(
+      "UPDATE missions SET state = $2, last_sequence = $3, record = $4 WHERE id = $1",
+      id, Int(mission.state.rawValue), sequence, try mission.bytes())
+    return mission
   }
 
-  private static func load(
+  static func load(
     _ id: String, _ connection: some ReadConnection
-  ) throws -> (mission: Mission, sequence: Int64) {
-    guard let row = try connection.first("SELECT record, last_sequence FROM missions WHERE id = $1", id) else {
+  ) throws -> (mission: Mission, sequence: Int64, trace: String) {
+    guard
+      let row = try connection.first("SELECT record, last_sequence, trace_parent FROM missions WHERE id = $1", id)
+    else {
       throw Status(.notFound, "no mission \(id)")
     }
-    return (try Mission(stored: try row.blob("record")), try row.int64("last_sequence"))
+    return (
+      try Mission(stored: try row.blob("record")), try row.int64("last_sequence"), try row.text("trace_parent")
+    )
   }
 
   /// Numbers the events and writes all effects to the outbox; gives the last number.
   private static func write(
-    _ effects: [Effect], of id: String, after sequence: Int64, _ connection: WriteConnection
+    _ effects: [Effect], of id: String, after sequence: Int64, _ trace: String, _ connection: WriteConnection
   ) throws -> Int64 {
     var sequence = sequence
     for effect in effects {
@@ -164,14 +188,14 @@ struct MissionStore: Sendable {
       case .event(var event):
         sequence += 1
         event.sequence = UInt64(sequence)
-        try Outbox.add(topic: Topic.progress, key: id, payload: try event.bytes(), in: connection)
+        try Outbox.add(topic: Topic.progress, key: id, payload: try event.bytes(), traceParent: trace, in: connection)
       case .releaseReservation:
         let request = ReleaseRequest(id: id)
-        try Outbox.add(topic: Topic.investment, key: id, payload: try request.bytes(), in: connection)
+        try Outbox.add(topic: Topic.investment, key: id, payload: try request.bytes(), traceParent: trace, in: connection)
       case .settleReservation(let request):
-        try Outbox.add(topic: Topic.settlement, key: id, payload: try request.bytes(), in: connection)
+        try Outbox.add(topic: Topic.settlement, key: id, payload: try request.bytes(), traceParent: trace, in: connection)
       case .recordOutcome(let request):
-        try Outbox.add(topic: Topic.learning, key: id, payload: try request.bytes(), in: connection)
+        try Outbox.add(topic: Topic.learning, key: id, payload: try request.bytes(), traceParent: trace, in: connection)
       }
     }
     return sequence

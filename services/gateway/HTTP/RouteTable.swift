@@ -7,7 +7,8 @@ struct RouteTable {
   private let router = Hummingbird.Router(context: BasicRequestContext.self)
   private var methods: [String: Set<HTTPRequest.Method>] = [:]
 
-  init(edge: Edge) {
+  init(edge: Edge, tracing: RequestTracing) {
+    router.add(middleware: tracing)
     router.add(middleware: edge)
   }
 
@@ -19,6 +20,8 @@ struct RouteTable {
 
   mutating func post(_ path: String, _ handler: @escaping Handler) { on(.post, path, handler) }
   mutating func put(_ path: String, _ handler: @escaping Handler) { on(.put, path, handler) }
+
+  mutating func delete(_ path: String, _ handler: @escaping Handler) { on(.delete, path, handler) }
 
   private mutating func on(_ method: HTTPRequest.Method, _ path: String, _ handler: @escaping Handler) {
     methods[path, default: []].insert(method)

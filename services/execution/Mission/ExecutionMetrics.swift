@@ -1,0 +1,32 @@
+import Messages
+import ServiceKit
+
+/// What the execution service tells about its missions and its outbox when it is scraped.
+struct ExecutionMetrics: Sendable {
+  let store: MissionStore
+  let runner: MissionRunner
+
+  func register(in metrics: MetricsRegistry) {
+    metrics.collect("missions") { [runner] in
+      let counts = try await store.countByState()
+      // What is approved waits for somebody to run it; which of what is RUNNING runs here, only the runner knows.
+      return Self.samples(counts) + [
+        MetricSample(BuddySeries.missionsQueued, Double(counts[.approved] ?? 0)),
+        MetricSample(BuddySeries.missionsRunning, Double(runner.runningCount)),
+      ]
+    }
+    metrics.watchOutbox(
+      of: store.database,
+      topics: [
+        MissionStore.Topic.progress, MissionStore.Topic.investment, MissionStore.Topic.settlement,
+        MissionStore.Topic.learning,
+      ])
+  }
+
+  /// Every state has its series, so that one which nothing is in shows 0.
+  static func samples(_ counts: [MissionState: Int]) -> [MetricSample] {
+    MissionState.allKnown.filter { $0 != .unspecified }.map { state in
+      MetricSample(BuddySeries.missions, Double(counts[state] ?? 0), ["state": state.label.lowercased()])
+    }
+  }
+}
