@@ -54,6 +54,7 @@ class Installation:
     def __init__(self, services=SERVICES, overrides=None, flags=None, environment=None):
         self.folder = tempfile.TemporaryDirectory(prefix="buddy-interop-")
         self.ports = {name: free_port() for name in SERVICES}
+        self.admin_ports = {name: free_port() for name in SERVICES}
         self.overrides = overrides or {}
         self.flags = flags or {}
         self.environment = {**os.environ, **(environment or {})}
@@ -83,12 +84,20 @@ class Installation:
     def url(self, path):
         return f"http://127.0.0.1:{self.ports['gateway']}{path}"
 
+    def metrics(self, name, metric):
+        """The values of a metric by their labels, as text."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_ports[name]}/metrics", timeout=10) as response:
+            lines = response.read().decode().splitlines()
+        values = (line.removeprefix(metric).rsplit(" ", 1) for line in lines if line.startswith((metric + "{", metric + " ")))
+        return {labels: float(value) for labels, value in values}
+
     def log(self, name):
         with open(f"{self.folder.name}/{name}.log", encoding="utf-8", errors="replace") as file:
             return file.read()
 
     def start(self, name):
         command = [f"{BIN}/buddy-{name}", "--port", str(self.ports[name]), "--data", self.folder.name]
+        command += ["--admin-port", str(self.admin_ports[name])]
         for peer in SERVICES:
             if peer not in (name, "gateway"):
                 command += [f"--{peer}-address", self.address(peer)]

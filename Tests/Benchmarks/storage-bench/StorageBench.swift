@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Storage
+import Synchronization
 import TestSupport
 
 /// Writes 300-byte rows, each durable before its writer goes on: alone in their transactions, and sharing them.
@@ -62,16 +63,16 @@ struct StorageBench: AsyncParsableCommand {
     let payload = String(repeating: "x", count: 290)
     let clock = ContinuousClock()
     let before = database.statistics
+    let ids = Numbers()
     let cpu = Self.processorTime()
     let start = clock.now
     let end = start + .seconds(seconds)
     let latencies = try await withThrowingTaskGroup(of: [Double].self) { group in
-      for writer in 0..<writers {
+      for _ in 0..<writers {
         group.addTask {
           var latencies: [Double] = []
           while clock.now < end {
-            // Rows of one writer follow each other, those of different writers are apart.
-            let id = writer << 32 + latencies.count
+            let id = ids.take()
             let begin = clock.now
             try await database.write {
               _ = try $0.execute("INSERT INTO bench (id, payload) VALUES ($1, $2)", id, payload)
@@ -86,31 +87,39 @@ struct StorageBench: AsyncParsableCommand {
     let took = (clock.now - start) / .seconds(1)
     let after = database.statistics
     return Measurement(
-      rate: Double(latencies.count) / took, processor: (Self.processorTime() - cpu) * 1e6 / Double(latencies.count),
-      batch: Double(after.writes - before.writes) / Double(after.commits - before.commits), latencies: latencies.sorted())
+      rate: Double(latencies.count) / took,
+      batch: Double(after.writes - before.writes) / Double(after.commits - before.commits),
+      processor: (Self.processorTime() - cpu) * 1e6 / Double(latencies.count), latencies: latencies.sorted())
+  }
+
+  /// Ids that rise with time, as those of missions and messages do.
+  private final class Numbers: Sendable {
+    private let last = Atomic(0)
+    func take() -> Int { last.add(1, ordering: .relaxed).newValue }
   }
 
   private struct Measurement: CustomStringConvertible {
     /// Rows per second.
     let rate: Double
-    /// Microseconds of processor time that this process spent for a row.
-    let processor: Double
     /// Rows in one commit, on average.
     let batch: Double
+    /// Microseconds of processor time that this process spent for a row.
+    let processor: Double
     /// From handing a row in to its answer, in milliseconds, ascending.
     let latencies: [Double]
 
     var description: String {
       let (p50, p99) = (latencies[latencies.count / 2], latencies[latencies.count * 99 / 100])
-      return "\(text(rate, digits: 0)) rows/s, \(text(batch, digits: 1)) rows a commit, \(text(processor, digits: 1)) µs of processor a row, "
+      return "\(text(rate, digits: 0)) rows/s, \(text(batch, digits: 1)) rows a commit, "
+        + "\(text(processor, digits: 1)) µs of processor a row, "
         + "p50 \(text(p50, digits: 2)) ms, p99 \(text(p99, digits: 2)) ms"
     }
   }
 
   private static func processorTime() -> Double {
-    var usage = rusage()
-    getrusage(RUSAGE_SELF, &usage)
-    return [usage.ru_utime, usage.ru_stime].reduce(0) { $0 + Double($1.tv_sec) + Double($1.tv_usec) / 1e6 }
+    var time = timespec()
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
   }
 
   private static func text(_ number: Double, digits: Int) -> String { String(format: "%.\(digits)f", number) }
