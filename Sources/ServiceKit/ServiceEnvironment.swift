@@ -18,7 +18,8 @@ public struct ServiceEnvironment: Sendable {
     self.settings = settings
     self.logger = logger
     self.metrics = metrics
-    clients = Clients(settings: settings, metrics: metrics)
+    let calls = ClientMetrics(metrics)
+    clients = Clients(settings: settings) { [calls.interceptor($0)] }
   }
 
   /// The folder that holds the databases and files of this machine's services.
@@ -46,12 +47,12 @@ public struct ServiceEnvironment: Sendable {
 /// One client for each service that is called.
 private final class Clients: Sendable {
   private let settings: Settings
-  private let metrics: ClientMetrics
+  private let interceptors: @Sendable (ServiceName) -> [any ClientInterceptor]
   private let byName = Mutex<[ServiceName: Client]>([:])
 
-  init(settings: Settings, metrics: MetricsRegistry) {
+  init(settings: Settings, interceptors: @escaping @Sendable (ServiceName) -> [any ClientInterceptor]) {
     self.settings = settings
-    self.metrics = ClientMetrics(metrics)
+    self.interceptors = interceptors
   }
 
   func client(_ peer: ServiceName) -> Client {
@@ -65,7 +66,7 @@ private final class Clients: Sendable {
 
   func make(_ peer: ServiceName) -> Client {
     let address = settings[CommonSettings.address(of: peer)]
-    return Client(host: address.host, port: address.port, interceptors: [metrics.interceptor(peer)])
+    return Client(host: address.host, port: address.port, interceptors: interceptors(peer))
   }
 
   func close() async {

@@ -68,6 +68,7 @@ class Installation:
 
     def start(self, name):
         command = [f"{BIN}/buddy-{name}", "--port", str(self.ports[name]), "--data", self.folder.name]
+        command += ["--admin-port", "0"]
         for peer in SERVICES:
             if peer not in (name, "gateway"):
                 command += [f"--{peer}-address", self.address(peer)]
