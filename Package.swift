@@ -102,7 +102,7 @@ let package = Package(
       "ExecutionService",
       ["Messages", "RPC", "Storage", "Stubs", .log, .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1")]),
 
-    library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
+    library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit", .log, .nio("NIOCore")]),
     tests("Storage"),
     tests("ServiceKit", ["RPC", "Messages", "Storage", "Stubs", .log]),
 
