@@ -101,9 +101,11 @@ let package = Package(
 
     tests(
       "ExecutionService",
-      ["Messages", "RPC", "Storage", "Stubs", .log, .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1")]),
+      [
+        "Messages", "RPC", "ServiceKit", "Storage", "Stubs", .log, .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1"),
+      ]),
 
-    library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
+    library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit", .log, .nio("NIOCore")]),
     faultInjector("CFaults"),
     tests("Storage", ["CFaults"]),
     tests(
