@@ -49,7 +49,7 @@ let package = Package(
     library("RPC", exclude: ["README.md"], ["HTTP2", .nio("NIOCore"), .nio("NIOPosix")]),
     library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
     library(
-      "Storage",
+      "Storage", exclude: ["README.md"],
       ["CLibPQ", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Crypto", package: "swift-crypto"), .log]),
     library(
       "ServiceKit", exclude: ["README.md"],
