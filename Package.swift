@@ -56,6 +56,7 @@ let package = Package(
       "ServiceKit",
       [
         "RPC", "Messages", "Stubs", "Storage", .log, .metrics, .tracing, .nio("NIOCore"), .nio("NIOPosix"),
+        .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

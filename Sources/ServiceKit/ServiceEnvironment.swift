@@ -27,8 +27,16 @@ public struct ServiceEnvironment: Sendable {
   public func makeClient(_ peer: ServiceName) -> Client { clients.make(peer) }
 
   /// The service's own database, `<data>/<name>.sqlite3`. Throws `StorageError`.
+  ///
+  /// With `--restore-from` it is filled from a backup instead, and what is thrown ends the process with success.
   public func openDatabase(migrations: [Migration]) async throws -> Database {
-    try await Database.open(.sqlite(path: "\(dataDirectory)/\(name.rawValue).sqlite3"), migrations: migrations)
+    let location = DatabaseLocation.sqlite(path: "\(dataDirectory)/\(name.rawValue).sqlite3")
+    let backup = settings[CommonSettings.restoreFrom]
+    if !backup.isEmpty {
+      try await StateRestore(backup: backup, folder: dataDirectory).run(location, migrations)
+      throw StateRestore.Done()
+    }
+    return try await Database.open(location, migrations: migrations)
   }
 
   func closeClients() async { await clients.close() }

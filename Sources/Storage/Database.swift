@@ -37,9 +37,13 @@ public struct DatabaseStatistics: Sendable, Hashable {
 public final class Database: Sendable {
   let writer: Writer
   let signals: CommitSignals
+  let engine: any Engine
+  let migrations: [Migration]
   private let readers = Readers()
 
-  private init(options: DatabaseOptions) {
+  private init(engine: any Engine, migrations: [Migration], options: DatabaseOptions) {
+    self.engine = engine
+    self.migrations = migrations
     signals = CommitSignals()
     writer = Writer(options: options, signals: signals)
   }
@@ -58,9 +62,9 @@ public final class Database: Sendable {
   public static func open(
     _ location: DatabaseLocation, migrations: [Migration], options: DatabaseOptions = .init()
   ) async throws -> Database {
-    let database = Database(options: options)
     let path = switch location { case .sqlite(let path): path }
-    let engine = SQLiteEngine(path: path, busyTimeout: options.busyTimeout)
+    let engine = engine(of: location, options)
+    let database = Database(engine: engine, migrations: migrations, options: options)
     do {
       try await database.writer.start(engine) { session in
         try Migrator(migrations: migrations, path: path).run(session)
@@ -72,6 +76,15 @@ public final class Database: Sendable {
     }
     return database
   }
+
+  static func engine(of location: DatabaseLocation, _ options: DatabaseOptions) -> any Engine {
+    switch location {
+    case .sqlite(let path): SQLiteEngine(path: path, busyTimeout: options.busyTimeout)
+    }
+  }
+
+  /// The number of the last migration.
+  public var schemaVersion: Int { migrations.count }
 
   /// Runs a closure inside a write transaction that it may share with others (group commit), and returns once what
   /// it wrote is durable.

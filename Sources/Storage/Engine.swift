@@ -20,8 +20,13 @@ enum TransactionCommand: Int, CaseIterable {
   case begin, beginRead, commit, rollback, savepoint, release, rollbackToSavepoint
 }
 
-/// Opens connections. Both calls open one, run the body with it on the calling thread and close it afterwards.
+/// Opens connections. The first three calls open one, run the body with it on the calling thread and close it
+/// afterwards.
 protocol Engine: Sendable {
   func withWriter(_ body: (any Session) throws -> Void) throws
   func withReader(_ body: (any Session) throws -> Void) throws
+  /// The same, in a transaction that stays at the state it found, while no other process can write.
+  func withSnapshot(_ body: (any Snapshot) throws -> Void) throws
+  /// Fills a place that has no database yet from a backup. Leaves it empty where that fails.
+  func restore(from backup: String, _ migrations: [Migration]) throws
 }

@@ -27,7 +27,7 @@ enum Main {
             defaultBudget: Int64(settings[ExecutionSettings.defaultBudget]),
             autoApproveLimit: Int64(settings[ExecutionSettings.autoApproveLimit]))))
       return ServiceDefinition(
-        router: router,
+        router: router, database: database,
         background: Deliveries(database: database, peers: peers, logger: environment.logger).relays,
         stop: {
           await runner.stopAll()

@@ -20,7 +20,7 @@ enum Main {
         limit: Int64(environment.settings[budget]), currency: environment.settings[currency])
       var router = Router()
       router.register(InvestmentService(ledger: ledger))
-      return ServiceDefinition(router: router, stop: { await database.close() })
+      return ServiceDefinition(router: router, database: database, stop: { await database.close() })
     }
   }
 }

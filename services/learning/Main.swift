@@ -10,7 +10,7 @@ enum Main {
       let database = try await environment.openDatabase(migrations: migrations)
       var router = Router()
       router.register(LearningService(store: LearningStore(database: database)))
-      return ServiceDefinition(router: router, stop: { await database.close() })
+      return ServiceDefinition(router: router, database: database, stop: { await database.close() })
     }
   }
 }

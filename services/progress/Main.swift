@@ -17,7 +17,7 @@ enum Main {
       router.register(
         ProgressService(log: log, unknownMissionWait: environment.settings[unknownMissionWait]))
       return ServiceDefinition(
-        router: router, willStop: { log.hub.close() }, stop: { await database.close() })
+        router: router, database: database, willStop: { log.hub.close() }, stop: { await database.close() })
     }
   }
 }

@@ -28,13 +28,14 @@ struct ListenError: Error, CustomStringConvertible {
   }
 }
 
-/// A gRPC server with the health service beside the definition's own.
+/// A gRPC server with the health and admin services beside the definition's own.
 struct RPCListener: Listener {
   private let server: Server
   private let health: Health
 
-  init(_ router: Router, logger: Logger) {
+  init(_ router: Router, admin: AdminService?, logger: Logger) {
     var router = router
+    if let admin { router.register(admin) }
     health = Health(services: router.services + [GrpcHealthV1HealthMethods.serviceName])
     router.register(health)
     server = Server(router: router, interceptors: [FailureLog(logger: logger)]) { line in

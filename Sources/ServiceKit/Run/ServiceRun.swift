@@ -60,6 +60,9 @@ struct ServiceRun: Sendable {
       definition = try await make(environment)
     } catch let error as SettingError {
       throw error
+    } catch is StateRestore.Done {
+      logger.info("restored", metadata: ["backup": "\(settings[CommonSettings.restoreFrom])"])
+      return .success
     } catch {
       logger.critical("cannot start", metadata: ["error": "\(error)"])
       await environment.closeClients()
@@ -75,7 +78,7 @@ struct ServiceRun: Sendable {
   /// Listens, serves until something asks to stop, and lets what runs finish.
   private func serve(_ definition: ServiceDefinition, _ environment: ServiceEnvironment) async -> ExitCode {
     let (settings, logger) = (environment.settings, environment.logger)
-    let listener = listener(definition, logger)
+    let listener = listener(definition, settings, logger)
     do {
       let address = try await listener.start(
         host: settings[CommonSettings.host], port: settings[CommonSettings.port(name)])
@@ -99,10 +102,16 @@ struct ServiceRun: Sendable {
     }
   }
 
-  private func listener(_ definition: ServiceDefinition, _ logger: Logger) -> any Listener {
+  private func listener(_ definition: ServiceDefinition, _ settings: Settings, _ logger: Logger) -> any Listener {
     switch definition.kind {
-    case .gRPC(let router): RPCListener(router, logger: logger)
-    case .other(let serve): OtherListener(serve, stops: stops, logger: logger)
+    case .gRPC(let router):
+      let admin = definition.database.map { database in
+        let backups = StateBackup(
+          name: name, database: database, files: definition.files, folder: settings[CommonSettings.data])
+        return AdminService(database: database, backups: backups)
+      }
+      return RPCListener(router, admin: admin, logger: logger)
+    case .other(let serve): return OtherListener(serve, stops: stops, logger: logger)
     }
   }
 
@@ -138,7 +147,7 @@ struct ServiceRun: Sendable {
   private static func code(for error: any Error) -> ExitCode {
     switch error {
     case StorageError.cannotOpen, StorageError.readOnly, StorageError.diskFull, StorageError.io: .cannotCreate
-    case is CocoaError: .cannotCreate
+    case is CocoaError, is FileError, is NotEmpty: .cannotCreate
     default: .failure
     }
   }

@@ -22,6 +22,10 @@ enum CommonSettings {
     "exit-with-parent", default: false,
     help: "stop when standard input ends, which it does when the process that holds its other end does")
 
+  static let restoreFrom = Setting<String>(
+    "restore-from", default: "",
+    help: "put this folder of a backup in the place of the service's state, which must be empty, and exit")
+
   /// Where another service listens.
   static func address(of peer: ServiceName) -> Setting<PeerAddress> {
     Setting(
@@ -33,24 +37,24 @@ enum CommonSettings {
   static func all(_ service: ServiceName) -> [any SettingDeclaration] {
     let peers = ServiceName.allCases.filter { $0 != service && $0 != .gateway }
     return [host, port(service), allowNetwork, data, logLevel, logFormat, shutdownGrace, exitWithParent]
-      + peers.map(address)
+      + (service == .gateway ? [] : [restoreFrom]) + peers.map(address)
   }
 }
 
 /// `host:port`, with an IPv6 address in brackets.
-struct PeerAddress: SettingValue, Hashable {
-  var host: String
-  var port: Int
+public struct PeerAddress: SettingValue, Hashable {
+  public var host: String
+  public var port: Int
 
-  static let expected = "an address like 127.0.0.1:8421"
-  static let placeholder = "HOST:PORT"
+  public static let expected = "an address like 127.0.0.1:8421"
+  public static let placeholder = "HOST:PORT"
 
-  init(host: String, port: Int) {
+  public init(host: String, port: Int) {
     self.host = host
     self.port = port
   }
 
-  init?(settingText text: String) {
+  public init?(settingText text: String) {
     guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
       (1...65535).contains(port)
     else { return nil }
@@ -64,7 +68,7 @@ struct PeerAddress: SettingValue, Hashable {
     self.init(host: String(host), port: port)
   }
 
-  var settingText: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  public var settingText: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }
 
 extension Logger.Level: SettingValue {}

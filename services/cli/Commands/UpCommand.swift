@@ -80,9 +80,18 @@ struct UpCommand: AsyncParsableCommand {
     try fleet.checkPrograms()
     let folder = try DataFolder.open(data ?? standardDataFolder())
     fleet.data = folder.path
+    if let plan = try RestoreJournal(data: folder.path).unfinished() {
+      throw CommandError(
+        code: "RESTORE_UNFINISHED",
+        message: "a restore into \(folder.path) was interrupted; finish it with `buddy restore \(plan.backup) --data "
+          + "\(folder.path)`",
+        exit: .failed)
+    }
     fleet.ports = port == 0 ? try await PortCheck.choose(ServiceFleet.services) : ServiceFleet.ports(from: port)
     if port != 0 { try await PortCheck.check(fleet.ports) }
     folder.rotateLogs(ServiceFleet.services)
+    try InstallationFile(fleet).write(folder.path)
+    defer { InstallationFile.remove(folder.path) }
     let session = UpSession(
       fleet: fleet, console: console, order: order, verbose: verbose, startLimit: startLimit, grace: shutdownGrace)
     let reason = try await session.run()

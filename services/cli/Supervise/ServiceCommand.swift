@@ -16,6 +16,9 @@ struct ServiceFleet: Sendable {
   /// What runs. The order of `ServiceName` gives each its place after the gateway's port.
   static let services: [ServiceName] = [.gateway, .execution, .progress, .learning, .investment, .artifact]
 
+  /// Those that keep something.
+  static let stateful = services.filter { $0 != .gateway }
+
   static let host = "127.0.0.1"
 
   /// Folder of the programs.

@@ -1,0 +1,28 @@
+import Messages
+import RPC
+import Storage
+import Stubs
+
+/// `buddy.admin.v1.Admin` of a service that has a database.
+struct AdminService: AdminHandler {
+  let database: Database
+  let backups: StateBackup
+
+  func backup(
+    _ requests: RequestStream<BackupRequest>, _ responses: ResponseWriter<BackupPart>, _ context: ServerContext
+  ) async throws {
+    try await backups.run(requests, responses)
+  }
+
+  func listRefused(_ request: ListRefusedRequest, _ context: ServerContext) async throws -> ListRefusedResponse {
+    throw Status(.unimplemented, "this version keeps no refused deliveries")
+  }
+
+  func retryRefused(_ request: RetryRefusedRequest, _ context: ServerContext) async throws -> RefusedDelivery {
+    throw Status(.unimplemented, "this version keeps no refused deliveries")
+  }
+
+  func dropRefused(_ request: DropRefusedRequest, _ context: ServerContext) async throws -> RefusedDelivery {
+    throw Status(.unimplemented, "this version keeps no refused deliveries")
+  }
+}

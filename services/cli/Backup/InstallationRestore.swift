@@ -1,0 +1,110 @@
+import Foundation
+import ServiceKit
+import Subprocess
+import SystemPackage
+
+/// Puts a backup in the place of what a stopped installation keeps.
+struct InstallationRestore: Sendable {
+  let backup: StoredBackup
+  /// The data folder, taken by this process.
+  let data: DataFolder
+  /// Folder of the services' programs.
+  let binaries: String
+  /// Whether state that is there already is moved aside; else it is an error.
+  let replaces: Bool
+  let progress: @Sendable (String) -> Void
+
+  private var journal: RestoreJournal { RestoreJournal(data: data.path) }
+
+  /// Returns the folder that the old state went to; nil where there was none.
+  func run() async throws -> String? {
+    if let plan = try journal.unfinished() {
+      progress("finishing the restore of \(plan.backup) that was interrupted")
+      try await journal.finish(plan)
+      if plan.backup == backup.folder, plan.time == backup.manifest.time { return aside(plan) }
+    }
+    try checkServices()
+    try checkPlace()
+    try await journal.begin()
+    do {
+      for name in ServiceFleet.stateful { try await restore(name) }
+      let plan = RestoreJournal.Plan(
+        backup: backup.folder, time: backup.manifest.time, aside: "before-restore-\(Self.stamp())")
+      try await journal.commit(plan)
+      try await journal.finish(plan)
+      return aside(plan)
+    } catch {
+      if try journal.unfinished() == nil { journal.discard() }
+      throw error
+    }
+  }
+
+  private func aside(_ plan: RestoreJournal.Plan) -> String? {
+    let path = "\(data.path)/\(plan.aside)"
+    return access(path, F_OK) == 0 ? path : nil
+  }
+
+  private func checkServices() throws {
+    let missing = ServiceFleet.stateful.map(\.rawValue).filter { backup.manifest.services[$0] == nil }
+    guard missing.isEmpty else {
+      throw BackupManifest.damaged("\(backup.folder) has no \(missing.joined(separator: ", "))")
+    }
+    let unknown = backup.manifest.services.keys.filter { name in
+      !ServiceFleet.stateful.contains { $0.rawValue == name }
+    }
+    guard unknown.isEmpty else {
+      throw CommandError(
+        code: "NEWER_BACKUP",
+        message: "\(backup.folder) has \(unknown.sorted().joined(separator: ", ")), which this buddy does not run",
+        exit: .failed)
+    }
+  }
+
+  private func checkPlace() throws {
+    for name in ServiceFleet.stateful {
+      guard let holder = Self.holder(of: "\(data.path)/\(name.rawValue).sqlite3.lock") else { continue }
+      throw CommandError(
+        code: "RUNNING", message: "\(ServiceFleet.program(name)) runs\(holder) on \(data.path); stop it first",
+        exit: .unavailable)
+    }
+    guard !replaces, try !RestoreJournal.state(in: data.path).isEmpty else { return }
+    throw CommandError(
+      code: "DATA_EXISTS",
+      message: "\(data.path) holds an installation's data; --replace moves it aside, --data names another folder",
+      exit: .cannotWrite)
+  }
+
+  /// Who has a service's database open, as far as the lock tells; nil if nobody.
+  private static func holder(of path: String) -> String? {
+    let lock = open(path, O_RDWR | O_CLOEXEC)
+    guard lock >= 0 else { return nil }
+    defer { close(lock) }
+    if flock(lock, LOCK_EX | LOCK_NB) == 0 { return nil }
+    let text = (try? String(contentsOfFile: path, encoding: .utf8))?.filter(\.isNumber) ?? ""
+    return text.isEmpty ? "" : " (process \(text))"
+  }
+
+  /// The service itself knows its schema: it takes its folder of the backup, into a data folder that is new.
+  private func restore(_ name: ServiceName) async throws {
+    let program = ServiceFleet.program(name)
+    let result = try await Subprocess.run(
+      .path(FilePath("\(binaries)/\(program)")),
+      arguments: [
+        "--host", ServiceFleet.host, "--data", journal.new, "--log-format", "text",
+        "--restore-from", "\(backup.folder)/\(name.rawValue)",
+      ],
+      output: .discarded, error: .string(limit: 1 << 20))
+    guard case .exited(0) = result.terminationStatus else {
+      let lines = (result.standardError ?? "").split(separator: "\n")
+      let reason = lines.last { $0.contains("error=") || $0.contains(program) } ?? lines.last ?? "it says nothing"
+      throw CommandError(
+        code: "RESTORE_FAILED", message: "\(program) did not take its state: \(reason)", exit: .failed)
+    }
+    if let state = backup.manifest.services[name.rawValue] { progress(BackupReport.line(name.rawValue, state)) }
+  }
+
+  private static func stamp() -> String {
+    Date().formatted(.iso8601.year().month().day().time(includingFractionalSeconds: false))
+      .filter { $0 != ":" && $0 != "-" }
+  }
+}
