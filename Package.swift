@@ -105,7 +105,9 @@ let package = Package(
 
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
     tests("Storage"),
-    tests("ServiceKit", ["RPC", "Messages", "Storage", "Stubs", .log]),
+    tests(
+      "ServiceKit",
+      ["RPC", "Messages", "Storage", "Stubs", .log, .product(name: "Crypto", package: "swift-crypto")]),
 
     tests("ProgressService", ["Messages", "RPC", "Storage"]),
     tests("LearningService", ["Messages", "RPC", "Storage"]),
@@ -133,7 +135,7 @@ let package = Package(
     tests(
       "BuddyCLI",
       [
-        "Messages", "ServiceKit", .argumentParser, .asyncHTTPClient, .nio("NIOCore"), .nio("NIOHTTP1"),
+        "Messages", "RPC", "ServiceKit", "Stubs", .argumentParser, .asyncHTTPClient, .nio("NIOCore"), .nio("NIOHTTP1"),
         .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
       ]),
   ]

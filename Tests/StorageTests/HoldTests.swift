@@ -14,6 +14,17 @@ private func insert(_ id: Int, _ database: Database, name: String? = nil) async 
   try await database.write { _ = try $0.execute("INSERT INTO item (id, name) VALUES ($1, $2)", id, name) }
 }
 
+/// What several tasks note together.
+private final class Shared<Value: Sendable>: Sendable {
+  private let value: Mutex<Value>
+
+  init(_ value: Value) { self.value = Mutex(value) }
+
+  func withLock<Result: Sendable>(_ body: @Sendable (inout Value) -> Result) -> Result {
+    value.withLock { body(&$0) }
+  }
+}
+
 /// The ids in a copy, which is opened as the service would open it.
 private func ids(inCopy path: String) async throws -> [Int] {
   let copy = try await Database.open(.sqlite(path: path), migrations: Fixture.migrations)
@@ -32,7 +43,7 @@ private func ids(in database: Database) async throws -> [Int] {
     let database = try await open(store)
     try await insert(1, database)
     let snapshot = try await database.hold(limit: .seconds(60))
-    let written = Mutex<[Int]>([])
+    let written = Shared<[Int]>([])
     let writers = (2...20).map { id in
       Task {
         try await insert(id, database)
@@ -58,9 +69,9 @@ private func ids(in database: Database) async throws -> [Int] {
     let (store, folder) = (try await TestStore(engine), try TemporaryFolder("copy"))
     let database = try await open(store, DatabaseOptions(largestBatch: 8))
     // Storms of writers: each notes what it was answered.
-    let answered = Mutex<Set<Int>>([])
-    let next = Mutex(0)
-    let stop = Mutex(false)
+    let answered = Shared<Set<Int>>([])
+    let next = Shared(0)
+    let stop = Shared(false)
     await withTaskGroup(of: Void.self) { group in
       for _ in 0..<16 {
         group.addTask {

@@ -98,6 +98,8 @@ public final class HeldSnapshot: Sendable {
 public struct HoldExpired: Error, Sendable, Hashable, CustomStringConvertible {
   public let limit: Duration
 
+  public init(limit: Duration) { self.limit = limit }
+
   public var description: String { "the writers were held for \(limit), as long as allowed, and went on" }
 }
 

@@ -95,7 +95,7 @@ struct InstallationRestore: Sendable {
       ],
       output: .discarded, error: .string(limit: 1 << 20))
     guard case .exited(0) = result.terminationStatus else {
-      let lines = (result.standardError ?? "").split(separator: "\n")
+      let lines = result.standardError.split(separator: "\n")
       let reason = lines.last { $0.contains("error=") || $0.contains(program) } ?? lines.last ?? "it says nothing"
       throw CommandError(
         code: "RESTORE_FAILED", message: "\(program) did not take its state: \(reason)", exit: .failed)
@@ -104,7 +104,7 @@ struct InstallationRestore: Sendable {
   }
 
   private static func stamp() -> String {
-    Date().formatted(.iso8601.year().month().day().time(includingFractionalSeconds: false))
-      .filter { $0 != ":" && $0 != "-" }
+    let text: String = Date().formatted(.iso8601)
+    return text.replacing(":", with: "").replacing("-", with: "")
   }
 }

@@ -54,7 +54,7 @@ struct BackupCommand: AsyncParsableCommand {
       case .received(let name, let state): console.note(BackupReport.line(name.rawValue, state))
       }
     }
-    let manifest = try await Interruption.guarding {
+    let manifest = try await Interruption.guarding { [folder] () -> BackupManifest? in
       try await backup.run(into: folder)
     } interrupted: {
       nil
@@ -67,15 +67,7 @@ struct BackupCommand: AsyncParsableCommand {
     let named = try named()
     guard named.isEmpty else { return named }
     let data = URL(fileURLWithPath: data ?? standardDataFolder()).standardizedFileURL.path
-    let services = try InstallationFile.read(data).services
-    return try ServiceFleet.stateful.reduce(into: [:]) { found, name in
-      guard let address = services[name.rawValue].flatMap({ PeerAddress(settingText: $0.address) }) else {
-        throw CommandError(
-          code: "NOT_RUNNING", message: "\(InstallationFile.path(data)) does not say where \(name.rawValue) listens",
-          exit: .unavailable)
-      }
-      found[name] = address
-    }
+    return try RunningInstallation(data: data).addresses
   }
 
   /// What `--service` says: nothing, or all services that keep state.

@@ -44,7 +44,7 @@ struct RestoreCommand: AsyncParsableCommand {
     let console = Console.system()
     let backup = try await StoredBackup.verified(URL(fileURLWithPath: folder).standardizedFileURL.path)
     let binaries = binaries ?? ServiceFleet.ownFolder()
-    try ServiceFleet(binaries: binaries, data: "", ports: [:]).checkPrograms()
+    try ServiceFleet.checkPrograms(ServiceFleet.stateful, in: binaries)
     let data = try DataFolder.open(data ?? standardDataFolder())
     let restore = InstallationRestore(backup: backup, data: data, binaries: binaries, replaces: replace) {
       console.note($0)

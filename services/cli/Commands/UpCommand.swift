@@ -90,8 +90,9 @@ struct UpCommand: AsyncParsableCommand {
     fleet.ports = port == 0 ? try await PortCheck.choose(ServiceFleet.services) : ServiceFleet.ports(from: port)
     if port != 0 { try await PortCheck.check(fleet.ports) }
     folder.rotateLogs(ServiceFleet.services)
-    try InstallationFile(fleet).write(folder.path)
-    defer { InstallationFile.remove(folder.path) }
+    let installation = InstallationFile(data: folder.path)
+    try installation.write(fleet.ports)
+    defer { installation.remove() }
     let session = UpSession(
       fleet: fleet, console: console, order: order, verbose: verbose, startLimit: startLimit, grace: shutdownGrace)
     let reason = try await session.run()

@@ -55,8 +55,10 @@ struct ServiceFleet: Sendable {
   }
 
   /// Throws status 66 with the names of the programs that are not there.
-  func checkPrograms() throws {
-    let missing = Self.services.map(Self.program).filter { access("\(binaries)/\($0)", X_OK) != 0 }
+  func checkPrograms() throws { try Self.checkPrograms(Self.services, in: binaries) }
+
+  static func checkPrograms(_ names: [ServiceName], in binaries: String) throws {
+    let missing = names.map(program).filter { access("\(binaries)/\($0)", X_OK) != 0 }
     guard missing.isEmpty else {
       throw CommandError(
         code: "PROGRAM_MISSING",
