@@ -26,17 +26,21 @@ public struct ServiceEnvironment: Sendable {
   /// One more client of another service, with a connection of its own, which closes when the client is dropped.
   public func makeClient(_ peer: ServiceName) -> Client { clients.make(peer) }
 
-  /// The service's own database, `<data>/<name>.sqlite3`. Throws `StorageError`.
+  /// The service's own database: `<data>/<name>.sqlite3`, or the schema `buddy_<name>` of the server that `--database`
+  /// names. Throws `StorageError`.
   ///
   /// With `--restore-from` it is filled from a backup instead, and what is thrown ends the process with success.
   public func openDatabase(migrations: [Migration]) async throws -> Database {
-    let location = DatabaseLocation.sqlite(path: "\(dataDirectory)/\(name.rawValue).sqlite3")
+    let location = try settings[CommonSettings.database].location(of: name, dataFolder: dataDirectory)
     let backup = settings[CommonSettings.restoreFrom]
     if !backup.isEmpty {
-      try await StateRestore(backup: backup, folder: dataDirectory).run(location, migrations)
+      let restore = StateRestore(
+        backup: backup, folder: dataDirectory, replaces: settings[CommonSettings.restoreReplaces])
+      try await restore.run(location, migrations)
       throw StateRestore.Done()
     }
-    return try await Database.open(location, migrations: migrations)
+    return try await Database.open(
+      location, migrations: migrations, options: DatabaseOptions(applicationName: "buddy-\(name.rawValue)"))
   }
 
   func closeClients() async { await clients.close() }

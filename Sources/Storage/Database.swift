@@ -1,3 +1,5 @@
+import Synchronization
+
 public struct DatabaseOptions: Sendable {
   /// Connections that read beside the writer; at least 1.
   public var readers: Int
@@ -6,10 +8,35 @@ public struct DatabaseOptions: Sendable {
   /// How long a statement waits for a lock of another connection.
   public var busyTimeout: Duration
 
-  public init(readers: Int = 4, largestBatch: Int = 512, busyTimeout: Duration = .seconds(5)) {
+  /// PostgreSQL: how long one statement may take; zero for no limit.
+  public var statementTimeout: Duration
+  /// PostgreSQL: how long a transaction may stand still before the server ends it and frees its locks: a process that
+  /// is frozen inside of one would hold up all others.
+  public var idleTransactionTimeout: Duration
+  /// PostgreSQL: how long one attempt to connect may take, in whole seconds, at least 2.
+  public var connectTimeout: Duration
+  /// PostgreSQL: how long opening waits for a server that is not there yet, or for another process's migration.
+  public var startTimeout: Duration
+  /// PostgreSQL: how long work waits for the server to come back before it fails.
+  public var reconnectWait: Duration
+  /// PostgreSQL: what the server's list of connections shows.
+  public var applicationName: String
+
+  public init(
+    readers: Int = 4, largestBatch: Int = 512, busyTimeout: Duration = .seconds(5),
+    statementTimeout: Duration = .seconds(30), idleTransactionTimeout: Duration = .seconds(5),
+    connectTimeout: Duration = .seconds(5), startTimeout: Duration = .seconds(30),
+    reconnectWait: Duration = .seconds(2), applicationName: String = "buddy"
+  ) {
     self.readers = max(1, readers)
     self.largestBatch = max(1, largestBatch)
     self.busyTimeout = busyTimeout
+    self.statementTimeout = statementTimeout
+    self.idleTransactionTimeout = idleTransactionTimeout
+    self.connectTimeout = connectTimeout
+    self.startTimeout = startTimeout
+    self.reconnectWait = reconnectWait
+    self.applicationName = applicationName
   }
 }
 
@@ -40,6 +67,7 @@ public final class Database: Sendable {
   let engine: any Engine
   let migrations: [Migration]
   private let readers = Readers()
+  private let listener = Mutex<(any SignalListener)?>(nil)
 
   private init(engine: any Engine, migrations: [Migration], options: DatabaseOptions) {
     self.engine = engine
@@ -51,6 +79,7 @@ public final class Database: Sendable {
   deinit {
     writer.mailbox.close()
     readers.abandon()
+    listener.withLock { $0 }?.abandon()
     signals.finish()
   }
 
@@ -62,14 +91,17 @@ public final class Database: Sendable {
   public static func open(
     _ location: DatabaseLocation, migrations: [Migration], options: DatabaseOptions = .init()
   ) async throws -> Database {
-    let path = switch location { case .sqlite(let path): path }
-    let engine = engine(of: location, options)
+    let (engine, name) = Self.engine(location, options)
     let database = Database(engine: engine, migrations: migrations, options: options)
     do {
       try await database.writer.start(engine) { session in
-        try Migrator(migrations: migrations, path: path).run(session)
+        try Migrator(migrations: migrations, path: name).run(session)
       }
       try await database.readers.start(engine, count: options.readers)
+      if let listener = engine.makeListener(database.signals) {
+        database.listener.withLock { $0 = listener }
+        try await listener.start()
+      }
     } catch {
       await database.close()
       throw error
@@ -77,9 +109,11 @@ public final class Database: Sendable {
     return database
   }
 
-  static func engine(of location: DatabaseLocation, _ options: DatabaseOptions) -> any Engine {
+  /// The engine of a location, and the location's name for messages.
+  static func engine(_ location: DatabaseLocation, _ options: DatabaseOptions) -> (any Engine, String) {
     switch location {
-    case .sqlite(let path): SQLiteEngine(path: path, busyTimeout: options.busyTimeout)
+    case .sqlite(let path): (SQLiteEngine(path: path, busyTimeout: options.busyTimeout), path)
+    case .postgres(let address): (PostgresEngine(address: address, options: options), address.description)
     }
   }
 
@@ -126,6 +160,7 @@ public final class Database: Sendable {
   /// Returns when it may be opened again. Calling it twice is fine.
   public func close() async {
     signals.finish()
+    await listener.withLock { $0 }?.close()
     // The writer's connection must be the last one to close: it moves the log into the database file.
     await readers.close()
     await writer.close()

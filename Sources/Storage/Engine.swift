@@ -1,3 +1,5 @@
+import Foundation
+
 /// One open connection of an engine, used by one thread. Engines differ only behind this protocol and `Engine`.
 protocol Session: AnyObject {
   /// Runs a statement that answers with rows. `firstOnly` may stop after the first one.
@@ -7,6 +9,12 @@ protocol Session: AnyObject {
   /// Runs a text of several statements: a migration.
   func script(_ sql: String) throws
   func control(_ command: TransactionCommand) throws
+  /// The time by the clock that all processes of this database share: for PostgreSQL the server's.
+  func now() throws -> Date
+  /// Wakes those who listen to a topic in other processes, if the transaction is committed.
+  func announce(_ topic: String)
+  /// Runs a body while no other process writes to the database.
+  func exclusively(_ body: () throws -> Void) throws
   /// False once the engine has given up the transaction by itself, as SQLite may when the disk is full.
   var isInTransaction: Bool { get }
   /// Whether there is any table besides the one named.
@@ -27,6 +35,8 @@ protocol Engine: Sendable {
   func withReader(_ body: (any Session) throws -> Void) throws
   /// The same, in a transaction that stays at the state it found, while no other process can write.
   func withSnapshot(_ body: (any Snapshot) throws -> Void) throws
-  /// Fills a place that has no database yet from a backup. Leaves it empty where that fails.
-  func restore(from backup: String, _ migrations: [Migration]) throws
+  /// Makes the state of a backup that of the place, or leaves it as it was.
+  func restore(from backup: String, _ migrations: [Migration], replaces: Bool) throws
+  /// What hears the announcements of other processes; nil where there can be none.
+  func makeListener(_ signals: CommitSignals) -> (any SignalListener)?
 }

@@ -23,8 +23,7 @@ public enum Outbox {
   public static func add(topic: String, key: String, payload: [UInt8], in connection: WriteConnection) throws {
     try connection.execute(
       "INSERT INTO outbox (topic, key, payload, created_us) VALUES ($1, $2, $3, $4)", topic, key, payload, Date())
-    let signals = connection.signals
-    connection.afterCommit { signals.notify(topic) }
+    connection.notify(topic)
   }
 
   /// How many messages of a topic wait to be delivered.

@@ -35,7 +35,7 @@ public final class ServiceProcess: Sendable {
   }
 
   /// A child inherits its parent thread's signal mask, and the threads that tasks run on block nearly all signals.
-  private static func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
+  static func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
     var (none, old) = (sigset_t(), sigset_t())
     sigemptyset(&none)
     pthread_sigmask(SIG_SETMASK, &none, &old)

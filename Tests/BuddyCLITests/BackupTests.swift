@@ -1,3 +1,4 @@
+import ArgumentParser
 import Foundation
 import Messages
 import RPC
@@ -13,6 +14,17 @@ private func peers(_ others: [ServiceName: PeerAdmin] = [:]) -> [ServiceName: Pe
   ServiceFleet.stateful.reduce(into: others) { all, name in
     if all[name] == nil { all[name] = PeerAdmin(name) }
   }
+}
+
+/// How many services were held, and how many of them when each was asked to copy.
+private final class Noted: Sendable {
+  private let counts = Mutex((held: 0, copied: [Int]()))
+
+  var heldBeforeEachCopy: [Int] { counts.withLock { $0.copied } }
+
+  func held() { counts.withLock { $0.held += 1 } }
+
+  func copied() { counts.withLock { $0.copied.append($0.held) } }
 }
 
 /// Makes a backup of these services into `<folder>/saved`.
@@ -60,21 +72,21 @@ struct BackupTests {
   @Test("no service is asked to copy before all are held")
   func allAreHeldFirst() async throws {
     let folder = try TemporaryFolder("backup")
-    let (held, copied) = (Atomic(0), Mutex<[Int]>([]))
+    let noted = Noted()
     let scripts = ServiceFleet.stateful.reduce(into: [ServiceName: PeerAdmin]()) { all, name in
       all[name] = PeerAdmin { requests, responses in
         var iterator = requests.makeAsyncIterator()
         _ = try await iterator.next()
-        held.add(1, ordering: .sequentiallyConsistent)
+        noted.held()
         try await responses.write(BackupPart(part: .held(WritesHeld(service: name.rawValue, schemaVersion: 1))))
         _ = try await iterator.next()
-        copied.withLock { $0.append(held.load(ordering: .sequentiallyConsistent)) }
+        noted.copied()
         for part in PeerAdmin.database { try await responses.write(BackupPart(part: part)) }
       }
     }
     _ = try await backUp(scripts, folder)
     let count = ServiceFleet.stateful.count
-    #expect(copied.withLock { $0 } == Array(repeating: count, count: count))
+    #expect(noted.heldBeforeEachCopy == Array(repeating: count, count: count))
   }
 
   /// What a service can send that is not a backup, and what is said about it.
@@ -119,7 +131,7 @@ struct BackupTests {
       #expect(error?.message.contains("progress at 127.0.0.1:1") == true)
     }
     // Shutting the servers down has waited for their calls: none is held.
-    #expect(others.values.allSatisfy { $0.wasLetGo.load(ordering: .relaxed) })
+    #expect(others.values.allSatisfy { $0.wasLetGo })
     #expect(try names(folder) == [])
   }
 
@@ -132,7 +144,7 @@ struct BackupTests {
     }
     #expect(error?.exit == .tryAgain)
     #expect(error?.message.contains("artifact") == true && error?.message.contains("stop writing") == true)
-    #expect(stuck.wasLetGo.load(ordering: .relaxed))
+    #expect(stuck.wasLetGo)
     #expect(try names(folder) == [])
   }
 
@@ -179,7 +191,12 @@ struct BackupTests {
       ("is not what a backup writes", { try write("{}", $0 + "/manifest.json") }),
       ("has format 2", { try write(#"{"format": 2}"#, $0 + "/manifest.json") }),
       ("does not stay in its folder", { try edit($0) { $0.services["artifact"]?.files[0].path = "../x" } }),
-      ("or a file twice", { try edit($0) { $0.services["artifact"]?.files += $0.services["learning"]?.files ?? [] } }),
+      ("or a file twice", {
+        try edit($0) { manifest in
+          let files = manifest.services["learning"]?.files ?? []
+          manifest.services["artifact"]?.files += files
+        }
+      }),
       ("does not know", { try edit($0) { $0.services["juggling"] = $0.services["artifact"] } }),
     ]
     for (says, change) in changes {
@@ -191,7 +208,9 @@ struct BackupTests {
     }
   }
 
-  private func write(_ text: String, _ path: String) throws { try Data(text.utf8).write(to: URL(fileURLWithPath: path)) }
+  private func write(_ text: String, _ path: String) throws {
+    try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+  }
 
   private func edit(_ folder: String, _ change: (inout BackupManifest) -> Void) throws {
     var manifest = try BackupManifest.read(folder)

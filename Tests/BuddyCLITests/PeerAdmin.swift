@@ -9,7 +9,8 @@ final class PeerAdmin: AdminHandler {
   typealias Backup = @Sendable (RequestStream<BackupRequest>, ResponseWriter<BackupPart>) async throws -> Void
 
   /// Whether a call ended before its files were asked for.
-  let wasLetGo = Atomic(false)
+  var wasLetGo: Bool { letGo.load(ordering: .relaxed) }
+  private let letGo = Atomic(false)
   private let script: Backup
 
   init(_ script: @escaping Backup) { self.script = script }
@@ -37,7 +38,7 @@ final class PeerAdmin: AdminHandler {
     do {
       try await script(requests, responses)
     } catch {
-      wasLetGo.store(true, ordering: .relaxed)
+      letGo.store(true, ordering: .relaxed)
       throw error
     }
   }

@@ -220,7 +220,8 @@ private func status(_ body: () async throws -> Void) async -> Status? {
   }
 
   @Test(arguments: [
-    "", "/", "/etc/passwd", "..", "a/../b", "a//b", "a/", "./a", "a\\b", "a\nb", "a\u{0}b", String(repeating: "x", count: 1025),
+    "", "/", "/etc/passwd", "..", "a/../b", "a//b", "a/", "./a", "a\\b", "a\nb", "a\u{0}b",
+    String(repeating: "x", count: 1025),
   ])
   func unsafePathsAreKnown(_ path: String) { #expect(!BackupPath.isSafe(path)) }
 

@@ -139,6 +139,32 @@ private func ids(in database: Database) async throws -> [Int] {
     await database.close()
   }
 
+  @Test func writersOfOtherProcessesWaitToo() async throws {
+    let (store, folder) = (try await TestStore(.postgres), try TemporaryFolder("copy"))
+    let server = try await PostgresServer.shared()
+    let (first, second) = (try await open(store), try await open(store))
+    try await insert(1, second)
+    let snapshot = try await first.hold(limit: .seconds(60))
+    let writer = Task { try await insert(2, second) }
+    try await eventually("the other one waits for the schema's lock") {
+      try await server.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") != "0"
+    }
+    #expect(try await ids(in: first) == [1])
+    try snapshot.release()
+    try await writer.value
+    try await snapshot.copy(to: folder.file("copy"))
+    await snapshot.end()
+    #expect(try await ids(inCopy: folder.file("copy")) == [1])
+
+    // One that ends by itself lets the others go too.
+    let forgotten = try await first.hold(limit: .milliseconds(50))
+    try await insert(3, second)
+    #expect(throws: HoldExpired.self) { try forgotten.release() }
+    await forgotten.end()
+    await second.close()
+    await first.close()
+  }
+
   @Test(arguments: TestEngine.allCases) func oneHoldFollowsTheOther(_ engine: TestEngine) async throws {
     let store = try await TestStore(engine)
     let database = try await open(store)

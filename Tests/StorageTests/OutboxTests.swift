@@ -24,8 +24,8 @@ private final class Receiver: Sendable {
     try await database.read { try Outbox.waiting(topic: "t", in: $0) }
   }
 
-  @Test func ordersAndEmpties() async throws {
-    let fixture = try await Fixture(Self.migrations)
+  @Test(arguments: TestEngine.allCases) func ordersAndEmpties(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine, Self.migrations)
     let database = fixture.database
     let receiver = Receiver()
     let keys = (1...1000).map { "k\($0)" }
@@ -47,11 +47,11 @@ private final class Receiver: Sendable {
     await database.close()
   }
 
-  @Test func triesAgainUntilItSucceeds() async throws {
+  @Test(arguments: TestEngine.allCases) func triesAgainUntilItSucceeds(_ engine: TestEngine) async throws {
     struct Down: Error {}
     var random = SeededRandom()
     let failing = Set((0..<40).filter { _ in Bool.random(using: &random) })
-    let fixture = try await Fixture(Self.migrations)
+    let fixture = try await Fixture(engine, Self.migrations)
     let database = fixture.database
     let receiver = Receiver()
     let attempts = Mutex(0)
@@ -73,8 +73,8 @@ private final class Receiver: Sendable {
     await database.close()
   }
 
-  @Test func commitsWakeTheRelay() async throws {
-    let fixture = try await Fixture(Self.migrations)
+  @Test(arguments: TestEngine.allCases) func commitsWakeTheRelay(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine, Self.migrations)
     let receiver = Receiver()
     // Polling cannot be what delivers: it would take an hour.
     let relay = OutboxRelay(fixture.database, topic: "t", pollInterval: .seconds(3600)) { receiver.take($0) }
@@ -88,8 +88,9 @@ private final class Receiver: Sendable {
     await fixture.database.close()
   }
 
-  @Test func nothingIsLostBetweenDeliveringAndDeleting() async throws {
-    let fixture = try await Fixture(Self.migrations)
+  @Test(arguments: TestEngine.allCases)
+  func nothingIsLostBetweenDeliveringAndDeleting(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine, Self.migrations)
     let database = fixture.database
     let receiver = Receiver()
     try await add(["a", "b"], to: database)
@@ -103,7 +104,7 @@ private final class Receiver: Sendable {
     await first.value
     await database.close()
 
-    let again = try await Database.open(.sqlite(path: fixture.path), migrations: Self.migrations)
+    let again = try await fixture.store.open(Self.migrations)
     #expect(try await waiting(again) == 2)
     let relay = OutboxRelay(again, topic: "t") { receiver.take($0) }
     let second = Task { await relay.run() }
@@ -114,9 +115,9 @@ private final class Receiver: Sendable {
     await again.close()
   }
 
-  @Test func aMessageGoesWithItsState() async throws {
+  @Test(arguments: TestEngine.allCases) func aMessageGoesWithItsState(_ engine: TestEngine) async throws {
     struct Refused: Error {}
-    let fixture = try await Fixture(Self.migrations)
+    let fixture = try await Fixture(engine, Self.migrations)
     await #expect(throws: Refused.self) {
       try await fixture.database.write { connection in
         try connection.execute("INSERT INTO item (id, name) VALUES (1, 'x')")
@@ -128,8 +129,8 @@ private final class Receiver: Sendable {
     await fixture.database.close()
   }
 
-  @Test func closingTheDatabaseEndsTheRelay() async throws {
-    let fixture = try await Fixture(Self.migrations)
+  @Test(arguments: TestEngine.allCases) func closingTheDatabaseEndsTheRelay(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine, Self.migrations)
     let relay = OutboxRelay(fixture.database, topic: "t", pollInterval: .seconds(3600)) { _ in }
     let task = Task { await relay.run() }
     await fixture.database.close()

@@ -8,7 +8,8 @@ import Testing
   private let one = Migration(1, "one", sql: Outbox.schema)
   private let two = Migration(2, "two", sql: "CREATE TABLE note (id TEXT PRIMARY KEY, text TEXT NOT NULL);")
   private let three = Migration(
-    3, "three", sql: "ALTER TABLE note ADD COLUMN size BIGINT NOT NULL DEFAULT 0; INSERT INTO note VALUES ('seed', '', 7);")
+    3, "three",
+    sql: "ALTER TABLE note ADD COLUMN size BIGINT NOT NULL DEFAULT 0; INSERT INTO note VALUES ('seed', '', 7);")
 
   /// A copy of a database with these migrations and a few rows.
   private func backup(
@@ -108,6 +109,46 @@ import Testing
     let again = try await store.open([one])
     #expect(try await keys(again) == ["mine"])
     await again.close()
+  }
+
+  @Test(arguments: TestEngine.allCases) func whatIsThereGoesAsideWhereThatIsWanted(_ engine: TestEngine) async throws {
+    let folder = try TemporaryFolder("restore")
+    let path = try await backup([one], in: folder)
+    let store = try await TestStore(engine)
+    let old = try await store.open([one])
+    try await old.write { try Outbox.add(topic: "t", key: "old", payload: [], in: $0) }
+    await old.close()
+    // A restore that fails leaves it where it is.
+    _ = await storageError { try await Database.restore(store.location, from: path, migrations: [two], replaces: true) }
+    let still = try await store.open([one])
+    #expect(try await keys(still) == ["old"])
+    await still.close()
+
+    try await Database.restore(store.location, from: path, migrations: [one], replaces: true)
+    let new = try await store.open([one])
+    #expect(try await keys(new) == ["k1", "k2"])
+    await new.close()
+    #expect(try await keysAside(store) == ["old"])
+  }
+
+  /// What is in the database that was put aside.
+  private func keysAside(_ store: TestStore) async throws -> [String] {
+    switch store.location {
+    case .sqlite(let path):
+      let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+      let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+      let name = try #require(names.first { $0.contains("_before_restore_") })
+      let aside = try await Database.open(.sqlite(path: "\(folder)/\(name)"), migrations: [one])
+      let found = try await keys(aside)
+      await aside.close()
+      return found
+    case .postgres:
+      let server = try await PostgresServer.shared()
+      let schema = try #require(store.schema)
+      let aside = try await server.sql(
+        "SELECT nspname FROM pg_namespace WHERE nspname LIKE '\(schema)\\_before\\_restore%'")
+      return try await server.sql("SELECT key FROM \"\(aside)\".outbox").split(separator: "\n").map(String.init)
+    }
   }
 
   @Test func refusesDamagedBackupsWhereverTheyAreCut() async throws {

@@ -31,6 +31,13 @@ public enum FileBytes {
     try await file.sync()
   }
 
+  /// Writes a new file for its owner only, durably.
+  public static func write(_ path: String, _ bytes: [UInt8]) async throws {
+    let file = try await FileDescriptor.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW)
+    try await file.append(bytes)
+    try await file.sync()
+  }
+
   /// Copies a file under a name that nothing has yet, durably.
   static func copy(_ source: String, to target: String) async throws {
     let file = try await FileDescriptor.open(target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW)

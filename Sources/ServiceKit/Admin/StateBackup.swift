@@ -41,13 +41,25 @@ final class StateBackup: Sendable {
     }
     defer { isRunning.store(false, ordering: .releasing) }
 
-    let copy = "\(folder)/\(name.rawValue).backup-\(getpid())"
-    // What an earlier process of this number left when it was killed.
-    unlink(copy)
+    try await FileBytes.makeFolder(folder)
+    try await FileBytes.onPool { [self] in removeLeftovers() }
+    let copy = "\(folder)/\(prefix)\(getpid())"
     defer { unlink(copy) }
     let files = try await makeCopy(at: copy, limit: limit, requests, responses)
     try await send(copy, as: BackupPath.database, digest: nil, responses)
     for file in files { try await send("\(folder)/\(file.path)", as: file.path, digest: file.sha256, responses) }
+  }
+
+  /// What a copy's name begins with; the process's id follows.
+  private var prefix: String { "\(name.rawValue).backup-" }
+
+  /// Removes the copies of processes that were killed.
+  private func removeLeftovers() {
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] where name.hasPrefix(prefix) {
+      guard let process = Int32(name.dropFirst(prefix.count)) else { continue }
+      let isGone = kill(process, 0) != 0 && errno == ESRCH
+      if isGone || process == getpid() { unlink("\(folder)/\(name)") }
+    }
   }
 
   /// Copies the state of the moment that is held. Returns the files that belong to it.

@@ -1,12 +1,14 @@
 import Foundation
 import Storage
 
-/// Puts a service's folder of a backup in the place of its state, which must be empty.
+/// Puts a service's folder of a backup in the place of its state.
 struct StateRestore: Sendable {
   /// Holds the database's copy and the files that belong to it.
   let backup: String
   /// Where the files go.
   let folder: String
+  /// Whether a database that is there goes aside.
+  let replaces: Bool
 
   /// Thrown by what opens a database when the process is only there to restore one: nothing is left to do.
   struct Done: Error {}
@@ -18,7 +20,8 @@ struct StateRestore: Sendable {
     }
     // The database comes last: without it the files mean nothing, and the next attempt takes those that are there.
     for name in names where name != BackupPath.database { try await copy(name) }
-    try await Database.restore(location, from: "\(backup)/\(BackupPath.database)", migrations: migrations)
+    try await Database.restore(
+      location, from: "\(backup)/\(BackupPath.database)", migrations: migrations, replaces: replaces)
   }
 
   private func list() throws -> [String] {

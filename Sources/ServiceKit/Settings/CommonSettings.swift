@@ -13,6 +13,9 @@ enum CommonSettings {
     help: "listen on an address that other machines can reach, without accounts or encryption: "
       + "anyone who reaches the port can run missions and read their results")
   static let data = Setting<String>("data", default: standardDataFolder(), help: "the folder for databases and files")
+  static let database = Setting<DatabaseSetting>(
+    "database", default: .file,
+    help: "a PostgreSQL server's database for all services, a schema buddy_<service> each; empty: files in --data")
   static let logLevel = Setting<Logger.Level>("log-level", default: .info, help: "the least severe messages to log")
   static let logFormat = Setting<LogFormat>(
     "log-format", default: .text, help: "lines for people, or one JSON object a line")
@@ -24,7 +27,10 @@ enum CommonSettings {
 
   static let restoreFrom = Setting<String>(
     "restore-from", default: "",
-    help: "put this folder of a backup in the place of the service's state, which must be empty, and exit")
+    help: "make this folder of a backup the service's state, of which there must be none, and exit")
+
+  static let restoreReplaces = Setting<Bool>(
+    "restore-replaces", default: false, help: "with --restore-from: put a database that is there aside")
 
   /// Where another service listens.
   static func address(of peer: ServiceName) -> Setting<PeerAddress> {
@@ -36,8 +42,8 @@ enum CommonSettings {
   /// Everything above, for one service.
   static func all(_ service: ServiceName) -> [any SettingDeclaration] {
     let peers = ServiceName.allCases.filter { $0 != service && $0 != .gateway }
-    return [host, port(service), allowNetwork, data, logLevel, logFormat, shutdownGrace, exitWithParent]
-      + (service == .gateway ? [] : [restoreFrom]) + peers.map(address)
+    return [host, port(service), allowNetwork, data, database, logLevel, logFormat, shutdownGrace, exitWithParent]
+      + (service == .gateway ? [] : [restoreFrom, restoreReplaces]) + peers.map(address)
   }
 }
 

@@ -54,7 +54,7 @@ extension Setting: SettingDeclaration {
 
   public func value(of text: String, from source: String) throws -> any SettingValue {
     guard let value = Value(settingText: text), isAccepted?(value) ?? true else {
-      throw SettingError(source: source, value: isSecret ? "…" : text, expected: acceptedText)
+      throw SettingError(source: source, value: isSecret || Value.mayHoldSecrets ? "…" : text, expected: acceptedText)
     }
     return value
   }

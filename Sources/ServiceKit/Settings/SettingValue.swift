@@ -6,11 +6,17 @@ public protocol SettingValue: Sendable {
   static var expected: String { get }
   /// What stands for the value in the help: "N".
   static var placeholder: String { get }
+  /// Whether a text may hold a password, so that not even a refused one is shown.
+  static var mayHoldSecrets: Bool { get }
 
   /// Nil where the text is none.
   init?(settingText text: String)
   /// The value as one would write it.
   var settingText: String { get }
+}
+
+extension SettingValue {
+  public static var mayHoldSecrets: Bool { false }
 }
 
 extension String: SettingValue {

@@ -1,17 +1,31 @@
+import Foundation
+
 extension Database {
-  /// Puts the state of a backup, a SQLite file that `HeldSnapshot.copy` made, into a place that has none, and applies
-  /// the migrations that it lacks. The backup's file is only read.
+  /// Makes the state of a backup, a SQLite file that `HeldSnapshot.copy` made, that of a place, on either engine, and
+  /// applies the migrations that it lacks. The backup's file is only read.
   ///
-  /// Whatever fails, nothing is there afterwards. Throws ``NotEmpty`` where there is a database already,
-  /// `StorageError.schemaNewer` for a backup of a newer program, `corrupt` for a damaged one.
+  /// Whatever fails, the place is as it was. Throws `StorageError.schemaNewer` for a backup of a newer program and
+  /// `corrupt` for a damaged one.
+  ///
+  /// - Parameter replaces: What is there goes aside, under a name with `before_restore` in it; else it is an error,
+  ///   ``NotEmpty``.
   public static func restore(
-    _ location: DatabaseLocation, from backup: String, migrations: [Migration], options: DatabaseOptions = .init()
+    _ location: DatabaseLocation, from backup: String, migrations: [Migration], replaces: Bool = false,
+    options: DatabaseOptions = .init()
   ) async throws {
-    let engine = engine(of: location, options)
+    let (engine, _) = Self.engine(location, options)
     let worker = try await Worker.start(name: "storage-restore") { _ in
-      try engine.restore(from: backup, migrations)
+      try engine.restore(from: backup, migrations, replaces: replaces)
     }
     await worker.join()
+  }
+}
+
+enum RestoreName {
+  /// What is put aside gets this at the end of its name; it tells the second, in UTC.
+  static func aside(_ name: String) -> String {
+    let time: String = Date().formatted(.iso8601)
+    return "\(name)_before_restore_\(time.lowercased().filter { $0.isLetter || $0.isNumber })"
   }
 }
 

@@ -29,6 +29,18 @@ extension SQLiteEngine {
 }
 
 extension SQLiteSession {
+  /// Throws ``StorageError/corrupt(_:)`` for a file that is damaged, or no database of Buddy's.
+  func checkBackup(_ path: String) throws {
+    do {
+      try SQLiteFile.check(database, path)
+    } catch let error as DatabaseError {
+      throw StorageError(error, opening: path)
+    }
+    guard try tableNames().contains(Migrator.table) else {
+      throw StorageError.corrupt("\(path) is not the backup of a service's database")
+    }
+  }
+
   /// Copies the pages that the open transaction sees into a new file. Commits of others do not disturb it: SQLite
   /// starts a copy over only when the transaction it reads in is a new one.
   fileprivate func copyPages(to path: String, isCancelled: @escaping () -> Bool) throws {
@@ -69,18 +81,22 @@ struct SQLiteFile {
       defer { try? queue.close() }
       try queue.inDatabase { database in
         try database.execute(sql: "PRAGMA journal_mode = DELETE")
-        let problems = try String.fetchAll(database, sql: "PRAGMA integrity_check(3)")
-        guard problems == ["ok"] else {
-          throw StorageError.corrupt("\(path): \(problems.joined(separator: "; "))")
-        }
-        if let row = try GRDB.Row.fetchOne(database, sql: "PRAGMA foreign_key_check") {
-          throw StorageError.corrupt("\(path): a row of \((row[0] as String?) ?? "a table") refers to one that is not there")
-        }
+        try Self.check(database, path)
       }
     } catch let error as DatabaseError {
       throw StorageError(error, opening: path)
     }
     try Self.sync(path)
+  }
+
+  /// Reads all of a database; throws ``StorageError/corrupt(_:)`` where it is damaged.
+  static func check(_ database: GRDB.Database, _ path: String) throws {
+    let problems = try String.fetchAll(database, sql: "PRAGMA integrity_check(3)")
+    guard problems == ["ok"] else { throw StorageError.corrupt("\(path): \(problems.joined(separator: "; "))") }
+    if let row = try GRDB.Row.fetchOne(database, sql: "PRAGMA foreign_key_check") {
+      let table: String = row[0] ?? "a table"
+      throw StorageError.corrupt("\(path): a row of \(table) refers to one that is not there")
+    }
   }
 
   /// Gives the file another name, durably.

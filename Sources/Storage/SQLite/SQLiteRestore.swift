@@ -2,25 +2,32 @@ import Foundation
 
 extension SQLiteEngine {
   /// Everything is done on a file beside the place, which gets its name once it is whole and up to date.
-  func restore(from backup: String, _ migrations: [Migration]) throws {
+  func restore(from backup: String, _ migrations: [Migration], replaces: Bool) throws {
     try createFolder()
     let lock = try FileLock(path: path + ".lock", guarding: path)
     defer { lock.release() }
-    guard SQLiteFile(path: path).isEmpty else { throw NotEmpty(place: path) }
+    let isEmpty = SQLiteFile(path: path).isEmpty
+    guard isEmpty || replaces else { throw NotEmpty(place: path) }
 
     let staged = path + ".restoring"
     try removeAll(startingWith: staged)
     defer { try? removeAll(startingWith: staged) }
     try copyFile(backup, to: staged)
-    try SQLiteFile(path: staged).check()
-    try SQLiteEngine(path: staged, busyTimeout: busyTimeout).withWriter { session in
-      guard try session.hasTables(besides: "") else {
-        throw StorageError.corrupt("\(backup) holds no tables: it is not a backup")
-      }
+    try SQLiteEngine(path: staged, busyTimeout: busyTimeout).withConnection(isReadOnly: false) { session in
+      try session.checkBackup(backup)
       try Migrator(migrations: migrations, path: backup).run(session)
     }
     try SQLiteFile(path: staged).check()
+    if !isEmpty { try moveAside() }
     try SQLiteFile(path: staged).move(to: path)
+  }
+
+  /// The log first: the next database under this name must not find it.
+  private func moveAside() throws {
+    let aside = RestoreName.aside(path)
+    for suffix in ["-shm", "-wal", ""] where access(path + suffix, F_OK) == 0 {
+      try SQLiteFile(path: path + suffix).move(to: aside + suffix)
+    }
   }
 
   private func copyFile(_ source: String, to target: String) throws {

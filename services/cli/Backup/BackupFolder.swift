@@ -38,8 +38,7 @@ final class BackupFolder: Sendable {
 
   /// Writes the manifest, makes everything durable and gives the folder its name.
   func finish(_ manifest: BackupManifest) async throws {
-    let pieces = Pieces([try manifest.encoded()])
-    try await FileBytes.write("\(partial)/\(BackupManifest.fileName)") { await pieces.next() }
+    try await FileBytes.write("\(partial)/\(BackupManifest.fileName)", manifest.encoded())
     for name in try FileManager.default.subpathsOfDirectory(atPath: partial) {
       var isFolder: ObjCBool = false
       _ = FileManager.default.fileExists(atPath: "\(partial)/\(name)", isDirectory: &isFolder)
@@ -86,12 +85,5 @@ final class BackupFolder: Sendable {
   private static func failure(_ what: String, _ code: Int32) -> CommandError {
     CommandError(
       code: "OUTPUT_FILE", message: "\(what): \(String(cString: strerror(code)).lowercased())", exit: .cannotWrite)
-  }
-
-  /// A few pieces, one after the other.
-  private actor Pieces {
-    private var rest: [[UInt8]]
-    init(_ pieces: [[UInt8]]) { rest = pieces }
-    func next() -> [UInt8]? { rest.isEmpty ? nil : rest.removeFirst() }
   }
 }

@@ -12,6 +12,8 @@ struct InstallationRestore: Sendable {
   let binaries: String
   /// Whether state that is there already is moved aside; else it is an error.
   let replaces: Bool
+  /// The server's database that takes the services' databases; nil for files.
+  let database: String?
   let progress: @Sendable (String) -> Void
 
   private var journal: RestoreJournal { RestoreJournal(data: data.path) }
@@ -26,15 +28,21 @@ struct InstallationRestore: Sendable {
     try checkServices()
     try checkPlace()
     try await journal.begin()
+    if database != nil { try await journal.beginLoading(backup.folder) }
+    var loaded = 0
     do {
-      for name in ServiceFleet.stateful { try await restore(name) }
+      for name in ServiceFleet.stateful {
+        try await restore(name)
+        loaded += 1
+      }
       let plan = RestoreJournal.Plan(
         backup: backup.folder, time: backup.manifest.time, aside: "before-restore-\(Self.stamp())")
       try await journal.commit(plan)
       try await journal.finish(plan)
       return aside(plan)
     } catch {
-      if try journal.unfinished() == nil { journal.discard() }
+      // Files are not touched before the commit, each schema of a server is replaced at once.
+      if try journal.unfinished() == nil, database == nil || loaded == 0 { journal.discard() }
       throw error
     }
   }
@@ -87,20 +95,32 @@ struct InstallationRestore: Sendable {
   /// The service itself knows its schema: it takes its folder of the backup, into a data folder that is new.
   private func restore(_ name: ServiceName) async throws {
     let program = ServiceFleet.program(name)
+    var arguments = [
+      "--host", ServiceFleet.host, "--data", journal.new, "--log-format", "json", "--log-level", "info",
+      "--restore-from", "\(backup.folder)/\(name.rawValue)",
+    ]
+    if replaces { arguments.append("--restore-replaces") }
+    // A URL may hold a password, and arguments can be read by everybody on the machine.
+    let environment = Environment.inherit.updating(["BUDDY_DATABASE": database ?? ""])
     let result = try await Subprocess.run(
-      .path(FilePath("\(binaries)/\(program)")),
-      arguments: [
-        "--host", ServiceFleet.host, "--data", journal.new, "--log-format", "text",
-        "--restore-from", "\(backup.folder)/\(name.rawValue)",
-      ],
+      .path(FilePath("\(binaries)/\(program)")), arguments: Arguments(arguments), environment: environment,
       output: .discarded, error: .string(limit: 1 << 20))
     guard case .exited(0) = result.terminationStatus else {
-      let lines = result.standardError.split(separator: "\n")
-      let reason = lines.last { $0.contains("error=") || $0.contains(program) } ?? lines.last ?? "it says nothing"
-      throw CommandError(
-        code: "RESTORE_FAILED", message: "\(program) did not take its state: \(reason)", exit: .failed)
+      throw failure(program, result.terminationStatus == .exited(73), log: result.standardError)
     }
     if let state = backup.manifest.services[name.rawValue] { progress(BackupReport.line(name.rawValue, state)) }
+  }
+
+  private func failure(_ program: String, _ isPlace: Bool, log: String) -> CommandError {
+    struct Line: Decodable { let error: String? }
+    let lines = log.split(separator: "\n")
+    // The log's last error, or what was said before there was a log.
+    let errors = lines.compactMap { try? JSONDecoder().decode(Line.self, from: Data($0.utf8)).error }
+    var reason = errors.last ?? lines.last.map(String.init) ?? "it says nothing"
+    if reason.contains("there is a database already") { reason += "; --replace moves it aside" }
+    return CommandError(
+      code: "RESTORE_FAILED", message: "\(program) did not take its state: \(reason)",
+      exit: isPlace ? .cannotWrite : .failed)
   }
 
   private static func stamp() -> String {

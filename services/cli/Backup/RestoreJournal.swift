@@ -25,6 +25,7 @@ struct RestoreJournal: Sendable {
   var new: String { "\(folder)/new" }
   private var ready: String { "\(folder)/ready" }
   private var placing: String { "\(folder)/placing" }
+  private var loading: String { "\(folder)/loading" }
 
   /// What an earlier restore did not come to finish; nil where there is nothing of that kind.
   func unfinished() throws -> Plan? {
@@ -39,6 +40,19 @@ struct RestoreJournal: Sendable {
     }
   }
 
+  /// The backup whose restore must be finished before anything may run here; nil where there is none.
+  func interrupted() throws -> String? {
+    if let plan = try unfinished() { return plan.backup }
+    return try? String(contentsOfFile: loading, encoding: .utf8)
+  }
+
+  /// From here on a server's database may have the state of some services and not yet that of others. What follows is
+  /// to be done as a whole, or again.
+  func beginLoading(_ backup: String) async throws {
+    try await FileBytes.write(loading, Array(backup.utf8))
+    try await FileBytes.syncFolder(folder)
+  }
+
   /// Starts with an empty `new`; what an attempt that did not get ready has left goes.
   func begin() async throws {
     discard()
@@ -50,12 +64,7 @@ struct RestoreJournal: Sendable {
 
   /// From here on the restored state counts.
   func commit(_ plan: Plan) async throws {
-    let bytes = Array(try JSONEncoder().encode(plan))
-    var rest: [UInt8]? = bytes
-    try await FileBytes.write(ready + ".partial") {
-      defer { rest = nil }
-      return rest
-    }
+    try await FileBytes.write(ready + ".partial", Array(try JSONEncoder().encode(plan)))
     try await FileBytes.syncFolder(new)
     try Self.move(ready + ".partial", to: ready)
     try await FileBytes.syncFolder(folder)

@@ -75,7 +75,8 @@ struct BackupCommand: AsyncParsableCommand {
     var found: [ServiceName: PeerAddress] = [:]
     for text in service {
       let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
-      guard parts.count == 2, let name = ServiceName(rawValue: parts[0]), let address = PeerAddress(settingText: parts[1])
+      guard parts.count == 2, let name = ServiceName(rawValue: parts[0]),
+        let address = PeerAddress(settingText: parts[1])
       else { throw ValidationError("--service \(text) is not like execution=127.0.0.1:8421") }
       guard ServiceFleet.stateful.contains(name) else { throw ValidationError("\(parts[0]) keeps no state") }
       guard found.updateValue(address, forKey: name) == nil else {

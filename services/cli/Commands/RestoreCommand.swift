@@ -22,6 +22,11 @@ struct RestoreCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Where the services' programs are (default: beside this one).", valueName: "folder"))
   var binaries: String?
 
+  @Option(help: ArgumentHelp("""
+    A PostgreSQL server's database for the services' databases (default: $BUDDY_DATABASE, else files in --data).
+    """, valueName: "url"))
+  var database: String?
+
   @Flag(help: "Move data that is there aside.")
   var replace = false
 
@@ -30,8 +35,16 @@ struct RestoreCommand: AsyncParsableCommand {
 
   func validate() throws {
     if folder.isEmpty { throw ValidationError("the folder's name is empty") }
+    if let database, !database.hasPrefix("postgres://"), !database.hasPrefix("postgresql://") {
+      throw ValidationError("--database is not a URL like postgres://user@host/database")
+    }
     if data?.isEmpty == true { throw ValidationError("--data is empty") }
     if binaries?.isEmpty == true { throw ValidationError("--binaries is empty") }
+  }
+
+  private var chosenDatabase: String? {
+    let text = database ?? ProcessInfo.processInfo.environment["BUDDY_DATABASE"] ?? ""
+    return text.isEmpty ? nil : text
   }
 
   private struct Result: Encodable {
@@ -46,9 +59,9 @@ struct RestoreCommand: AsyncParsableCommand {
     let binaries = binaries ?? ServiceFleet.ownFolder()
     try ServiceFleet.checkPrograms(ServiceFleet.stateful, in: binaries)
     let data = try DataFolder.open(data ?? standardDataFolder())
-    let restore = InstallationRestore(backup: backup, data: data, binaries: binaries, replaces: replace) {
-      console.note($0)
-    }
+    let restore = InstallationRestore(
+      backup: backup, data: data, binaries: binaries, replaces: replace, database: chosenDatabase
+    ) { console.note($0) }
     let aside = try await restore.run()
     if json {
       let encoder = JSONEncoder()

@@ -80,11 +80,11 @@ struct UpCommand: AsyncParsableCommand {
     try fleet.checkPrograms()
     let folder = try DataFolder.open(data ?? standardDataFolder())
     fleet.data = folder.path
-    if let plan = try RestoreJournal(data: folder.path).unfinished() {
+    if let backup = try RestoreJournal(data: folder.path).interrupted() {
       throw CommandError(
         code: "RESTORE_UNFINISHED",
-        message: "a restore into \(folder.path) was interrupted; finish it with `buddy restore \(plan.backup) --data "
-          + "\(folder.path)`",
+        message: "a restore into \(folder.path) was interrupted; finish it with `buddy restore \(backup) --data "
+          + "\(folder.path) --replace`",
         exit: .failed)
     }
     fleet.ports = port == 0 ? try await PortCheck.choose(ServiceFleet.services) : ServiceFleet.ports(from: port)
