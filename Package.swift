@@ -55,6 +55,7 @@ let package = Package(
       "ServiceKit", exclude: ["README.md"],
       [
         "RPC", "Messages", "Stubs", "Storage", .log, .metrics, .tracing, .nio("NIOCore"), .nio("NIOPosix"),
+        .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -112,7 +113,7 @@ let package = Package(
       "ServiceKit",
       [
         "RPC", "Messages", "Storage", "Stubs", .log, .metrics, .tracing, .asyncHTTPClient, .nio("NIOCore"),
-        .nio("NIOHTTP1"), .nio("NIOPosix"),
+        .nio("NIOHTTP1"), .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
       ]),
 
     tests("ProgressService", ["Messages", "RPC", "Storage"]),
@@ -144,7 +145,7 @@ let package = Package(
     tests(
       "BuddyCLI",
       [
-        "Messages", "ServiceKit", .argumentParser, .asyncHTTPClient, .nio("NIOCore"), .nio("NIOHTTP1"),
+        "Messages", "RPC", "ServiceKit", "Stubs", .argumentParser, .asyncHTTPClient, .nio("NIOCore"), .nio("NIOHTTP1"),
         .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
       ]),
   ]

@@ -40,8 +40,17 @@ public struct ServiceEnvironment: Sendable {
 
   /// The service's own database: `<data>/<name>.sqlite3`, or the schema `buddy_<name>` of the server that `--database`
   /// names. Throws `StorageError`.
+  ///
+  /// With `--restore-from` it is filled from a backup instead, and what is thrown ends the process with success.
   public func openDatabase(migrations: [Migration]) async throws -> Database {
     let location = try settings[CommonSettings.database].location(of: name, dataFolder: dataDirectory)
+    let backup = settings[CommonSettings.restoreFrom]
+    if !backup.isEmpty {
+      let restore = StateRestore(
+        backup: backup, folder: dataDirectory, replaces: settings[CommonSettings.restoreReplaces])
+      try await restore.run(location, migrations)
+      throw StateRestore.Done()
+    }
     let storage = StorageMetrics(metrics: metrics)
     var options = storage.options
     options.applicationName = "buddy-\(name.rawValue)"

@@ -72,11 +72,15 @@ public final class Database: Sendable {
   public let isExclusive: Bool
   let writer: Writer
   let signals: CommitSignals
+  let engine: any Engine
+  let migrations: [Migration]
   private let readers = Readers()
   private let listener = Mutex<(any SignalListener)?>(nil)
 
-  private init(isExclusive: Bool, options: DatabaseOptions) {
+  private init(isExclusive: Bool, engine: any Engine, migrations: [Migration], options: DatabaseOptions) {
     self.isExclusive = isExclusive
+    self.engine = engine
+    self.migrations = migrations
     signals = CommitSignals()
     writer = Writer(options: options, signals: signals)
   }
@@ -96,8 +100,9 @@ public final class Database: Sendable {
   public static func open(
     _ location: DatabaseLocation, migrations: [Migration], options: DatabaseOptions = .init()
   ) async throws -> Database {
-    let database = Database(isExclusive: location.isExclusive, options: options)
     let (engine, name) = Self.engine(location, options)
+    let database = Database(
+      isExclusive: location.isExclusive, engine: engine, migrations: migrations, options: options)
     do {
       try await database.writer.start(engine) { session in
         try Migrator(migrations: migrations, path: name).run(session)
@@ -115,7 +120,7 @@ public final class Database: Sendable {
   }
 
   /// The engine of a location, and the location's name for messages.
-  private static func engine(_ location: DatabaseLocation, _ options: DatabaseOptions) -> (any Engine, String) {
+  static func engine(_ location: DatabaseLocation, _ options: DatabaseOptions) -> (any Engine, String) {
     switch location {
     case .sqlite(let path): (
         SQLiteEngine(path: path, busyTimeout: options.busyTimeout, synchronous: options.synchronous), path
@@ -123,6 +128,9 @@ public final class Database: Sendable {
     case .postgres(let address): (PostgresEngine(address: address, options: options), address.description)
     }
   }
+
+  /// The number of the last migration.
+  public var schemaVersion: Int { migrations.count }
 
   /// Runs a closure inside a write transaction that it may share with others (group commit), and returns once what
   /// it wrote is durable.

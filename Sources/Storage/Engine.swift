@@ -30,10 +30,15 @@ enum TransactionCommand: Int, CaseIterable {
   case nestedSavepoint, releaseNested, rollbackToNested
 }
 
-/// Opens connections. Both calls open one, run the body with it on the calling thread and close it afterwards.
+/// Opens connections. The first three calls open one, run the body with it on the calling thread and close it
+/// afterwards.
 protocol Engine: Sendable {
   func withWriter(_ body: (any Session) throws -> Void) throws
   func withReader(_ body: (any Session) throws -> Void) throws
+  /// The same, in a transaction that stays at the state it found, while no other process can write.
+  func withSnapshot(_ body: (any Snapshot) throws -> Void) throws
+  /// Makes the state of a backup that of the place, or leaves it as it was.
+  func restore(from backup: String, _ migrations: [Migration], replaces: Bool) throws
   /// What hears the announcements of other processes; nil where there can be none.
   func makeListener(_ signals: CommitSignals) -> (any SignalListener)?
 }

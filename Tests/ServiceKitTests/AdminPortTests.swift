@@ -11,7 +11,7 @@ import Testing
 @testable import ServiceKit
 
 /// The admin port of a service of this machine.
-struct AdminClient: Sendable {
+struct AdminPortClient: Sendable {
   let port: Int
 
   struct Answer: Sendable {
@@ -53,9 +53,9 @@ private let httpClient: HTTPClient = {
 
 extension Run {
   /// Waits for the admin port.
-  func admin() async throws -> AdminClient {
+  func admin() async throws -> AdminPortClient {
     try await eventually("the admin port is there") { ServiceProcess.adminPort(in: lines.text) != nil }
-    return AdminClient(port: try #require(ServiceProcess.adminPort(in: lines.text)))
+    return AdminPortClient(port: try #require(ServiceProcess.adminPort(in: lines.text)))
   }
 }
 

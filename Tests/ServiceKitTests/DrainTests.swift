@@ -14,7 +14,7 @@ import Testing
     let folder: TemporaryFolder
     let process: ServiceProcess
     let port: Int
-    let admin: AdminClient
+    let admin: AdminPortClient
     let answer: Task<Artifact, any Error>
     let goOn: AsyncStream<Void>.Continuation
 
@@ -23,7 +23,7 @@ import Testing
       process = try ServiceProcess(
         "buddy-artifact", ["--port", "0", "--data", folder.file("data"), "--shutdown-grace", grace], in: folder)
       port = try await process.port()
-      admin = AdminClient(port: try #require(process.adminPort))
+      admin = AdminPortClient(port: try #require(process.adminPort))
       let client = Client(host: "127.0.0.1", port: port)
       let (mayGoOn, goOn) = AsyncStream.makeStream(of: Void.self)
       let (begun, hasBegun) = AsyncStream.makeStream(of: Void.self)

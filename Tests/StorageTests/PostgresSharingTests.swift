@@ -90,12 +90,13 @@ import Testing
 
   @Test func announcementsReachOtherProcesses() async throws {
     let store = try await TestStore(.postgres)
-    let (writer, reader) = (try await store.open(Self.migrations), try await store.open(Self.migrations))
-    let received = Mutex<[String]>([])
+    let migrations = OutboxFixture.migrations
+    let (writer, reader) = (try await store.open(migrations), try await store.open(migrations))
+    let receiver = ScriptedReceiver()
     // Polling cannot be what delivers: it would take an hour.
-    let relay = OutboxRelay(reader, topic: "it's a topic", pollInterval: .seconds(3600)) { rows in
-      received.withLock { $0 += rows.map(\.key) }
-    }
+    let relay = OutboxRelay(
+      reader, destination: "test", topics: ["it's a topic"], transport: receiver,
+      options: OutboxRelayOptions(pollInterval: .seconds(3600)))
     let task = Task { await relay.run() }
     let server = try await PostgresServer.shared()
     for round in 1...30 {
@@ -105,9 +106,9 @@ import Testing
           "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN \"\(store.schema ?? "")\"'")
       }
       try await writer.write { try Outbox.add(topic: "it's a topic", key: "k\(round)", payload: [], in: $0) }
-      try await eventually("delivered") { received.withLock { $0.count } == round }
+      try await eventually("delivered") { receiver.seen.taken.count == round }
     }
-    #expect(received.withLock { $0 } == (1...30).map { "k\($0)" })
+    #expect(receiver.seen.taken == (1...30).map { "k\($0)" })
     task.cancel()
     await task.value
     await writer.close()

@@ -2,12 +2,16 @@ import Foundation
 import NIOPosix
 import RPC
 import ServiceKit
+import Storage
 
 /// Contents too large for the database, each a file named by its SHA-256. A file appears under its name only once it is
 /// whole and durable, so what has a name is complete.
 ///
 /// All work runs on a thread pool, since file systems block.
 struct ContentFiles: Sendable {
+  /// Below the data folder.
+  static let folder = "artifacts"
+
   private let folder: String
   fileprivate let threads: NIOThreadPool
 
@@ -22,6 +26,15 @@ struct ContentFiles: Sendable {
       }
     }
     return files
+  }
+
+  /// The files that the database refers to.
+  static func belonging(to connection: ReadConnection) throws -> [StateFile] {
+    try connection.rows("SELECT sha256, size FROM contents WHERE bytes IS NULL ORDER BY sha256").map { row in
+      let sha256 = try row.text("sha256")
+      let size = UInt64(try row.int64("size"))
+      return StateFile(path: path(of: sha256, in: folder), size: size, sha256: sha256)
+    }
   }
 
   /// A new unfinished file. Call `end` on it in any case, after `keep` if it is to stay.
@@ -100,7 +113,11 @@ struct ContentFiles: Sendable {
   private var unfinished: String { folder + "/unfinished" }
 
   /// Two levels, so that no folder grows too large.
-  private func path(of sha256: String) -> String { "\(folder)/\(sha256.prefix(2))/\(sha256)" }
+  private static func path(of sha256: String, in folder: String) -> String {
+    "\(folder)/\(sha256.prefix(2))/\(sha256)"
+  }
+
+  private func path(of sha256: String) -> String { Self.path(of: sha256, in: folder) }
 
   private func run<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
     try await threads.runIfActive(body)

@@ -11,12 +11,14 @@ enum Main {
   static func main() async {
     await runService(.artifact, settings: [maximumSize]) { environment in
       let database = try await environment.openDatabase(migrations: migrations)
-      let files = try await ContentFiles.open(folder: environment.dataDirectory + "/artifacts")
+      let files = try await ContentFiles.open(folder: "\(environment.dataDirectory)/\(ContentFiles.folder)")
       let store = ArtifactStore(database: database, files: files)
       environment.metrics.collect("artifacts", store.samples)
       var router = Router()
       router.register(ArtifactsService(store: store, maximumSize: environment.settings[maximumSize]))
-      return ServiceDefinition(router: router, stop: { await database.close() })
+      return ServiceDefinition(
+        router: router, database: database, files: { try ContentFiles.belonging(to: $0) },
+        stop: { await database.close() })
     }
   }
 }

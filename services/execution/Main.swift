@@ -31,15 +31,13 @@ enum Main {
             toolNames: toolbox.declarations.map(\.name), currency: settings[ExecutionSettings.currency],
             defaultBudget: Int64(settings[ExecutionSettings.defaultBudget]),
             autoApproveLimit: Int64(settings[ExecutionSettings.autoApproveLimit]))))
-      router.register(AdminService(database: database))
       let deliveries = Deliveries(database: database, logger: environment.logger) { environment.client($0) }
       let pruner = Pruner(
         "idempotency", database, retention: settings[ExecutionSettings.idempotencyRetention],
         logger: environment.logger
       ) { try Idempotency.prune(before: $0, limit: $1, in: $2) }
       return ServiceDefinition(
-        router: router,
-        background: deliveries.relays + [pruner.run, runner.run],
+        router: router, database: database, background: deliveries.relays + [pruner.run, runner.run],
         willStop: { runner.stopClaiming() },
         stop: {
           await runner.stopAll()

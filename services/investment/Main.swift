@@ -25,8 +25,8 @@ enum Main {
       router.register(InvestmentService(ledger: ledger))
       router.register(inbox)
       return ServiceDefinition(
-        router: router, background: [InboxService.pruner(database, environment).run], willStop: { inbox.stop() },
-        stop: { await database.close() })
+        router: router, database: database, background: [InboxService.pruner(database, environment).run],
+        willStop: { inbox.stop() }, stop: { await database.close() })
     }
   }
 }

@@ -16,8 +16,8 @@ enum Main {
       router.register(LearningService(store: store))
       router.register(inbox)
       return ServiceDefinition(
-        router: router, background: [InboxService.pruner(database, environment).run], willStop: { inbox.stop() },
-        stop: { await database.close() })
+        router: router, database: database, background: [InboxService.pruner(database, environment).run],
+        willStop: { inbox.stop() }, stop: { await database.close() })
     }
   }
 }

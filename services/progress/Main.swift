@@ -20,7 +20,7 @@ enum Main {
       router.register(progress)
       router.register(inbox)
       return ServiceDefinition(
-        router: router, background: [InboxService.pruner(database, environment).run],
+        router: router, database: database, background: [InboxService.pruner(database, environment).run],
         willStop: {
           inbox.stop()
           log.hub.close()

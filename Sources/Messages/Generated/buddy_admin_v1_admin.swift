@@ -100,7 +100,19 @@ public struct BackupPart: ProtobufMessage {
 public struct WritesHeld: ProtobufMessage {
   public static var messageName: String { "buddy.admin.v1.WritesHeld" }
 
+  /// Which service answers: `execution`, for example.
+  public var service: String
+  /// The number of the last migration of its database.
+  public var schemaVersion: UInt32
+
   public init() {
+    self.service = ""
+    self.schemaVersion = 0
+  }
+
+  public init(service: String = "", schemaVersion: UInt32 = 0) {
+    self.service = service
+    self.schemaVersion = schemaVersion
   }
 
   public init(wire: ByteBuffer, limits: WireLimits) throws {
@@ -408,9 +420,13 @@ extension WritesHeld: NativeMessage {
 
   init(c: UnsafePointer<Buddy__Admin__V1__WritesHeld>) {
     self.init()
+    self.service = CValue.string(c.pointee.service)
+    self.schemaVersion = c.pointee.schema_version
   }
 
   func fill(_ c: UnsafeMutablePointer<Buddy__Admin__V1__WritesHeld>, _ arena: inout Arena) throws {
+    if !self.service.isEmpty { c.pointee.service = try arena.string(self.service) }
+    c.pointee.schema_version = self.schemaVersion
   }
 }
 

@@ -1,29 +1,28 @@
-public import Messages
-public import RPC
-public import Storage
-public import Stubs
+import Messages
+import RPC
+import Storage
+import Stubs
 
-/// `buddy.admin.v1.Admin` for a service with a database.
-public struct AdminService: AdminHandler {
-  private let database: Database
+/// `buddy.admin.v1.Admin` of a service that has a database.
+struct AdminService: AdminHandler {
+  let database: Database
+  let backups: StateBackup
 
-  public init(database: Database) { self.database = database }
-
-  public func backup(
+  func backup(
     _ requests: RequestStream<BackupRequest>, _ responses: ResponseWriter<BackupPart>, _ context: ServerContext
   ) async throws {
-    throw Status(.unimplemented, "this service cannot be copied while it runs")
+    try await backups.run(requests, responses)
   }
 
-  public func listRefused(
-    _ request: ListRefusedRequest, _ context: ServerContext
-  ) async throws -> ListRefusedResponse { try await RefusedDeliveries.list(request, database) }
+  func listRefused(_ request: ListRefusedRequest, _ context: ServerContext) async throws -> ListRefusedResponse {
+    try await RefusedDeliveries.list(request, database)
+  }
 
-  public func retryRefused(
-    _ request: RetryRefusedRequest, _ context: ServerContext
-  ) async throws -> RefusedDelivery { try await RefusedDeliveries.retry(request, database) }
+  func retryRefused(_ request: RetryRefusedRequest, _ context: ServerContext) async throws -> RefusedDelivery {
+    try await RefusedDeliveries.retry(request, database)
+  }
 
-  public func dropRefused(
-    _ request: DropRefusedRequest, _ context: ServerContext
-  ) async throws -> RefusedDelivery { try await RefusedDeliveries.drop(request, database) }
+  func dropRefused(_ request: DropRefusedRequest, _ context: ServerContext) async throws -> RefusedDelivery {
+    try await RefusedDeliveries.drop(request, database)
+  }
 }

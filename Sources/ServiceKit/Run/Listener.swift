@@ -33,14 +33,15 @@ struct ListenError: Error, CustomStringConvertible {
   }
 }
 
-/// A gRPC server with the health service beside the definition's own.
+/// A gRPC server with the health and admin services beside the definition's own.
 struct RPCListener: Listener {
   private let server: Server
   private let health: Health
 
-  init(_ router: Router, _ environment: ServiceEnvironment) {
+  init(_ router: Router, admin: AdminService?, _ environment: ServiceEnvironment) {
     let logger = environment.logger
     var router = router
+    if let admin { router.register(admin) }
     health = Health(services: router.services + [GrpcHealthV1HealthMethods.serviceName])
     router.register(health)
     // A span goes outermost, so that what the others log has its ids.

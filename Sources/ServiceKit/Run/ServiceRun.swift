@@ -64,7 +64,11 @@ struct ServiceRun: Sendable {
     let environment = ServiceEnvironment(
       name: name, settings: settings, logger: logger, metrics: makeMetrics(), tracer: traces.tracer)
     do {
-      let code = try await withAdminPort(environment) { try await run(environment, make) }
+      // Restoring is over before anybody could look at it.
+      let isRestoring = name != .gateway && !settings[CommonSettings.restoreFrom].isEmpty
+      let code =
+        isRestoring
+        ? try await run(environment, make) : try await withAdminPort(environment) { try await run(environment, make) }
       await traces.shutdown()
       return code
     } catch {
@@ -81,6 +85,9 @@ struct ServiceRun: Sendable {
       definition = try await make(environment)
     } catch let error as SettingError {
       throw error
+    } catch is StateRestore.Done {
+      logger.info("restored", metadata: ["backup": "\(environment.settings[CommonSettings.restoreFrom])"])
+      return .success
     } catch {
       logger.critical("cannot start", metadata: ["error": "\(error)"])
       await environment.closeClients()
@@ -126,8 +133,14 @@ struct ServiceRun: Sendable {
 
   private func listener(_ definition: ServiceDefinition, _ environment: ServiceEnvironment) -> any Listener {
     switch definition.kind {
-    case .gRPC(let router): RPCListener(router, environment)
-    case .other(let serve): OtherListener(serve, stops: stops, logger: environment.logger)
+    case .gRPC(let router):
+      let admin = definition.database.map { database in
+        let backups = StateBackup(
+          name: name, database: database, files: definition.files, folder: environment.dataDirectory)
+        return AdminService(database: database, backups: backups)
+      }
+      return RPCListener(router, admin: admin, environment)
+    case .other(let serve): return OtherListener(serve, stops: stops, logger: environment.logger)
     }
   }
 
@@ -174,7 +187,7 @@ struct ServiceRun: Sendable {
     switch error {
     case StorageError.cannotOpen, StorageError.readOnly, StorageError.diskFull, StorageError.io: .cannotCreate
     case StorageError.unavailable: .unavailable
-    case is CocoaError: .cannotCreate
+    case is CocoaError, is FileError, is NotEmpty: .cannotCreate
     default: .failure
     }
   }

@@ -33,6 +33,13 @@ enum CommonSettings {
     "exit-with-parent", default: false,
     help: "stop when standard input ends, which it does when the process that holds its other end does")
 
+  static let restoreFrom = Setting<String>(
+    "restore-from", default: "",
+    help: "make this folder of a backup the service's state, of which there must be none, and exit")
+
+  static let restoreReplaces = Setting<Bool>(
+    "restore-replaces", default: false, help: "with --restore-from: put a database that is there aside")
+
   /// Where another service listens.
   static func address(of peer: ServiceName) -> Setting<PeerAddress> {
     Setting(
@@ -47,24 +54,25 @@ enum CommonSettings {
       config, host, port(service), allowNetwork, adminPort, adminHost, data, database, logLevel, logFormat, shutdownGrace,
       exitWithParent,
     ]
-    return common + TraceSettings.all + peers.map(address)
+    let restoring: [any SettingDeclaration] = service == .gateway ? [] : [restoreFrom, restoreReplaces]
+    return common + restoring + TraceSettings.all + peers.map(address)
   }
 }
 
 /// `host:port`, with an IPv6 address in brackets.
-struct PeerAddress: SettingValue, Hashable {
-  var host: String
-  var port: Int
+public struct PeerAddress: SettingValue, Hashable {
+  public var host: String
+  public var port: Int
 
-  static let expected = "an address like 127.0.0.1:8421"
-  static let placeholder = "HOST:PORT"
+  public static let expected = "an address like 127.0.0.1:8421"
+  public static let placeholder = "HOST:PORT"
 
-  init(host: String, port: Int) {
+  public init(host: String, port: Int) {
     self.host = host
     self.port = port
   }
 
-  init?(settingText text: String) {
+  public init?(settingText text: String) {
     guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
       (1...65535).contains(port)
     else { return nil }
@@ -78,7 +86,7 @@ struct PeerAddress: SettingValue, Hashable {
     self.init(host: String(host), port: port)
   }
 
-  var settingText: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  public var settingText: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }
 
 extension Logger.Level: SettingValue {}

@@ -18,7 +18,7 @@ struct PostgresEngine: Engine {
     PostgresListener(engine: self, signals: signals)
   }
 
-  private func withSession(_ body: (any Session) throws -> Void) throws {
+  func withSession(_ body: (PostgresSession) throws -> Void) throws {
     let session = PostgresSession(link: PostgresLink(engine: self))
     defer { session.close() }
     try session.open()

@@ -206,7 +206,7 @@ final class PostgresSession: Session {
   }
 
   /// Runs statements of Storage's own in one round trip.
-  private func send(_ commands: [String]) throws {
+  func send(_ commands: [String]) throws {
     pending = []
     guard let connection = link.current else { throw StorageError.unavailable("the connection was lost") }
     try coded { _ = try connection.exchange(commands.map { .once($0) }, limit: limit) }
@@ -228,6 +228,33 @@ final class PostgresSession: Session {
     } catch let error as ConnectionLost {
       throw StorageError.unavailable(error.detail)
     }
+  }
+
+  // MARK: - Snapshots
+
+  /// Keeps the writers of every process waiting, and begins a transaction that stays at the state it finds then.
+  ///
+  /// The lock comes first: a transaction's state is that of its first statement, which for one that waited would be
+  /// the state from before its wait.
+  func holdWriters() throws {
+    isUnlimited = true
+    _ = try link.connected()
+    try send([
+      "SET statement_timeout = 0",
+      // Should this process be frozen, its lock goes with its connection, a while after the longest hold.
+      "SET idle_in_transaction_session_timeout = '90s'",
+      "SELECT pg_advisory_lock(\(lock))",
+    ])
+    try send([Self.beginRead, "SELECT 1"])
+  }
+
+  /// The transaction stays.
+  func releaseWriters() throws { try send(["SELECT pg_advisory_unlock(\(lock))"]) }
+
+  /// Renames the schema and makes an empty one in its place, inside a transaction.
+  func putSchemaAside(as name: String) throws {
+    let schema = engine.address.schema
+    try send(["ALTER SCHEMA \"\(schema)\" RENAME TO \"\(name)\"", "CREATE SCHEMA \"\(schema)\""])
   }
 
   // MARK: - Migrations
@@ -258,7 +285,7 @@ final class PostgresSession: Session {
     try tables().contains { $0 != name }
   }
 
-  private func tables() throws -> [String] {
+  func tables() throws -> [String] {
     try query(
       "SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY tablename", [.text(engine.address.schema)],
       firstOnly: false

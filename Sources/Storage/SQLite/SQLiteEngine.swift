@@ -31,7 +31,7 @@ struct SQLiteEngine: Engine {
   func makeListener(_ signals: CommitSignals) -> (any SignalListener)? { nil }
 
   /// The connection lives and dies on the calling thread, inside one use of its GRDB queue.
-  private func withConnection(isReadOnly: Bool, _ body: (any Session) throws -> Void) throws {
+  func withConnection(isReadOnly: Bool, _ body: (SQLiteSession) throws -> Void) throws {
     let queue: DatabaseQueue
     do {
       queue = try DatabaseQueue(path: path, configuration: configuration(isReadOnly: isReadOnly))
@@ -65,7 +65,7 @@ struct SQLiteEngine: Engine {
     return configuration
   }
 
-  private func createFolder() throws {
+  func createFolder() throws {
     let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
     guard let failed = Self.create(folder: folder) else { return }
     throw StorageError.cannotOpen(

@@ -11,7 +11,7 @@ final class SQLiteSession: Session {
   /// More than all statements of a service; texts made by code cannot fill the memory all the same.
   private static let largestCache = 500
 
-  private let database: GRDB.Database
+  let database: GRDB.Database
   private let path: String
   private var prepared: [String: Prepared] = [:]
   private var commands: [TransactionCommand: Statement] = [:]

@@ -8,6 +8,7 @@ public protocol AdminHandler: Sendable {
   /// Copies the service's state as of one moment. The caller sends `hold`; the service stops writing, fixes that moment
   /// and answers `held`. When every service of the installation is held, the caller sends `copy` to each: the service
   /// writes on and sends its files. A hold ends by itself after its limit, with DEADLINE_EXCEEDED, or with the call.
+  /// The first file is `database.sqlite3`, whatever engine the service runs on. ABORTED while another backup runs.
   func backup(
     _ requests: RequestStream<BackupRequest>, _ responses: ResponseWriter<BackupPart>, _ context: ServerContext
   ) async throws
@@ -57,6 +58,7 @@ public struct AdminClient: Sendable {
   /// Copies the service's state as of one moment. The caller sends `hold`; the service stops writing, fixes that moment
   /// and answers `held`. When every service of the installation is held, the caller sends `copy` to each: the service
   /// writes on and sends its files. A hold ends by itself after its limit, with DEADLINE_EXCEEDED, or with the call.
+  /// The first file is `database.sqlite3`, whatever engine the service runs on. ABORTED while another backup runs.
   public func backup<Result: Sendable>(
     _ options: CallOptions = .init(),
     _ body: @Sendable (RequestWriter<BackupRequest>, ResponseStream<BackupPart>) async throws -> Result

@@ -97,6 +97,13 @@ struct UpCommand: AsyncParsableCommand {
     try fleet.checkPrograms()
     let folder = try DataFolder.open(data ?? standardDataFolder())
     fleet.data = folder.path
+    if let backup = try RestoreJournal(data: folder.path).interrupted() {
+      throw CommandError(
+        code: "RESTORE_UNFINISHED",
+        message: "a restore into \(folder.path) was interrupted; finish it with `buddy restore \(backup) --data "
+          + "\(folder.path) --replace`",
+        exit: .failed)
+    }
     fleet.ports = port == 0 ? try await PortCheck.choose(ServiceFleet.services) : FleetPorts(from: port)
     if port != 0 { try await PortCheck.check(fleet.ports) }
     folder.rotateLogs(ServiceFleet.services)

@@ -16,6 +16,9 @@ struct ServiceFleet: Sendable {
   /// What runs. The order of `ServiceName` gives each its place after the gateway's port.
   static let services: [ServiceName] = [.gateway, .execution, .progress, .learning, .investment, .artifact]
 
+  /// Those that keep something.
+  static let stateful = services.filter { $0 != .gateway }
+
   static let host = "127.0.0.1"
 
   /// Folder of the programs.
@@ -43,8 +46,10 @@ struct ServiceFleet: Sendable {
   }
 
   /// Throws status 66 with the names of the programs that are not there.
-  func checkPrograms() throws {
-    let missing = Self.services.map(Self.program).filter { access("\(binaries)/\($0)", X_OK) != 0 }
+  func checkPrograms() throws { try Self.checkPrograms(Self.services, in: binaries) }
+
+  static func checkPrograms(_ names: [ServiceName], in binaries: String) throws {
+    let missing = names.map(program).filter { access("\(binaries)/\($0)", X_OK) != 0 }
     guard missing.isEmpty else {
       throw CommandError(
         code: "PROGRAM_MISSING",

@@ -731,9 +731,42 @@ const ProtobufCMessageDescriptor buddy__admin__v1__backup_part__descriptor =
   (ProtobufCMessageInit) buddy__admin__v1__backup_part__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-#define buddy__admin__v1__writes_held__field_descriptors NULL
-#define buddy__admin__v1__writes_held__field_indices_by_name NULL
-#define buddy__admin__v1__writes_held__number_ranges NULL
+static const ProtobufCFieldDescriptor buddy__admin__v1__writes_held__field_descriptors[2] =
+{
+  {
+    "service",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Admin__V1__WritesHeld, service),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "schema_version",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Admin__V1__WritesHeld, schema_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__admin__v1__writes_held__field_indices_by_name[] = {
+  1,   /* field[1] = schema_version */
+  0,   /* field[0] = service */
+};
+static const ProtobufCIntRange buddy__admin__v1__writes_held__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
 const ProtobufCMessageDescriptor buddy__admin__v1__writes_held__descriptor =
 {
   PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
@@ -742,10 +775,10 @@ const ProtobufCMessageDescriptor buddy__admin__v1__writes_held__descriptor =
   "Buddy__Admin__V1__WritesHeld",
   "buddy.admin.v1",
   sizeof(Buddy__Admin__V1__WritesHeld),
-  0,
+  2,
   buddy__admin__v1__writes_held__field_descriptors,
   buddy__admin__v1__writes_held__field_indices_by_name,
-  0,  buddy__admin__v1__writes_held__number_ranges,
+  1,  buddy__admin__v1__writes_held__number_ranges,
   (ProtobufCMessageInit) buddy__admin__v1__writes_held__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -114,10 +114,18 @@ struct  Buddy__Admin__V1__BackupPart
 struct  Buddy__Admin__V1__WritesHeld
 {
   ProtobufCMessage base;
+  /*
+   * Which service answers: `execution`, for example.
+   */
+  char *service;
+  /*
+   * The number of the last migration of its database.
+   */
+  uint32_t schema_version;
 };
 #define BUDDY__ADMIN__V1__WRITES_HELD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&buddy__admin__v1__writes_held__descriptor) \
-     }
+    , (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Buddy__Admin__V1__BackupFile
