@@ -8,9 +8,9 @@ import Synchronization
 final class PeerAdmin: AdminHandler {
   typealias Backup = @Sendable (RequestStream<BackupRequest>, ResponseWriter<BackupPart>) async throws -> Void
 
-  /// Whether a call ended before its files were asked for.
-  var wasLetGo: Bool { letGo.load(ordering: .relaxed) }
-  private let letGo = Atomic(false)
+  /// Whether a call is under way.
+  var isHeld: Bool { calls.load(ordering: .relaxed) > 0 }
+  private let calls = Atomic(0)
   private let script: Backup
 
   init(_ script: @escaping Backup) { self.script = script }
@@ -35,12 +35,9 @@ final class PeerAdmin: AdminHandler {
   func backup(
     _ requests: RequestStream<BackupRequest>, _ responses: ResponseWriter<BackupPart>, _ context: ServerContext
   ) async throws {
-    do {
-      try await script(requests, responses)
-    } catch {
-      letGo.store(true, ordering: .relaxed)
-      throw error
-    }
+    calls.add(1, ordering: .relaxed)
+    defer { calls.subtract(1, ordering: .relaxed) }
+    try await script(requests, responses)
   }
 
   func listRefused(_ request: ListRefusedRequest, _ context: ServerContext) async throws -> ListRefusedResponse {

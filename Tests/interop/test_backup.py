@@ -34,7 +34,7 @@ class Up:
     def __init__(self, data, environment=None):
         self.data = data
         pathlib.Path(data).mkdir(parents=True, exist_ok=True)
-        self.log = open(f"{data}.log", "ab")
+        self.log = open(f"{data}.log", "wb")
         variables = dict(os.environ, BUDDY_ALLOW_PRIVATE_FETCH="true", **(environment or {}))
         self.process = subprocess.Popen(
             [f"{BIN}/buddy", "up", "--port", "0", "--data", data],
@@ -309,6 +309,15 @@ def test_damaged_and_incomplete_backups_are_refused_and_change_nothing():
 
         code, _, errors = buddy("restore", saved, "--data", target)
         assert code == 0, errors
+
+        # As a restore leaves it that was killed between two services' schemas on a server.
+        restoring = pathlib.Path(target) / "restoring"
+        restoring.mkdir()
+        (restoring / "loading").write_text(saved)
+        code, _, errors = buddy("up", "--port", "0", "--data", target)
+        assert code == 1 and "was interrupted" in errors and f"buddy restore {saved}" in errors, errors
+        code, _, errors = buddy("restore", saved, "--data", target, "--replace")
+        assert code == 0 and not restoring.exists(), errors
 
 
 def test_a_service_that_hangs_costs_a_clear_error_and_holds_nobody():

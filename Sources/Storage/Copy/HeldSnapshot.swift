@@ -8,7 +8,7 @@ extension Database {
   ///
   /// Writers wait until `release` or until `limit` has passed; none is refused. Whatever was answered before this
   /// returns is in the snapshot, and nothing that is written after it. On an engine that several processes share, those
-  /// of all of them wait.
+  /// of all of them wait; the others' give up as `busy` after their ``DatabaseOptions/busyTimeout``.
   public func hold(limit: Duration) async throws -> HeldSnapshot {
     let jobs = Mailbox<SnapshotJob>()
     let pause = WriterPause(limit: limit) { _ = jobs.put { try? $0.letWritersGo() } }

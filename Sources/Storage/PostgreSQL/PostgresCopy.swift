@@ -17,6 +17,8 @@ struct PostgresSnapshot: Snapshot {
     let copy = SQLiteEngine(path: path, busyTimeout: .seconds(5))
     try copy.withConnection(isReadOnly: false) { target in
       try Migrator(migrations: migrations, path: path).run(target)
+      // A connection must not be given back with its transaction open.
+      defer { if target.isInTransaction { try? target.control(.rollback) } }
       try target.control(.begin)
       try TableCopy(source: connection, target: target, isCancelled: isCancelled).run(target.tablesInOrder())
       try target.control(.commit)

@@ -24,7 +24,11 @@ struct SQLiteSnapshot: Snapshot {
 
 extension SQLiteEngine {
   func withSnapshot(_ body: (any Snapshot) throws -> Void) throws {
-    try withConnection(isReadOnly: true) { try body(SQLiteSnapshot($0)) }
+    try withConnection(isReadOnly: true) { connection in
+      // A connection must not be given back with its transaction open.
+      defer { if connection.isInTransaction { try? connection.control(.rollback) } }
+      try body(SQLiteSnapshot(connection))
+    }
   }
 }
 
