@@ -130,9 +130,11 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     .testTarget(
-      name: "EndToEndTests", dependencies: ["TestSupport", "Messages", "RPC", "ServiceKit", "Stubs"],
-      path: "Tests/EndToEndTests",
-      swiftSettings: strict()),
+      name: "EndToEndTests",
+      dependencies: [
+        "TestSupport", "Messages", "RPC", "ServiceKit", "Stubs", .nio("NIOCore"), .nio("NIOHTTP1"), .nio("NIOPosix"),
+      ],
+      path: "Tests/EndToEndTests", swiftSettings: strict()),
     benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
     benchmark("mission-bench", ["RPC", "Messages", "Stubs", .argumentParser]),
     benchmark("storage-bench", ["Storage", "TestSupport", .argumentParser]),

@@ -4,95 +4,107 @@ import RPC
 import Stubs
 import TestSupport
 
-/// One PostgreSQL server, two execution processes that share its database, and one process of each other service.
+/// One PostgreSQL server, one process of each service that execution calls, and as many execution processes on its
+/// database as a test wants.
 final class SharedDatabase: Sendable {
-  /// Missions that one execution process runs at a time: few, so that there is a queue.
-  static let slots = 8
-
-  let folder: TemporaryFolder
-  let server: PostgresServer
-  let executions: [ServiceProcess]
-  /// One client for each execution process.
-  let missions: [MissionsClient]
-  let progress: ProgressClient
-  let investment: InvestmentClient
-  let artifacts: ArtifactsClient
+  private let folder: TemporaryFolder
+  private let server: PostgresServer
   private let others: [ServiceProcess]
+  private let ports: [String: Int]
+  private let progress: ProgressClient
+  private let investment: InvestmentClient
+  private let artifacts: ArtifactsClient
 
   init() async throws {
     folder = try TemporaryFolder("shared")
     server = try await PostgresServer()
-    let common = ["--port", "0", "--database", server.url(), "--data", folder.file("data")]
-    // Two processes of one service cannot have its default admin port.
-    let environment = ["BUDDY_ADMIN_PORT": "0"]
     var others: [ServiceProcess] = []
     var ports: [String: Int] = [:]
     for name in ["investment", "learning", "progress", "artifact"] {
-      let process = try ServiceProcess("buddy-\(name)", common, in: folder, environment: environment)
+      let process = try Self.start(name, server, folder)
       ports[name] = try await process.port()
       others.append(process)
     }
-    let peers = ports.flatMap { ["--\($0.key)-address", "127.0.0.1:\($0.value)"] }
-    var executions: [ServiceProcess] = []
-    var missions: [MissionsClient] = []
-    for _ in 0..<2 {
-      let process = try ServiceProcess(
-        "buddy-execution", common + peers + ["--lease-duration", "1s", "--maximum-running", "\(Self.slots)"],
-        in: folder, environment: environment)
-      executions.append(process)
-      missions.append(MissionsClient(Client(host: "127.0.0.1", port: try await process.port())))
-    }
-    (self.others, self.executions, self.missions) = (others, executions, missions)
+    (self.others, self.ports) = (others, ports)
     func client(_ name: String) -> Client { Client(host: "127.0.0.1", port: ports[name] ?? 0) }
     progress = ProgressClient(client("progress"))
     investment = InvestmentClient(client("investment"))
     artifacts = ArtifactsClient(client("artifact"))
   }
 
-  /// Submits this many missions together, every other one to each process; returns their ids.
-  func submit(_ count: Int) async throws -> [String] {
-    try await withThrowingTaskGroup(of: String.self) { group in
-      for number in 0..<count {
-        let client = missions[number % 2]
-        group.addTask { try await client.submit(SubmitMissionRequest(objective: "What is \(number) * 7?")).id }
-      }
-      return try await group.reduce(into: []) { $0.append($1) }
-    }
+  private static func start(
+    _ name: String, _ server: PostgresServer, _ folder: TemporaryFolder, _ flags: [String] = []
+  ) throws -> ServiceProcess {
+    try ServiceProcess(
+      "buddy-\(name)", ["--port", "0", "--database", server.url(), "--data", folder.file("data")] + flags, in: folder,
+      // Two processes of one service cannot both have its default admin port.
+      environment: ["BUDDY_ADMIN_PORT": "0"])
   }
 
-  /// How many missions have succeeded, as one of the processes says.
-  func succeeded(_ process: Int) async throws -> Int {
-    let request = ListMissionsRequest(page: PageRequest(size: 1_000), states: [.succeeded])
-    return try await missions[process].list(request).missions.count
+  /// Starts one more execution process, with leases of a second and room for few missions, so that there is a queue.
+  func execution(_ flags: String...) async throws -> Execution {
+    let peers = ports.flatMap { ["--\($0.key)-address", "127.0.0.1:\($0.value)"] }
+    let room = ["--lease-duration", "1s", "--maximum-running", "\(Execution.room)"]
+    let process = try Self.start("execution", server, folder, peers + room + flags)
+    let client = Client(host: "127.0.0.1", port: try await process.port())
+    return Execution(process: process, missions: MissionsClient(client))
   }
 
-  /// Everything that is known of missions.
-  func everything(of ids: [String], from process: Int) async throws -> Set<MissionTraces> {
+  /// Everything that is known of missions, once all events have arrived: a stale write would change some of it.
+  func traces(of ids: [String], by execution: Execution) async throws -> Set<MissionTraces> {
     try await withThrowingTaskGroup(of: MissionTraces.self) { group in
-      for id in ids { group.addTask { try await self.everything(of: id, from: process) } }
+      for id in ids {
+        group.addTask {
+          // First, as it waits for the mission's end.
+          let events = try await self.events(of: id)
+          let mission = try await execution.mission(id)
+          let ledger = try await self.investment.listLedger(ListLedgerRequest(missionId: id)).entries
+          let artifacts = try await self.artifacts.list(ListArtifactsRequest(missionId: id)).artifacts
+          return MissionTraces(mission: mission, events: events, ledger: ledger, artifacts: artifacts)
+        }
+      }
       return try await group.reduce(into: []) { $0.insert($1) }
     }
   }
 
-  /// Everything that is known of a mission, of which a stale write would change something.
-  private func everything(of id: String, from process: Int) async throws -> MissionTraces {
-    let events = ListEventsRequest(missionId: id, wait: GoogleProtobufDuration(.seconds(30)))
-    var log = try await progress.list(events)
-    // The outbox may still be on its way.
+  /// A mission's log once it has ended.
+  private func events(of id: String) async throws -> [ProgressEvent] {
+    var answer = ListEventsResponse()
     try await eventually("the log of \(id) is complete") {
-      log = try await progress.list(events)
-      return log.complete
+      answer = try await progress.list(ListEventsRequest(missionId: id))
+      return answer.complete
     }
-    return MissionTraces(
-      mission: try await missions[process].get(GetMissionRequest(id: id)), events: log.events,
-      ledger: try await investment.listLedger(ListLedgerRequest(missionId: id)).entries,
-      artifacts: try await artifacts.list(ListArtifactsRequest(missionId: id)).artifacts)
+    return answer.events
+  }
+}
+
+/// One of several execution processes.
+struct Execution: Sendable {
+  /// Missions that it runs at a time.
+  static let room = 8
+
+  let process: ServiceProcess
+  let missions: MissionsClient
+
+  func submit(_ objective: String) async throws -> String {
+    try await missions.submit(SubmitMissionRequest(objective: objective)).id
   }
 
-  /// The lines of a process's log with these words.
-  func lines(_ process: Int, _ words: String) -> [Substring] {
-    executions[process].log.split(separator: "\n").filter { $0.contains(words) }
+  func mission(_ id: String) async throws -> Mission { try await missions.get(GetMissionRequest(id: id)) }
+
+  /// How many missions of the database have succeeded.
+  func succeeded() async throws -> Int {
+    let request = ListMissionsRequest(page: PageRequest(size: 1_000), states: [.succeeded])
+    return try await missions.list(request).missions.count
   }
+
+  /// How many missions it took to their end.
+  var ended: Int { lines("mission ended") }
+
+  /// How many times it noticed that it had lost a mission to another process, or that it might have.
+  var lost: Int { lines("lease was lost") }
+
+  private func lines(_ words: String) -> Int { process.log.split(separator: "\n").count { $0.contains(words) } }
 }
 
 struct MissionTraces: Sendable, Hashable {

@@ -195,6 +195,26 @@ import Testing
   }
 
   @Test(arguments: TestEngine.allCases)
+  func whatAToolMakesOfBeingStoppedIsNoFailure(_ engine: TestEngine) async throws {
+    let (begun, begin) = AsyncStream.makeStream(of: Void.self)
+    let harness = try await PipelineHarness(
+      engine,
+      ScriptedTool { _, _ in
+        begin.finish()
+        try? await Task.sleep(for: .seconds(600))
+        throw ToolError("FETCH_FAILED", "the connection broke")
+      })
+    let mission = try await harness.submit()
+    let runner = harness.runner("a")
+    await runner.look()
+    for await _ in begun {}
+    await runner.stopAll()
+    #expect(try await harness.store.mission(mission.id).state == .running)
+    #expect(try await harness.store.attention(of: LeaseHolder(id: "b", duration: .seconds(9))).isAnyWaiting)
+    await harness.close()
+  }
+
+  @Test(arguments: TestEngine.allCases)
   func cancelStopsWhatRunsElsewhere(_ engine: TestEngine) async throws {
     let (tool, begun) = Self.blockingOnce()
     let harness = try await PipelineHarness(engine, tool)

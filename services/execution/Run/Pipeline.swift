@@ -75,10 +75,11 @@ struct Pipeline: Sendable {
   /// lease is lost, somebody ended the mission, or the task is cancelled.
   private func failure(of error: any Error, in step: Step, mission: String) throws -> StepFailure {
     switch error {
-    case let failure as StepFailure: return failure
     case is StorageError, is LeaseLost: throw error
     case let status as Status where status.code == .failedPrecondition: throw error
+    // Whatever a tool makes of being stopped is no result: the mission goes on elsewhere or later.
     case _ where Task.isCancelled: throw CancellationError()
+    case let failure as StepFailure: return failure
     default:
       logger.error(
         "a step failed unexpectedly", metadata: ["mission": "\(mission)", "step": "\(step.label)", "error": "\(error)"])
