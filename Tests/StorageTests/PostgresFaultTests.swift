@@ -47,11 +47,12 @@ private final class Storm: Sendable {
 /// Connections and servers that go away.
 @Suite(.timeLimit(.minutes(3))) struct PostgresFaultTests {
   /// Ends the connections of an application, as a failing network or an administrator does.
-  private func cutOff(_ application: String, by administrator: Database) async throws -> Int {
+  private func cutOff(_ application: String, by administrator: Database) async throws -> [Int] {
     try await administrator.read { connection in
       try connection.rows(
-        "SELECT pg_terminate_backend(pid) AS done FROM pg_stat_activity WHERE application_name = $1", application
-      ).count
+        "SELECT pid, pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE application_name = $1) AS a",
+        application
+      ).map { try $0.int("pid") }
     }
   }
 
@@ -68,7 +69,7 @@ private final class Storm: Sendable {
       var cuts = 0
       for pause in pauses {
         try await Task.sleep(for: .milliseconds(pause))
-        cuts += try await cutOff("storm", by: administrator)
+        cuts += try await cutOff("storm", by: administrator).count
       }
       storm.end()
       try await group.waitForAll()
@@ -120,10 +121,18 @@ private final class Storm: Sendable {
   @Test func aConnectionThatBrokeWhileIdleIsNotNoticed() async throws {
     let fixture = try await Fixture(.postgres, options: DatabaseOptions(readers: 1, applicationName: "idle"))
     let administrator = try await TestStore(.postgres).open([])
+    func cutOffAll() async throws {
+      let processes = try await cutOff("idle", by: administrator)
+      #expect(!processes.isEmpty)
+      let list = processes.map(String.init).joined(separator: ", ")
+      try await eventually("they are gone") {
+        try await administrator.read { try $0.rows("SELECT 1 FROM pg_stat_activity WHERE pid IN (\(list))").isEmpty }
+      }
+    }
     for round in 1...5 {
-      #expect(try await cutOff("idle", by: administrator) > 0)
+      try await cutOffAll()
       try await fixture.insert(round, "n\(round)")
-      #expect(try await cutOff("idle", by: administrator) > 0)
+      try await cutOffAll()
       #expect(try await fixture.names().count == round)
     }
     await fixture.database.close()
@@ -154,6 +163,19 @@ private final class Storm: Sendable {
     }
     try await fixture.insert(2, "two")
     #expect(try await fixture.names() == ["two"])
+    await fixture.database.close()
+  }
+
+  /// The system still keeps the socket open, so only the limit on answers can end the wait.
+  @Test func aServerThatNoLongerAnswersIsGivenUp() async throws {
+    let fixture = try await Fixture(.postgres, options: DatabaseOptions(statementTimeout: .milliseconds(100)))
+    let process = try await fixture.database.write { try $0.first("SELECT pg_backend_pid() AS id")?.int("id") ?? 0 }
+    kill(Int32(process), SIGSTOP)
+    defer { kill(Int32(process), SIGCONT) }
+    try await fixture.insert(1, "on another connection")
+    let other = try await fixture.database.write { try $0.first("SELECT pg_backend_pid() AS id")?.int("id") }
+    #expect(other != process)
+    #expect(try await fixture.names() == ["on another connection"])
     await fixture.database.close()
   }
 

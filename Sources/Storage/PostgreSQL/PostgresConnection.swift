@@ -205,6 +205,7 @@ struct ConnectFailure: Error {
 extension ConnectFailure {
   private static let passing = [
     "too many", "connection slots", "starting up", "shutting down", "recovery mode", "not yet accepting",
+    "terminating connection",
   ]
 
   private static let lasting = ["certificate", "does not support SSL", "invalid "]
