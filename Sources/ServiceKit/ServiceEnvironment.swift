@@ -85,7 +85,10 @@ private final class Clients: Sendable {
 
   func make(_ peer: ServiceName) -> Client {
     let address = settings[CommonSettings.address(of: peer)]
-    return Client(host: address.host, port: address.port, interceptors: interceptors(peer))
+    var options = ClientOptions()
+    // A service that was away for long and is started again is found soon: its outboxes wait for that.
+    options.maximumBackoff = .seconds(2)
+    return Client(host: address.host, port: address.port, options: options, interceptors: interceptors(peer))
   }
 
   func close() async {

@@ -28,14 +28,17 @@ final class OutboxConversation: Sendable {
   }
 
   private let relay: OutboxRelay
+  /// How many conversations before this one came to nothing, in a row.
+  private let failures: Int
   /// There may be messages to send, or room for them.
   private let news: WakeUp
   /// There are receipts.
   private let receipts = WakeUp()
   private let state = Mutex(State())
 
-  init(relay: OutboxRelay, news: WakeUp) {
+  init(relay: OutboxRelay, after failures: Int, news: WakeUp) {
     self.relay = relay
+    self.failures = failures
     self.news = news
   }
 
@@ -103,14 +106,19 @@ final class OutboxConversation: Sendable {
   // MARK: - In
 
   private func take(_ receipt: OutboxReceipt) throws {
-    try state.withLock { state in
+    let isFirst = try state.withLock { state in
       guard let sent = state.unreceipted.first, sent.messageID == receipt.messageID else {
         throw DeliveryFailure.outOfOrder(expected: state.unreceipted.first?.messageID, found: receipt.messageID)
       }
       state.unreceipted.removeFirst()
       state.settled.append(Settled(sent: sent, outcome: receipt.outcome))
-      state.hasReceipts = true
       state.lastSign = .now
+      defer { state.hasReceipts = true }
+      return !state.hasReceipts
+    }
+    if isFirst, failures > 0 {
+      relay.logger?.info(
+        "delivering again", metadata: ["destination": "\(relay.destination)", "failures": "\(failures)"])
     }
     receipts.raise()
   }

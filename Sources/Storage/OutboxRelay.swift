@@ -79,7 +79,7 @@ public struct OutboxRelay: Sendable {
   private func deliver(_ news: WakeUp) async {
     var failures = 0
     while !Task.isCancelled {
-      let conversation = OutboxConversation(relay: self, news: news)
+      let conversation = OutboxConversation(relay: self, after: failures, news: news)
       var failure: (any Error)?
       do {
         // The receiver is left alone while there is nothing to say: that it is down is then nobody's trouble.
@@ -91,9 +91,12 @@ public struct OutboxRelay: Sendable {
         failure = error
       }
       guard !Task.isCancelled else { return }
-      failures = conversation.hasReceipts ? 1 : failures + 1
-      let delay = options.backoff.delay(afterFailures: failures)
-      if conversation.hasUnreceipted || failure is StorageError { log(failure, failures, delay) }
+      if conversation.hasReceipts { failures = 0 }
+      // That one ends which has done its work, as it does when the receiver is restarted, is no failure.
+      let isFailure = conversation.hasUnreceipted || !conversation.hasReceipts || failure is StorageError
+      if isFailure { failures += 1 }
+      let delay = options.backoff.delay(afterFailures: max(1, failures))
+      if isFailure { log(failure, failures, delay) }
       try? await Task.sleep(for: delay)
     }
   }

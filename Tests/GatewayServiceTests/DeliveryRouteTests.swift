@@ -50,6 +50,9 @@ import Testing
     try await withGateway { gateway in
       let retried = try await gateway.send("POST", "/api/v1/deliveries/refused/execution/d-1/retry")
       #expect(retried.status == 200 && retried.json["topic"] as? String == "retried")
+      let form = ["Content-Type": "application/x-www-form-urlencoded"]
+      let foreign = try await gateway.send("POST", "/api/v1/deliveries/refused/execution/d-1/retry", form, body: "a=b")
+      #expect(foreign.status == 415)
       let dropped = try await gateway.send("DELETE", "/api/v1/deliveries/refused/execution/d-1")
       #expect(dropped.status == 200 && dropped.json["topic"] as? String == "dropped")
       for path in ["execution/d-2", "progress/d-1", "nobody/d-1"] {

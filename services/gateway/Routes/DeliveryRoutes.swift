@@ -35,7 +35,10 @@ struct DeliveryRoutes: Sendable {
 
   @Sendable func retry(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
     let (service, id) = try target(context)
-    return try .json(message: await call(service) { try await $0.retryRefused(RetryRefusedRequest(id: id), $1) })
+    // Read for its media type, which keeps a foreign page's form out; there is nothing to say in it.
+    var command = try await request.json(RetryRefusedRequest.self, mayBeEmpty: true)
+    command.id = try claim(command.id, is: id, field: "id", header: "path")
+    return try .json(message: await call(service) { [command] in try await $0.retryRefused(command, $1) })
   }
 
   @Sendable func drop(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
