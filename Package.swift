@@ -209,7 +209,7 @@ func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 extension Target.Dependency {
   static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
   static var argumentParser: Self { .product(name: "ArgumentParser", package: "swift-argument-parser") }
-  static var metrics: Self { .product(name: "CoreMetrics", package: "swift-metrics") }
+  static var metrics: Self { .product(name: "Metrics", package: "swift-metrics") }
   static var tracing: Self { .product(name: "Tracing", package: "swift-distributed-tracing") }
   static var log: Self { .product(name: "Logging", package: "swift-log") }
   static var bigInt: Self { .product(name: "BigInt", package: "BigInt") }

@@ -35,7 +35,7 @@ import Testing
     let metrics = GatewayMetrics(registry)
     let response = Response(status: .ok, body: ResponseBody { _ in throw Broken() })
     let measured = metrics.measured(response, to: .get, route: "/x/{id}", since: .now)
-    #expect(await registry.exposition().contains("_count") == false)
+    #expect(await registry.exposition().contains("_count{code=\"200\",method=\"GET\",route=\"/x/{id}\"} 0"))
     await #expect(throws: Broken.self) { try await measured.body.write(NoWriter()) }
     #expect(await registry.exposition().contains("_count{code=\"200\",method=\"GET\",route=\"/x/{id}\"} 1"))
   }

@@ -1,5 +1,5 @@
 import Foundation
-import CoreMetrics
+import Metrics
 import RPC
 import Synchronization
 import TestSupport
@@ -62,7 +62,7 @@ private func lines(_ text: String, _ name: String) -> [String] {
     meter.decrement(by: 2.5)
     Gauge(label: "gauge", factory: metrics).record(7)
     Recorder(label: "sizes", factory: metrics).record(3)
-    CoreMetrics.Timer(label: "2 times", factory: metrics).recordMilliseconds(2)
+    Metrics.Timer(label: "2 times", factory: metrics).recordMilliseconds(2)
     let text = await metrics.exposition()
     #expect(lines(text, "library_requests") == [#"library_requests{kind="x"} 2"#])
     #expect(lines(text, "fraction") == ["fraction 0.25"])

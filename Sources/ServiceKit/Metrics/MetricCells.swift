@@ -1,4 +1,4 @@
-import CoreMetrics
+import Metrics
 import Synchronization
 
 /// Where one series keeps its value. Cells are made once and kept by who records into them; recording costs an atomic

@@ -1,4 +1,4 @@
-public import CoreMetrics
+public import Metrics
 import Synchronization
 
 /// A process's metrics: what swift-metrics records into, and what a scrape reads as Prometheus' text.

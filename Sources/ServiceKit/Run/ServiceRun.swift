@@ -1,6 +1,6 @@
 import Foundation
 import Logging
-import CoreMetrics
+import Metrics
 import RPC
 import Storage
 

@@ -1,5 +1,5 @@
 import Hummingbird
-import CoreMetrics
+import Metrics
 import ServiceKit
 import Synchronization
 
