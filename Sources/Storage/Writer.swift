@@ -59,8 +59,8 @@ final class Writer: Sendable {
     }
   }
 
-  /// Gives those who were just answered a moment to come back with their next work. Without it writers who go on at once
-  /// would be two crowds that take turns, each with half of a commit's possible writers.
+  /// Gives those who were just answered a moment to come back with their next work. Without it writers who go on at
+  /// once would be two crowds that take turns, each with half of a commit's possible writers.
   private func gather(after answered: Int, took: Duration) {
     let waiting = mailbox.count
     // A lone writer waits for nobody.

@@ -4,7 +4,7 @@ import Foundation
 import Synchronization
 import Testing
 
-/// Runs tasks on one thread without root's right to pass over files' permissions; threads started there have it neither.
+/// Runs tasks on one thread without root's right to pass over files' permissions; threads started there lack it too.
 final class UnprivilegedThread: TaskExecutor, Sendable {
   private let jobs = Mutex<[UnownedJob?]>([])
   private let available = DispatchSemaphore(value: 0)

@@ -21,7 +21,8 @@ int disk_operation(FaultyDisk *disk, int kind, bool *cut);
 bool disk_has_power(FaultyDisk *disk);
 
 /// With the disk locked, before the operation is done: remembers what a write or a truncation destroys.
-int disk_will_write(FaultyDisk *disk, DiskFile *file, sqlite3_file *real, const void *bytes, int count, sqlite3_int64 offset);
+int disk_will_write(
+    FaultyDisk *disk, DiskFile *file, sqlite3_file *real, const void *bytes, int count, sqlite3_int64 offset);
 int disk_will_truncate(FaultyDisk *disk, DiskFile *file, sqlite3_file *real, sqlite3_int64 size);
 /// With the disk locked: everything written to the file is durable, or the file is gone.
 void disk_settle(DiskFile *file);

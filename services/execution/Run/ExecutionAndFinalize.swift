@@ -96,13 +96,15 @@ extension StepRunner {
     }
   }
 
-  /// What the tool's work costs, at most what is reserved for it; nil where the investment service cannot be reached, or
-  /// nothing was reserved, and the policy is to go on without it.
+  /// What the tool's work costs, at most what is reserved for it; nil where the investment service cannot be reached,
+  /// or nothing was reserved, and the policy is to go on without it.
   private func price(_ use: ToolUse, of mission: Mission) async throws -> Money? {
     let request = EstimateRequest(uses: [use])
     let answer: EstimateResponse? = try await calling("investment") {
       guard peers.withoutInvestment == .open else {
-        return try await peers.call(patience: peers.resultPatience) { try await peers.investment.estimate(request, $0) }
+        return try await peers.call(patience: peers.resultPatience) {
+          try await peers.investment.estimate(request, $0)
+        }
       }
       return try await peers.call(without: .open) { try await peers.investment.estimate(request, $0) }
     }

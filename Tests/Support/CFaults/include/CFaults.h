@@ -28,8 +28,8 @@ void faulty_disk_heal(FaultyDisk *_Nonnull disk);
 /// How many operations have failed on purpose since `faulty_disk_fail`.
 long faulty_disk_failures(FaultyDisk *_Nonnull disk);
 
-/// Begins to remember what was written and not yet synced, and cuts the power at the `nth` write, sync or truncation from
-/// now on: this one and everything after it fails.
+/// Begins to remember what was written and not yet synced, and cuts the power at the `nth` write, sync or truncation
+/// from now on: this one and everything after it fails.
 void faulty_disk_cut_power(FaultyDisk *_Nonnull disk, long nth);
 bool faulty_disk_has_power(FaultyDisk *_Nonnull disk);
 /// Once all files are closed: takes away a seeded choice of the 512-byte sectors that were written and not synced,
