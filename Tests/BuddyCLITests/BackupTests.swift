@@ -236,7 +236,9 @@ struct BackupTests {
     #expect(error?.exit == .unavailable && error?.message.contains("buddy up") == true)
     try write("[]", folder.file("installation.json"))
     #expect(throws: CommandError.self) { try RunningInstallation(data: folder.path) }
-    try InstallationFile(data: folder.path).write([.execution: 1])
+    var ports = FleetPorts()
+    ports.service = [.execution: 1]
+    try InstallationFile(data: folder.path).write(ports)
     let missing = #expect(throws: CommandError.self) { try RunningInstallation(data: folder.path) }
     #expect(missing?.message.contains("progress") == true)
   }

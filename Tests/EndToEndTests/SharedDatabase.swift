@@ -58,13 +58,23 @@ final class SharedDatabase: Sendable {
           // First, as it waits for the mission's end.
           let events = try await self.events(of: id)
           let mission = try await execution.mission(id)
-          let ledger = try await self.investment.listLedger(ListLedgerRequest(missionId: id)).entries
+          let ledger = try await self.settledLedger(of: id)
           let artifacts = try await self.artifacts.list(ListArtifactsRequest(missionId: id)).artifacts
           return MissionTraces(mission: mission, events: events, ledger: ledger, artifacts: artifacts)
         }
       }
       return try await group.reduce(into: []) { $0.insert($1) }
     }
+  }
+
+  /// A succeeded mission's movements, once what it spent has reached the ledger.
+  private func settledLedger(of id: String) async throws -> [LedgerEntry] {
+    var entries: [LedgerEntry] = []
+    try await eventually("\(id) is paid for") {
+      entries = try await investment.listLedger(ListLedgerRequest(missionId: id)).entries
+      return entries.contains { $0.kind == .settle }
+    }
+    return entries
   }
 
   /// A mission's log once it has ended.

@@ -109,7 +109,7 @@ final class PostgresSession: Session {
 
   // MARK: - Transactions
 
-  private static let beginRead = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+  static let beginRead = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
   private static let savepoint = "SAVEPOINT writer"
   private static let nestedSavepoint = "SAVEPOINT part"
 
