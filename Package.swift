@@ -53,11 +53,14 @@ let package = Package(
       "Storage",
       ["CLibPQ", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Crypto", package: "swift-crypto"), .log]),
     library(
-      "ServiceKit",
+      "ServiceKit", exclude: ["README.md"],
       [
         "RPC", "Messages", "Stubs", "Storage", .log, .metrics, .tracing, .nio("NIOCore"), .nio("NIOPosix"),
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ]),
@@ -79,7 +82,7 @@ let package = Package(
     service(
       "GatewayService", path: "gateway",
       [
-        .nio("NIOHTTP1"), .tracing,
+        .metrics, .tracing, .nio("NIOHTTP1"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
@@ -104,7 +107,12 @@ let package = Package(
 
     library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
     tests("Storage"),
-    tests("ServiceKit", ["RPC", "Messages", "Storage", "Stubs", .log, .tracing]),
+    tests(
+      "ServiceKit",
+      [
+        "RPC", "Messages", "Storage", "Stubs", .log, .metrics, .tracing, .asyncHTTPClient, .nio("NIOCore"), .nio("NIOHTTP1"),
+        .nio("NIOPosix"),
+      ]),
 
     tests("ProgressService", ["Messages", "RPC", "Storage"]),
     tests("LearningService", ["Messages", "RPC", "Storage"]),
@@ -129,6 +137,7 @@ let package = Package(
     tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
     tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
     tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
+    tool("metrics-text", ["ServiceKit", .metrics], path: "Tests/Tools/metrics-text"),
     tests(
       "BuddyCLI",
       [
@@ -189,7 +198,7 @@ func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 extension Target.Dependency {
   static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
   static var argumentParser: Self { .product(name: "ArgumentParser", package: "swift-argument-parser") }
-  static var metrics: Self { .product(name: "Metrics", package: "swift-metrics") }
+  static var metrics: Self { .product(name: "CoreMetrics", package: "swift-metrics") }
   static var tracing: Self { .product(name: "Tracing", package: "swift-distributed-tracing") }
   static var log: Self { .product(name: "Logging", package: "swift-log") }
   static var bigInt: Self { .product(name: "BigInt", package: "BigInt") }

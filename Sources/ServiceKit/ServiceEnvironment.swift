@@ -8,15 +8,25 @@ public struct ServiceEnvironment: Sendable {
   public let name: ServiceName
   public let settings: Settings
   public let logger: Logger
+  /// What the admin port shows under `/metrics`.
+  public let metrics: MetricsRegistry
   public let tracer: ServiceTracer
+  let readiness = Readiness()
   private let clients: Clients
 
-  init(name: ServiceName, settings: Settings, logger: Logger, tracer: ServiceTracer) {
+  init(
+    name: ServiceName, settings: Settings, logger: Logger, metrics: MetricsRegistry = MetricsRegistry(),
+    tracer: ServiceTracer
+  ) {
     self.name = name
     self.settings = settings
     self.logger = logger
+    self.metrics = metrics
     self.tracer = tracer
-    clients = Clients(settings: settings) { [ClientTracing(tracer: tracer, peer: "buddy-\($0.rawValue)")] }
+    let callMetrics = ClientMetrics(metrics)
+    clients = Clients(settings: settings) {
+      [ClientTracing(tracer: tracer, peer: "buddy-\($0.rawValue)"), callMetrics.interceptor($0)]
+    }
   }
 
   /// The folder that holds the databases and files of this machine's services.
@@ -28,9 +38,17 @@ public struct ServiceEnvironment: Sendable {
   /// One more client of another service, with a connection of its own, which closes when the client is dropped.
   public func makeClient(_ peer: ServiceName) -> Client { clients.make(peer) }
 
-  /// The service's own database, `<data>/<name>.sqlite3`. Throws `StorageError`.
+  /// The service's own database: `<data>/<name>.sqlite3`, or the schema `buddy_<name>` of the server that `--database`
+  /// names. Throws `StorageError`.
   public func openDatabase(migrations: [Migration]) async throws -> Database {
-    try await Database.open(.sqlite(path: "\(dataDirectory)/\(name.rawValue).sqlite3"), migrations: migrations)
+    let location = try settings[CommonSettings.database].location(of: name, dataFolder: dataDirectory)
+    let storage = StorageMetrics(metrics: metrics)
+    var options = storage.options
+    options.applicationName = "buddy-\(name.rawValue)"
+    let database = try await Database.open(location, migrations: migrations, options: options)
+    storage.watch(database)
+    readiness.require(database)
+    return database
   }
 
   func closeClients() async { await clients.close() }

@@ -8,6 +8,8 @@ extension StorageError: StatusConvertible {
     case .constraint(.unique, _), .constraint(.primaryKey, _): Status(.alreadyExists, "it exists already")
     case .diskFull: Status(.resourceExhausted, "the service has no space left to store this")
     case .busy: Status(.unavailable, "storage is busy, try again")
+    case .unavailable: Status(.unavailable, "storage cannot be reached, try again")
+    case .outcomeUnknown: Status(.unavailable, "storage broke off; whether this was stored is not known")
     case .closed: Status(.unavailable, "the service is stopping")
     case .value(let detail): Status(.invalidArgument, detail)
     default: Status(.internalError, "storage failed")

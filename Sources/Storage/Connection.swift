@@ -1,3 +1,5 @@
+public import Foundation
+
 /// Reads inside one transaction: every statement of a closure sees the same state of the database.
 ///
 /// A connection is valid only inside the closure it was handed to; it is not `Sendable`, and must not be kept.
@@ -47,6 +49,9 @@ public class ReadConnection {
     try first(sql, arguments: arguments).map(T.init(row:))
   }
 
+  /// The time by the database's clock, which all of its processes share, whatever their machines' clocks say.
+  public final func now() throws -> Date { try session.now() }
+
   final func values(_ arguments: [any ValueConvertible]) throws -> [Value] {
     try arguments.map { try $0.databaseValue.checked() }
   }
@@ -79,6 +84,33 @@ public final class WriteConnection: ReadConnection {
   /// and never wait (wake somebody, yield to a stream).
   public func afterCommit(_ action: @escaping @Sendable () -> Void) {
     actions.append(action)
+  }
+
+  /// Wakes those who listen to a topic, in other processes of the database too, once what this closure wrote is
+  /// durable.
+  public func notify(_ topic: String) {
+    session.announce(topic)
+    let signals = signals
+    afterCommit { signals.notify(topic) }
+  }
+
+  /// Runs a part that can fail for itself: where it throws, what it wrote and what it wanted done after the commit is
+  /// undone, and the closure may go on. Savepoints may be nested.
+  public func savepoint<T>(_ body: () throws -> T) throws -> T {
+    let before = actions.count
+    try session.control(.nestedSavepoint)
+    do {
+      let value = try body()
+      try session.control(.releaseNested)
+      return value
+    } catch {
+      actions.removeSubrange(before...)
+      // Without its transaction, which some errors end, there is nothing to go back to.
+      guard session.isInTransaction else { throw error }
+      try session.control(.rollbackToNested)
+      try session.control(.releaseNested)
+      throw error
+    }
   }
 
   func takeActions() -> [@Sendable () -> Void] {

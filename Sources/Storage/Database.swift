@@ -1,3 +1,5 @@
+import Synchronization
+
 public struct DatabaseOptions: Sendable {
   /// Connections that read beside the writer; at least 1.
   public var readers: Int
@@ -5,11 +7,38 @@ public struct DatabaseOptions: Sendable {
   public var largestBatch: Int
   /// How long a statement waits for a lock of another connection.
   public var busyTimeout: Duration
+  /// Told how many writes shared a transaction, after each commit, on the writer's own thread: it must be quick.
+  public var onCommit: (@Sendable (_ writes: Int) -> Void)?
 
-  public init(readers: Int = 4, largestBatch: Int = 512, busyTimeout: Duration = .seconds(5)) {
+  /// PostgreSQL: how long one statement may take; zero for no limit.
+  public var statementTimeout: Duration
+  /// PostgreSQL: how long a transaction may stand still before the server ends it and frees its locks: a process that
+  /// is frozen inside of one would hold up all others.
+  public var idleTransactionTimeout: Duration
+  /// PostgreSQL: how long one attempt to connect may take, in whole seconds, at least 2.
+  public var connectTimeout: Duration
+  /// PostgreSQL: how long opening waits for a server that is not there yet, or for another process's migration.
+  public var startTimeout: Duration
+  /// PostgreSQL: how long work waits for the server to come back before it fails.
+  public var reconnectWait: Duration
+  /// PostgreSQL: what the server's list of connections shows.
+  public var applicationName: String
+
+  public init(
+    readers: Int = 4, largestBatch: Int = 512, busyTimeout: Duration = .seconds(5),
+    statementTimeout: Duration = .seconds(30), idleTransactionTimeout: Duration = .seconds(5),
+    connectTimeout: Duration = .seconds(5), startTimeout: Duration = .seconds(30),
+    reconnectWait: Duration = .seconds(2), applicationName: String = "buddy"
+  ) {
     self.readers = max(1, readers)
     self.largestBatch = max(1, largestBatch)
     self.busyTimeout = busyTimeout
+    self.statementTimeout = statementTimeout
+    self.idleTransactionTimeout = idleTransactionTimeout
+    self.connectTimeout = connectTimeout
+    self.startTimeout = startTimeout
+    self.reconnectWait = reconnectWait
+    self.applicationName = applicationName
   }
 }
 
@@ -38,6 +67,7 @@ public final class Database: Sendable {
   let writer: Writer
   let signals: CommitSignals
   private let readers = Readers()
+  private let listener = Mutex<(any SignalListener)?>(nil)
 
   private init(options: DatabaseOptions) {
     signals = CommitSignals()
@@ -47,6 +77,7 @@ public final class Database: Sendable {
   deinit {
     writer.mailbox.close()
     readers.abandon()
+    listener.withLock { $0 }?.abandon()
     signals.finish()
   }
 
@@ -59,18 +90,29 @@ public final class Database: Sendable {
     _ location: DatabaseLocation, migrations: [Migration], options: DatabaseOptions = .init()
   ) async throws -> Database {
     let database = Database(options: options)
-    let path = switch location { case .sqlite(let path): path }
-    let engine = SQLiteEngine(path: path, busyTimeout: options.busyTimeout)
+    let (engine, name) = Self.engine(location, options)
     do {
       try await database.writer.start(engine) { session in
-        try Migrator(migrations: migrations, path: path).run(session)
+        try Migrator(migrations: migrations, path: name).run(session)
       }
       try await database.readers.start(engine, count: options.readers)
+      if let listener = engine.makeListener(database.signals) {
+        database.listener.withLock { $0 = listener }
+        try await listener.start()
+      }
     } catch {
       await database.close()
       throw error
     }
     return database
+  }
+
+  /// The engine of a location, and the location's name for messages.
+  private static func engine(_ location: DatabaseLocation, _ options: DatabaseOptions) -> (any Engine, String) {
+    switch location {
+    case .sqlite(let path): (SQLiteEngine(path: path, busyTimeout: options.busyTimeout), path)
+    case .postgres(let address): (PostgresEngine(address: address, options: options), address.description)
+    }
   }
 
   /// Runs a closure inside a write transaction that it may share with others (group commit), and returns once what
@@ -113,6 +155,7 @@ public final class Database: Sendable {
   /// Returns when it may be opened again. Calling it twice is fine.
   public func close() async {
     signals.finish()
+    await listener.withLock { $0 }?.close()
     // The writer's connection must be the last one to close: it moves the log into the database file.
     await readers.close()
     await writer.close()

@@ -2,4 +2,6 @@
 public enum DatabaseLocation: Sendable, Hashable {
   /// A file of this machine.
   case sqlite(path: String)
+  /// A schema of a server's database, which any number of processes and machines may share.
+  case postgres(PostgresAddress)
 }

@@ -1,3 +1,5 @@
+import Foundation
+
 /// One open connection of an engine, used by one thread. Engines differ only behind this protocol and `Engine`.
 protocol Session: AnyObject {
   /// Runs a statement that answers with rows. `firstOnly` may stop after the first one.
@@ -7,6 +9,12 @@ protocol Session: AnyObject {
   /// Runs a text of several statements: a migration.
   func script(_ sql: String) throws
   func control(_ command: TransactionCommand) throws
+  /// The time by the clock that all processes of this database share: for PostgreSQL the server's.
+  func now() throws -> Date
+  /// Wakes those who listen to a topic in other processes, if the transaction is committed.
+  func announce(_ topic: String)
+  /// Runs a body while no other process writes to the database.
+  func exclusively(_ body: () throws -> Void) throws
   /// False once the engine has given up the transaction by itself, as SQLite may when the disk is full.
   var isInTransaction: Bool { get }
   /// Whether there is any table besides the one named.
@@ -18,10 +26,14 @@ protocol Session: AnyObject {
 /// The statements by which `Storage` alone directs transactions.
 enum TransactionCommand: Int, CaseIterable {
   case begin, beginRead, commit, rollback, savepoint, release, rollbackToSavepoint
+  /// A savepoint inside a writer's own. Several may be open: a command means the innermost.
+  case nestedSavepoint, releaseNested, rollbackToNested
 }
 
 /// Opens connections. Both calls open one, run the body with it on the calling thread and close it afterwards.
 protocol Engine: Sendable {
   func withWriter(_ body: (any Session) throws -> Void) throws
   func withReader(_ body: (any Session) throws -> Void) throws
+  /// What hears the announcements of other processes; nil where there can be none.
+  func makeListener(_ signals: CommitSignals) -> (any SignalListener)?
 }

@@ -11,6 +11,10 @@ struct Migrator {
 
   func run(_ session: any Session) throws {
     try checkNumbers(migrations.map(\.number))
+    try session.exclusively { try bringUpToDate(session) }
+  }
+
+  private func bringUpToDate(_ session: any Session) throws {
     try session.script(
       """
       CREATE TABLE IF NOT EXISTS \(Self.table) (

@@ -1,107 +1,136 @@
 public import Logging
 
-/// Delivers one topic of a database's outbox: in order, again and again until it succeeds, at least once.
-///
-/// A message is deleted after `deliver` has returned. A crash in between delivers it twice, so receivers recognise
-/// repetitions by the key or the payload. One relay per topic and process.
-public struct OutboxRelay: Sendable {
-  private let database: Database
-  private let topic: String
-  private let batch: Int
-  private let pollInterval: Duration
-  private let backoff: Backoff
-  private let logger: Logger?
-  private let deliver: @Sendable ([OutboxRow]) async throws -> Void
+public struct OutboxRelayOptions: Sendable {
+  /// How many messages may be on their way: sent, and not yet receipted and deleted. At least 1.
+  public var window: Int
+  /// How many messages are read at a time. At least 1.
+  public var batch: Int
+  /// How often to look without having been woken: a safety net, commits wake the relay at once.
+  public var pollInterval: Duration
+  /// How long receipts are gathered, so that many messages are deleted in one write.
+  public var gathering: Duration
+  /// A receiver that answers nothing for so long while messages are on their way is given up, and tried anew.
+  public var receiptTimeout: Duration
+  public var backoff: Backoff
 
-  /// - Parameters:
-  ///   - batch: How many messages one call of `deliver` gets at the most.
-  ///   - pollInterval: How often to look without having been woken: a safety net, commits wake the relay at once.
-  ///   - deliver: Sends the messages, oldest first; throws where not all of them arrived.
   public init(
-    _ database: Database, topic: String, batch: Int = 256, pollInterval: Duration = .seconds(1),
-    backoff: Backoff = Backoff(), logger: Logger? = nil,
-    deliver: @escaping @Sendable ([OutboxRow]) async throws -> Void
+    window: Int = 1_024, batch: Int = 256, pollInterval: Duration = .seconds(1),
+    gathering: Duration = .milliseconds(5), receiptTimeout: Duration = .seconds(30), backoff: Backoff = Backoff()
   ) {
-    self.database = database
-    self.topic = topic
+    self.window = max(1, window)
     self.batch = max(1, batch)
     self.pollInterval = pollInterval
+    self.gathering = gathering
+    self.receiptTimeout = receiptTimeout
     self.backoff = backoff
+  }
+}
+
+/// Delivers the messages of some topics of a database's outbox to one receiver: in order, again and again until it
+/// has answered for each.
+///
+/// A message goes out as soon as it is committed, without waiting for the answers to those before it, and is deleted
+/// after its receipt. What has no receipt when a conversation breaks is sent again in the next, so a message may arrive
+/// twice: receivers take each id once (``Inbox``). A message that is refused for good is set aside in the outbox and
+/// holds up no other.
+///
+/// Several relays of the same topics, in processes that share a database, do no harm: each sends every message that it
+/// finds, in order, the receiver takes it once, and what one has deleted is gone for the others.
+public struct OutboxRelay: Sendable {
+  let database: Database
+  let destination: String
+  let topics: [String]
+  let transport: any DeliveryTransport
+  let options: OutboxRelayOptions
+  let logger: Logger?
+
+  /// - Parameters:
+  ///   - destination: The receiver's name, for the log.
+  ///   - topics: Which messages go there.
+  public init(
+    _ database: Database, destination: String, topics: [String], transport: any DeliveryTransport,
+    options: OutboxRelayOptions = .init(), logger: Logger? = nil
+  ) {
+    self.database = database
+    self.destination = destination
+    self.topics = topics
+    self.transport = transport
+    self.options = options
     self.logger = logger
-    self.deliver = deliver
   }
 
   /// Delivers until the task is cancelled or the database closed.
   public func run() async {
-    let (wakeUps, continuation) = database.signals.listen(topic)
-    continuation.yield()  // for what an earlier run left behind
+    let news = WakeUp()
     await withTaskGroup(of: Void.self) { group in
-      group.addTask {
-        while (try? await Task.sleep(for: pollInterval)) != nil { continuation.yield() }
+      for topic in topics {
+        let (commits, _) = database.signals.listen(topic)
+        group.addTask { for await _ in commits { news.raise() } }
       }
-      group.addTask {
-        for await _ in wakeUps where await !drain() { break }
-        continuation.finish()
-      }
-      // Either ends only by cancellation or with the database.
+      group.addTask { while (try? await Task.sleep(for: options.pollInterval)) != nil { news.raise() } }
+      group.addTask { await deliver(news) }
+      // Each ends only by cancellation or with the database.
       await group.next()
       group.cancelAll()
     }
   }
 
-  /// Delivers everything that waits; false where there is no point in going on.
-  private func drain() async -> Bool {
+  /// One conversation after the other, each as long as it holds.
+  private func deliver(_ news: WakeUp) async {
     var failures = 0
     while !Task.isCancelled {
+      let conversation = OutboxConversation(relay: self, news: news)
+      var failure: (any Error)?
       do {
-        guard try await deliverBatch() else { return true }
-        failures = 0
+        // The receiver is left alone while there is nothing to say: that it is down is then nobody's trouble.
+        guard try await waitForMessages(news) else { return }
+        try await transport.converse { try await conversation.run($0) }
       } catch StorageError.closed {
-        return false
+        return
       } catch {
-        if Task.isCancelled { return false }
-        failures += 1
-        let delay = backoff.delay(afterFailures: failures)
-        logger?.warning(
-          "delivery failed, will be tried again",
-          metadata: ["topic": "\(topic)", "failures": "\(failures)", "delay": "\(delay)", "error": "\(error)"])
-        guard (try? await Task.sleep(for: delay)) != nil else { return false }
+        failure = error
       }
+      guard !Task.isCancelled else { return }
+      failures = conversation.hasReceipts ? 1 : failures + 1
+      let delay = options.backoff.delay(afterFailures: failures)
+      if conversation.hasUnreceipted || failure is StorageError { log(failure, failures, delay) }
+      try? await Task.sleep(for: delay)
     }
-    return false
   }
 
-  /// True where there may be more.
-  private func deliverBatch() async throws -> Bool {
-    let rows = try await database.read { [topic, batch] connection in
-      try connection.all(
-        OutboxRow.self, "SELECT id, topic, key, payload, created_us FROM outbox WHERE topic = $1 ORDER BY id LIMIT $2",
-        topic, batch)
-    }
-    guard !rows.isEmpty else { return false }
-    try await deliver(rows)
-    try await database.write { connection in
-      for row in rows { try connection.execute("DELETE FROM outbox WHERE id = $1", row.id) }
-    }
-    return rows.count == batch
-  }
-}
-
-/// Growing pauses between attempts: doubled each time up to a limit, then shortened by up to a half at random, so
-/// that many who failed together do not come back together.
-public struct Backoff: Sendable, Hashable {
-  public var first: Duration
-  public var limit: Duration
-
-  public init(first: Duration = .milliseconds(50), limit: Duration = .seconds(5)) {
-    self.first = first
-    self.limit = limit
+  /// A receiver that is away for a day is not worth a line every other second.
+  private func log(_ failure: (any Error)?, _ failures: Int, _ delay: Duration) {
+    guard failures & (failures - 1) == 0 else { return }
+    logger?.warning(
+      "delivery failed, will be tried again",
+      metadata: [
+        "destination": "\(destination)", "failures": "\(failures)", "delay": "\(delay)",
+        "error": "\(failure.map { "\($0)" } ?? "the receiver ended the conversation")",
+      ])
   }
 
-  /// - Parameter failures: In a row, from 1.
-  public func delay(afterFailures failures: Int) -> Duration {
-    let doublings = min(max(failures - 1, 0), 20)
-    let full = min(first * (1 << doublings), limit)
-    return full * Double.random(in: 0.5...1)
+  private func waitForMessages(_ news: WakeUp) async throws -> Bool {
+    while try await next(after: 0, limit: 1).isEmpty {
+      guard await news.sleep() else { return false }
+    }
+    return true
+  }
+
+  /// The first messages behind row `id`, in the order of adding.
+  func next(after id: Int64, limit: Int) async throws -> [OutboxRow] {
+    try await database.read { connection in
+      // A query for each topic, so that an index gives its rows in order however many wait for other receivers.
+      var rows: [OutboxRow] = []
+      for topic in topics {
+        rows += try connection.all(
+          OutboxRow.self,
+          """
+          SELECT id, message_id, topic, key, payload, trace_parent, created_us FROM outbox
+          WHERE topic = $1 AND id > $2 AND refused_us IS NULL ORDER BY id LIMIT $3
+          """, topic, id, limit)
+      }
+      if topics.count > 1 { rows.sort { $0.id < $1.id } }
+      return Array(rows.prefix(limit))
+    }
   }
 }

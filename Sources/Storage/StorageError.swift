@@ -26,6 +26,10 @@ public enum StorageError: Error, Sendable, Hashable {
   case column(String, String)
   /// The value cannot be stored.
   case value(String)
+  /// The server cannot be reached, or the connection broke: nothing was written, and trying again may help.
+  case unavailable(String)
+  /// The connection broke while a transaction was being committed: what was written may be durable or lost.
+  case outcomeUnknown(String)
   /// The database is closed or being closed.
   case closed
 
@@ -47,7 +51,7 @@ extension StorageError {
 
   private var concernsEveryone: Bool {
     switch self {
-    case .diskFull, .readOnly, .corrupt, .io, .busy: true
+    case .diskFull, .readOnly, .corrupt, .io, .busy, .unavailable: true
     default: false
     }
   }
@@ -71,13 +75,15 @@ extension StorageError: CustomStringConvertible {
     case .diskFull(let detail): return "the disk is full: \(detail)"
     case .readOnly(let detail): return "the database is read-only: \(detail)"
     case .busy(let detail): return "the database is busy: \(detail)"
-    case .corrupt(let detail): return "the database file is damaged: \(detail)"
+    case .corrupt(let detail): return "the database is damaged: \(detail)"
     case .constraint(let rule, let detail): return "constraint failed (\(rule.rawValue)): \(detail)"
     case .io(let detail): return "reading or writing the database failed: \(detail)"
     case .cannotOpen(let path, let reason): return "cannot open the database \(path): \(reason)"
     case .sql(let detail): return "wrong statement: \(detail)"
     case .column(let name, let problem): return "column \(name) \(problem)"
     case .value(let detail): return detail
+    case .unavailable(let detail): return "the database cannot be reached: \(detail)"
+    case .outcomeUnknown(let detail): return "it is not known whether the transaction was committed: \(detail)"
     case .closed: return "the database is closed"
     }
   }

@@ -122,6 +122,7 @@ final class Writer: Sendable {
       return
     }
     counters.withLock { $0.count(batch: replies.count) }
+    options.onCommit?(replies.count)
     for action in actions { action() }
     for reply in replies { reply(nil) }
   }

@@ -35,7 +35,7 @@ public final class ServiceProcess: Sendable {
   }
 
   /// A child inherits its parent thread's signal mask, and the threads that tasks run on block nearly all signals.
-  private static func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
+  static func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
     var (none, old) = (sigset_t(), sigset_t())
     sigemptyset(&none)
     pthread_sigmask(SIG_SETMASK, &none, &old)
@@ -82,9 +82,19 @@ public final class ServiceProcess: Sendable {
     return process.terminationReason == .uncaughtSignal ? -process.terminationStatus : process.terminationStatus
   }
 
+  /// The port of /metrics, /healthz and /readyz; nil while it is not there yet.
+  public var adminPort: Int? { Self.adminPort(in: log) }
+
   /// The port of the last `listening` line of a log, as text or JSON.
   public static func port(in log: String) -> Int? {
-    let line = log.split(separator: "\n").last { $0.contains("listening") && $0.contains("address") }
+    port(in: log) { $0.contains("listening") && !$0.contains("admin listening") }
+  }
+
+  /// The port of the last `admin listening` line of a log, as text or JSON.
+  public static func adminPort(in log: String) -> Int? { port(in: log) { $0.contains("admin listening") } }
+
+  private static func port(in log: String, isMeant: (Substring) -> Bool) -> Int? {
+    let line = log.split(separator: "\n").last { isMeant($0) && $0.contains("address") }
     guard let digits = line?.firstMatch(of: #/address"?[=:]"?[^\s"]*:([0-9]+)/#)?.1 else { return nil }
     return Int(digits)
   }

@@ -11,18 +11,19 @@ import Testing
 struct UpTests {
   @Test("ports are the gateway's and those above it, in the order of the services")
   func ports() {
-    let ports = ServiceFleet.ports(from: 9000)
-    #expect(ports[.gateway] == 9000)
-    #expect(Set(ports.values).count == ServiceFleet.services.count)
-    #expect(ServiceFleet.ports(from: ServiceName.gateway.defaultPort)
-      == Dictionary(uniqueKeysWithValues: ServiceFleet.services.map { ($0, $0.defaultPort) }))
-    #expect(ServiceFleet.ports(from: ServiceFleet.highestGatewayPort).values.max()! <= 65_535)
+    let ports = FleetPorts(from: 9000)
+    #expect(ports.service[.gateway] == 9000 && ports.admin[.gateway] == 10_000)
+    #expect(Set(ports.service.values).union(ports.admin.values).count == 2 * ServiceFleet.services.count)
+    let standard = FleetPorts(from: ServiceName.gateway.defaultPort)
+    #expect(standard.service == Dictionary(uniqueKeysWithValues: ServiceFleet.services.map { ($0, $0.defaultPort) }))
+    #expect(standard.admin == standard.service.mapValues { $0 + 1000 })
+    #expect(FleetPorts(from: FleetPorts.highestGatewayPort).admin.values.max() == 65_535)
   }
 
   @Test("each service is told its port, its data and where the others are")
   func commands() throws {
     let fleet = ServiceFleet(
-      binaries: "/bin", data: "/data", ports: ServiceFleet.ports(from: 9000), common: ["--log-level", "debug"])
+      binaries: "/bin", data: "/data", ports: FleetPorts(from: 9000), common: ["--log-level", "debug"])
     let execution = try #require(fleet.commands.first { $0.name == .execution })
     #expect(execution.executable == "/bin/buddy-execution")
     #expect(execution.log == "/data/logs/execution.log")
@@ -30,6 +31,7 @@ struct UpTests {
       "\(execution.arguments[$0]) \(execution.arguments[$0 + 1])"
     }
     #expect(pairs.contains("--port 9001") && pairs.contains("--host 127.0.0.1") && pairs.contains("--data /data"))
+    #expect(pairs.contains("--admin-port 10001"))
     #expect(pairs.contains("--progress-address 127.0.0.1:9002") && pairs.contains("--log-level debug"))
     #expect(!pairs.contains { $0.hasPrefix("--execution-address") })
   }
@@ -39,18 +41,41 @@ struct UpTests {
     let channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
       .bind(host: "127.0.0.1", port: 0).get()
     let port = try #require(channel.localAddress?.port)
-    let error = await #expect(throws: CommandError.self) { try await PortCheck.check([.progress: port]) }
-    #expect(error?.exit == .unavailable)
-    let message = error?.message ?? ""
-    #expect(message.contains("port \(port)") && message.contains("buddy-progress") && message.contains("--port"))
+    for isAdmin in [false, true] {
+      var ports = FleetPorts()
+      if isAdmin { ports.admin[.progress] = port } else { ports.service[.progress] = port }
+      let error = await #expect(throws: CommandError.self) { try await PortCheck.check(ports) }
+      #expect(error?.exit == .unavailable)
+      let message = error?.message ?? ""
+      #expect(message.contains("port \(port)") && message.contains("buddy-progress") && message.contains("--port"))
+    }
     try await channel.close()
   }
 
   @Test("free ports are all different")
   func choose() async throws {
     let ports = try await PortCheck.choose(ServiceFleet.services)
-    #expect(Set(ports.values).count == ServiceFleet.services.count)
-    #expect(ports.values.allSatisfy { $0 > 0 })
+    let all = Array(ports.service.values) + Array(ports.admin.values)
+    #expect(Set(all).count == 2 * ServiceFleet.services.count)
+    #expect(all.allSatisfy { $0 > 0 })
+  }
+
+  @Test("where everything listens is in one file, which replaces one that was left over")
+  func installationFile() throws {
+    let folder = try TemporaryFolder("installation")
+    let file = InstallationFile(data: folder.path)
+    try "{\"services\": {\"left\": ".write(toFile: file.path, atomically: true, encoding: .utf8)
+    try file.write(FleetPorts(from: 8420))
+    let data = try #require(FileManager.default.contents(atPath: file.path))
+    let json = try JSONSerialization.jsonObject(with: data) as? [String: [String: [String: String]]]
+    #expect(json?["services"]?.count == ServiceFleet.services.count)
+    #expect(json?["services"]?["execution"] == ["address": "127.0.0.1:8421", "admin": "127.0.0.1:9421"])
+    file.remove()
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)
+    let error = #expect(throws: CommandError.self) {
+      try InstallationFile(data: folder.file("nowhere")).write(FleetPorts(from: 8420))
+    }
+    #expect(error?.exit == .cannotWrite)
   }
 
   @Test("a data folder is taken by one at a time")
@@ -108,7 +133,7 @@ struct UpTests {
     for name in ServiceFleet.services.dropLast() {
       try Scripts.write("exit 0\n", to: folder.file(ServiceFleet.program(name)))
     }
-    let fleet = ServiceFleet(binaries: folder.path, data: "", ports: [:])
+    let fleet = ServiceFleet(binaries: folder.path, data: "", ports: FleetPorts())
     let error = #expect(throws: CommandError.self) { try fleet.checkPrograms() }
     #expect(error?.message.contains("buddy-artifact") == true && error?.message.contains("buddy-gateway") == false)
   }

@@ -97,6 +97,25 @@ struct ScriptedInvestment: InvestmentHandler {
   }
 }
 
+struct ScriptedAdmin: AdminHandler {
+  var onList: @Sendable (ListRefusedRequest) async throws -> ListRefusedResponse = { _ in throw unscripted }
+
+  func backup(
+    _: RequestStream<BackupRequest>, _: ResponseWriter<BackupPart>, _: ServerContext
+  ) async throws { throw unscripted }
+  func listRefused(_ request: ListRefusedRequest, _: ServerContext) async throws -> ListRefusedResponse {
+    try await onList(request)
+  }
+  func retryRefused(_ request: RetryRefusedRequest, _: ServerContext) async throws -> RefusedDelivery {
+    guard request.id == "d-1" else { throw Status(.notFound, "no refused delivery \(request.id)") }
+    return RefusedDelivery(id: request.id, topic: "retried")
+  }
+  func dropRefused(_ request: DropRefusedRequest, _: ServerContext) async throws -> RefusedDelivery {
+    guard request.id == "d-1" else { throw Status(.notFound, "no refused delivery \(request.id)") }
+    return RefusedDelivery(id: request.id, topic: "dropped")
+  }
+}
+
 /// grpc.health.v1 with one answer for everything.
 struct ScriptedHealth: GrpcHealthV1HealthHandler {
   var status: GrpcHealthV1HealthCheckResponse.ServingStatus

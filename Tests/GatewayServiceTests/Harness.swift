@@ -16,6 +16,7 @@ struct Backend: Sendable {
   var missions = ScriptedMissions()
   var progress = ScriptedProgress()
   var artifacts = ScriptedArtifacts()
+  var admin = ScriptedAdmin()
   var health: GrpcHealthV1HealthCheckResponse.ServingStatus = .serving
   /// Services that are not started.
   var down: Set<ServiceName> = []
@@ -32,6 +33,7 @@ struct Backend: Sendable {
     case .investment: router.register(ScriptedInvestment())
     default: break
     }
+    router.register(admin)
     router.register(ScriptedHealth(status: health))
     return router
   }
@@ -42,6 +44,7 @@ struct TestGateway: Sendable {
   let port: Int
   let group: ServiceGroup
   let upstreams: Upstreams
+  let metrics: MetricsRegistry
 
   var address: String { "http://127.0.0.1:\(port)" }
 
@@ -137,7 +140,8 @@ func withGateway(
   let upstreams = Upstreams(timeout: timeout) { Client(host: "127.0.0.1", port: ports[$0] ?? 1) }
   var logger = Logger(label: "gateway")
   logger.logLevel = .critical
-  let gateway = Gateway(options: options, upstreams: upstreams, logger: logger)
+  let metrics = MetricsRegistry()
+  let gateway = Gateway(options: options, upstreams: upstreams, logger: logger, metrics: GatewayMetrics(metrics))
   let (listening, port) = AsyncStream.makeStream(of: Int.self)
   let service = Listening(gateway: gateway, port: port)
   let group = ServiceGroup(
@@ -150,7 +154,7 @@ func withGateway(
       try await tasks.next()
       throw Status(.unavailable, "the gateway did not start")
     }
-    let running = TestGateway(port: number, group: group, upstreams: upstreams)
+    let running = TestGateway(port: number, group: group, upstreams: upstreams, metrics: metrics)
     let result = await Result<Void, any Error> { try await body(running) }
     await group.triggerGracefulShutdown()
     tasks.cancelAll()

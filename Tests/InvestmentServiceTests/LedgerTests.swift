@@ -6,18 +6,18 @@ import Testing
 
 @testable import InvestmentService
 
-@Suite struct LedgerTests {
-  private let folder: TemporaryFolder
-  private let ledger: Ledger
+private struct Fixture {
+  let store: TestStore
+  let ledger: Ledger
 
-  init() async throws {
-    folder = try TemporaryFolder("ledger")
-    ledger = Ledger(database: try await Database.open(.sqlite(path: folder.file("db.sqlite3")), migrations: migrations))
+  init(_ engine: TestEngine) async throws {
+    store = try await TestStore(engine)
+    ledger = Ledger(database: try await store.open(migrations))
     try await ledger.open(limit: 1_000, currency: "USD")
   }
 
   /// The ledger's sums are the budget's figures, and no figure is impossible.
-  private func expectItAddsUp() async throws {
+  func expectItAddsUp() async throws {
     let figures = try await ledger.figures()
     let entries = try await ledger.entries(after: 0, missionID: "", limit: 100_000)
     #expect(entries.reduce(0) { $0 + ($1.limitChange?.micros ?? 0) } == figures.limit)
@@ -26,51 +26,58 @@ import Testing
     #expect(figures.available >= 0)
     #expect(entries.map(\.number) == Array(1...Int64(entries.count)))
   }
+}
 
-  @Test func whatIsReservedIsSettledAndTheRestFreed() async throws {
-    _ = try await ledger.reserve(id: "r", missionID: "m", amount: 400)
-    #expect(try await ledger.figures().available == 600)
-    let settled = try await ledger.settle(id: "r") { _ in 150 }
+@Suite struct LedgerTests {
+  @Test(arguments: TestEngine.allCases) func whatIsReservedIsSettledAndTheRestFreed(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    _ = try await fixture.ledger.reserve(id: "r", missionID: "m", amount: 400)
+    #expect(try await fixture.ledger.figures().available == 600)
+    let settled = try await fixture.ledger.settle(id: "r") { _ in 150 }
     #expect(settled.settled == 150)
-    let figures = try await ledger.figures()
+    let figures = try await fixture.ledger.figures()
     #expect((figures.spent, figures.reserved, figures.available) == (150, 0, 850))
-    try await expectItAddsUp()
+    try await fixture.expectItAddsUp()
   }
 
-  @Test func repeatingACallChangesNothing() async throws {
-    for _ in 0..<2 { _ = try await ledger.reserve(id: "r", missionID: "m", amount: 400) }
-    for _ in 0..<2 { _ = try await ledger.settle(id: "r") { _ in 150 } }
-    _ = try await ledger.release(id: "r")
-    let figures = try await ledger.figures()
+  @Test(arguments: TestEngine.allCases) func repeatingACallChangesNothing(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    for _ in 0..<2 { _ = try await fixture.ledger.reserve(id: "r", missionID: "m", amount: 400) }
+    for _ in 0..<2 { _ = try await fixture.ledger.settle(id: "r") { _ in 150 } }
+    _ = try await fixture.ledger.release(id: "r")
+    let figures = try await fixture.ledger.figures()
     #expect((figures.spent, figures.reserved) == (150, 0))
-    #expect(try await ledger.entries(after: 0, missionID: "m", limit: 10).count == 2)
-    await #expect { try await ledger.reserve(id: "r", missionID: "m", amount: 1) } throws: {
+    #expect(try await fixture.ledger.entries(after: 0, missionID: "m", limit: 10).count == 2)
+    await #expect { try await fixture.ledger.reserve(id: "r", missionID: "m", amount: 1) } throws: {
       ($0 as? Status)?.code == .alreadyExists
     }
   }
 
-  @Test func nothingIsSettledAboveTheReservation() async throws {
-    _ = try await ledger.reserve(id: "r", missionID: "m", amount: 100)
-    #expect(try await ledger.settle(id: "r") { _ in 900 }.settled == 100)
-    try await expectItAddsUp()
+  @Test(arguments: TestEngine.allCases) func nothingIsSettledAboveTheReservation(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    _ = try await fixture.ledger.reserve(id: "r", missionID: "m", amount: 100)
+    #expect(try await fixture.ledger.settle(id: "r") { _ in 900 }.settled == 100)
+    try await fixture.expectItAddsUp()
   }
 
-  @Test func aReleaseThatComesFirstWins() async throws {
-    _ = try await ledger.release(id: "late")
-    #expect(try await ledger.reserve(id: "late", missionID: "m", amount: 100).state == .released)
-    #expect(try await ledger.figures().reserved == 0)
-    await #expect { try await ledger.settle(id: "late") { _ in 1 } } throws: {
+  @Test(arguments: TestEngine.allCases) func aReleaseThatComesFirstWins(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    _ = try await fixture.ledger.release(id: "late")
+    #expect(try await fixture.ledger.reserve(id: "late", missionID: "m", amount: 100).state == .released)
+    #expect(try await fixture.ledger.figures().reserved == 0)
+    await #expect { try await fixture.ledger.settle(id: "late") { _ in 1 } } throws: {
       ($0 as? Status)?.code == .failedPrecondition
     }
   }
 
-  @Test func missionsThatCompeteCannotOverspendTogether() async throws {
-    let ledger = ledger
+  @Test(arguments: TestEngine.allCases)
+  func missionsThatCompeteCannotOverspendTogether(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
     let held = try await withThrowingTaskGroup(of: Bool.self) { group in
       for number in 0..<100 {
         group.addTask {
           do {
-            _ = try await ledger.reserve(id: "r\(number)", missionID: "m\(number)", amount: 30)
+            _ = try await fixture.ledger.reserve(id: "r\(number)", missionID: "m\(number)", amount: 30)
             return true
           } catch let status as Status where status.code == .resourceExhausted {
             return false
@@ -80,28 +87,30 @@ import Testing
       return try await group.reduce(0) { $0 + ($1 ? 1 : 0) }
     }
     #expect(held == 33)
-    try await expectItAddsUp()
+    try await fixture.expectItAddsUp()
   }
 
-  @Test func randomMovementsAlwaysAddUp() async throws {
+  @Test(arguments: TestEngine.allCases) func randomMovementsAlwaysAddUp(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
     var random = SeededRandom()
     for _ in 0..<400 {
       let id = "r\(Int.random(in: 0..<40, using: &random))"
       let amount = Int64.random(in: 0...200, using: &random)
       switch Int.random(in: 0..<4, using: &random) {
-      case 0: _ = try? await ledger.reserve(id: id, missionID: "m", amount: amount)
-      case 1: _ = try? await ledger.settle(id: id) { _ in amount }
-      case 2: _ = try? await ledger.release(id: id)
-      default: _ = try? await ledger.setLimit(amount * 10)
+      case 0: _ = try? await fixture.ledger.reserve(id: id, missionID: "m", amount: amount)
+      case 1: _ = try? await fixture.ledger.settle(id: id) { _ in amount }
+      case 2: _ = try? await fixture.ledger.release(id: id)
+      default: _ = try? await fixture.ledger.setLimit(amount * 10)
       }
     }
-    try await expectItAddsUp()
+    try await fixture.expectItAddsUp()
   }
 
-  @Test func theLimitCannotFallBelowWhatIsGone() async throws {
-    _ = try await ledger.reserve(id: "r", missionID: "m", amount: 400)
-    await #expect { try await ledger.setLimit(399) } throws: { ($0 as? Status)?.code == .failedPrecondition }
-    #expect(try await ledger.setLimit(400).available == 0)
+  @Test(arguments: TestEngine.allCases) func theLimitCannotFallBelowWhatIsGone(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    _ = try await fixture.ledger.reserve(id: "r", missionID: "m", amount: 400)
+    await #expect { try await fixture.ledger.setLimit(399) } throws: { ($0 as? Status)?.code == .failedPrecondition }
+    #expect(try await fixture.ledger.setLimit(400).available == 0)
   }
 
   @Test func begunMicrosCountWhole() throws {

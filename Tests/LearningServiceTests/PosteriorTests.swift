@@ -39,76 +39,84 @@ import Testing
   }
 }
 
-@Suite struct LearningStoreTests {
-  private let folder: TemporaryFolder
-  private let store: LearningStore
+private struct Fixture {
+  let place: TestStore
+  let store: LearningStore
 
-  init() async throws {
-    folder = try TemporaryFolder("learning")
-    store = LearningStore(database: try await Database.open(.sqlite(path: folder.file("db.sqlite3")), migrations: migrations))
+  init(_ engine: TestEngine) async throws {
+    place = try await TestStore(engine)
+    store = LearningStore(database: try await place.open(migrations))
   }
 
-  private func record(_ mission: String) async throws {
+  func record(_ mission: String) async throws {
     try await store.record(
       RecordOutcomeRequest(missionId: mission, tool: "calculate", intent: "calculation", succeeded: true))
   }
 
-  private func value() async throws -> Double {
+  func value() async throws -> Double {
     try await store.multipliers(intent: "calculation", tools: ["calculate"])[0].value
   }
+}
 
-  @Test func anOutcomeCountsOnce() async throws {
-    try await record("m")
-    let once = try await value()
-    try await record("m")
-    #expect(try await value() == once)
+@Suite struct LearningStoreTests {
+  @Test(arguments: TestEngine.allCases) func anOutcomeCountsOnce(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    try await fixture.record("m")
+    let once = try await fixture.value()
+    try await fixture.record("m")
+    #expect(try await fixture.value() == once)
     #expect(once > 1)
   }
 
-  @Test func aChangedMindReplacesWhatWasSaid() async throws {
-    for mission in ["a", "b"] { try await record(mission) }
-    let before = try await value()
+  @Test(arguments: TestEngine.allCases) func aChangedMindReplacesWhatWasSaid(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    for mission in ["a", "b"] { try await fixture.record(mission) }
+    let before = try await fixture.value()
     let good = GiveFeedbackRequest(missionId: "a", score: 1)
-    let praised = try await store.give(good, author: "eva")
+    let praised = try await fixture.store.give(good, author: "eva")
     #expect(praised.multiplier?.value ?? 0 > before)
-    let repeated = try await store.give(good, author: "eva")
+    let repeated = try await fixture.store.give(good, author: "eva")
     #expect(repeated.multiplier?.value == praised.multiplier?.value)
-    let bad = try await store.give(GiveFeedbackRequest(missionId: "a", score: 0), author: "eva")
+    let bad = try await fixture.store.give(GiveFeedbackRequest(missionId: "a", score: 0), author: "eva")
     #expect(bad.multiplier?.value ?? 2 < before)
-    #expect(try await store.feedback(missionID: "a").map(\.score) == [0])
+    #expect(try await fixture.store.feedback(missionID: "a").map(\.score) == [0])
   }
 
-  @Test func aCorrectionSpeaksForTheOtherTool() async throws {
-    try await record("a")
-    _ = try await store.give(
+  @Test(arguments: TestEngine.allCases) func aCorrectionSpeaksForTheOtherTool(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    try await fixture.record("a")
+    _ = try await fixture.store.give(
       GiveFeedbackRequest(missionId: "a", score: 0, correction: "data_analyze"), author: "eva")
-    let multipliers = try await store.multipliers(intent: "calculation", tools: ["calculate", "data_analyze", "other"])
+    let multipliers = try await fixture.store.multipliers(intent: "calculation", tools: ["calculate", "data_analyze", "other"])
     #expect(multipliers[0].value < 1)
     #expect(multipliers[1].value > 1)
     #expect(multipliers[2].value == 1)
   }
 
-  @Test func replayingTheSignalsGivesTheSamePosterior() async throws {
+  @Test(arguments: TestEngine.allCases)
+  func replayingTheSignalsGivesTheSamePosterior(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
     var random = SeededRandom()
     for number in 0..<60 {
-      try await record("m\(number)")
+      try await fixture.record("m\(number)")
       let score = Double.random(in: 0...1, using: &random)
       let mission = "m\(Int.random(in: 0...number, using: &random))"
-      _ = try await store.give(
+      _ = try await fixture.store.give(
         GiveFeedbackRequest(missionId: mission, score: score), author: "p\(Int.random(in: 0..<3, using: &random))")
     }
-    let replayed = try await store.database.read { connection in
+    let replayed = try await fixture.store.database.read { connection in
       var posterior = Posterior()
       for row in try connection.rows("SELECT score, weight FROM signals WHERE replaced = 0 ORDER BY number") {
         posterior.learn(score: try row.real("score"), weight: try row.real("weight"))
       }
       return posterior
     }
-    #expect(try await value() == replayed.multiplier)
+    #expect(try await fixture.value() == replayed.multiplier)
   }
 
-  @Test func feedbackOnAnUnknownMissionIsRefused() async throws {
-    await #expect { try await store.give(GiveFeedbackRequest(missionId: "x", score: 1), author: "eva") } throws: {
+  @Test(arguments: TestEngine.allCases) func feedbackOnAnUnknownMissionIsRefused(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    await #expect { try await fixture.store.give(GiveFeedbackRequest(missionId: "x", score: 1), author: "eva") } throws: {
       ($0 as? Status)?.code == .notFound
     }
   }

@@ -7,49 +7,53 @@ import Testing
 
 @testable import ProgressService
 
-@Suite struct EventLogTests {
-  private let folder: TemporaryFolder
-  private let log: EventLog
+private struct Fixture {
+  let store: TestStore
+  let log: EventLog
 
-  init() async throws {
-    folder = try TemporaryFolder("progress")
-    log = EventLog(
-      database: try await Database.open(.sqlite(path: folder.file("db.sqlite3")), migrations: migrations), hub: EventHub())
+  init(_ engine: TestEngine) async throws {
+    store = try await TestStore(engine)
+    log = EventLog(database: try await store.open(migrations), hub: EventHub())
   }
+}
 
+@Suite struct EventLogTests {
   private func events(_ range: ClosedRange<UInt64>, of mission: String = "m") -> [ProgressEvent] {
     range.map { ProgressEvent(missionId: mission, sequence: $0, type: .stepProgress, state: .running) }
   }
 
-  @Test func whatIsRepeatedIsStoredOnce() async throws {
-    #expect(try await log.record(events(1...3)) == 3)
-    #expect(try await log.record(events(2...5)) == 2)
-    #expect(try await log.read("m", after: 0, limit: 10).events.map(\.sequence) == [1, 2, 3, 4, 5])
+  @Test(arguments: TestEngine.allCases) func whatIsRepeatedIsStoredOnce(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    #expect(try await fixture.log.record(events(1...3)) == 3)
+    #expect(try await fixture.log.record(events(2...5)) == 2)
+    #expect(try await fixture.log.read("m", after: 0, limit: 10).events.map(\.sequence) == [1, 2, 3, 4, 5])
   }
 
-  @Test func aGapIsRefusedAndNothingIsStored() async throws {
-    await #expect { try await log.record(events(1...2) + events(4...4)) } throws: {
+  @Test(arguments: TestEngine.allCases) func aGapIsRefusedAndNothingIsStored(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    await #expect { try await fixture.log.record(events(1...2) + events(4...4)) } throws: {
       ($0 as? Status)?.code == .failedPrecondition
     }
-    #expect(try await log.read("m", after: 0, limit: 10).last == nil)
+    #expect(try await fixture.log.read("m", after: 0, limit: 10).last == nil)
   }
 
-  @Test func theLastEventCompletesTheLog() async throws {
-    _ = try await log.record(events(1...1))
-    #expect(try await !log.read("m", after: 0, limit: 10).isComplete)
-    _ = try await log.record([ProgressEvent(missionId: "m", sequence: 2, type: .stateChanged, state: .failed)])
-    #expect(try await log.read("m", after: 0, limit: 10).isComplete)
+  @Test(arguments: TestEngine.allCases) func theLastEventCompletesTheLog(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    _ = try await fixture.log.record(events(1...1))
+    #expect(try await !fixture.log.read("m", after: 0, limit: 10).isComplete)
+    _ = try await fixture.log.record([ProgressEvent(missionId: "m", sequence: 2, type: .stateChanged, state: .failed)])
+    #expect(try await fixture.log.read("m", after: 0, limit: 10).isComplete)
   }
 
-  @Test func manyFollowersSeeEverythingInOrder() async throws {
-    let log = log
+  @Test(arguments: TestEngine.allCases) func manyFollowersSeeEverythingInOrder(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
     try await withThrowingTaskGroup(of: [UInt64].self) { group in
       for _ in 0..<50 {
         group.addTask {
-          try await log.hub.following("m") { follower in
+          try await fixture.log.hub.following("m") { follower in
             var seen: [UInt64] = []
             while seen.count < 200 {
-              let piece = try await log.read("m", after: seen.last ?? 0, limit: 7)
+              let piece = try await fixture.log.read("m", after: seen.last ?? 0, limit: 7)
               seen += piece.events.map(\.sequence)
               if piece.events.isEmpty { await follower.wait(after: seen.last ?? 0) }
             }
@@ -57,13 +61,14 @@ import Testing
           }
         }
       }
-      for sequence in UInt64(1)...200 { _ = try await log.record(events(sequence...sequence)) }
+      for sequence in UInt64(1)...200 { _ = try await fixture.log.record(events(sequence...sequence)) }
       for try await seen in group { #expect(seen == Array(1...200)) }
     }
   }
 
-  @Test func aFollowerThatIsCancelledStopsWaiting() async throws {
-    let hub = log.hub
+  @Test(arguments: TestEngine.allCases) func aFollowerThatIsCancelledStopsWaiting(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    let hub = fixture.log.hub
     let task = Task { await hub.following("quiet") { await $0.wait(after: 0) } }
     task.cancel()
     await task.value

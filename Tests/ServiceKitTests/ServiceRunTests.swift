@@ -10,7 +10,7 @@ import Testing
 @testable import ServiceKit
 
 /// A service run inside the test's process: everything but signals.
-private final class Run: Sendable {
+final class Run: Sendable {
   let run: ServiceRun
   let lines = Lines()
   let folder: TemporaryFolder
@@ -88,7 +88,7 @@ private final class Run: Sendable {
     let port = try await first.start()
     let second = try Run(.progress)
     let stopped = Lines()
-    let code = await second.code(["--port", "\(port)"]) { _ in
+    let code = await second.code(["--port", "\(port)", "--admin-port", "0"]) { _ in
       ServiceDefinition(router: Router(), stop: { stopped.add("x") })
     }
     #expect(code == .unavailable)

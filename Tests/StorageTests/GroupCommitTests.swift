@@ -34,8 +34,8 @@ private final class Log: Sendable {
 }
 
 @Suite struct GroupCommitTests {
-  @Test func writersOfOneTurnShareATransaction() async throws {
-    let fixture = try await Fixture()
+  @Test(arguments: TestEngine.allCases) func writersOfOneTurnShareATransaction(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
     let database = fixture.database
     let before = database.statistics.commits
     try await whileWriterIsBusy(database, untilWaiting: 64) {
@@ -51,9 +51,9 @@ private final class Log: Sendable {
     await database.close()
   }
 
-  @Test func oneThatThrowsIsUndoneAlone() async throws {
+  @Test(arguments: TestEngine.allCases) func oneThatThrowsIsUndoneAlone(_ engine: TestEngine) async throws {
     struct Refused: Error {}
-    let fixture = try await Fixture()
+    let fixture = try await Fixture(engine)
     let database = fixture.database
     let commits = database.statistics.commits
     let outcomes = try await whileWriterIsBusy(database, untilWaiting: 20) {
@@ -82,8 +82,8 @@ private final class Log: Sendable {
     await database.close()
   }
 
-  @Test func aFailingCommitFailsTheWholeTurn() async throws {
-    let fixture = try await Fixture([
+  @Test(arguments: TestEngine.allCases) func aFailingCommitFailsTheWholeTurn(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine, [
       Migration(
         1, "family",
         sql: """
@@ -123,7 +123,7 @@ private final class Log: Sendable {
 
   /// `OR ROLLBACK` makes SQLite end the whole transaction, as it may when the disk is full.
   @Test func aTransactionThatTheEngineGaveUp() async throws {
-    let fixture = try await Fixture()
+    let fixture = try await Fixture(.sqlite)
     let database = fixture.database
     try await fixture.insert(1, "one")
     let errors = try await whileWriterIsBusy(database, untilWaiting: 3) { () async throws -> [StorageError?] in
@@ -149,9 +149,10 @@ private final class Log: Sendable {
     await database.close()
   }
 
-  @Test func actionsRunAfterTheCommitInOrderAndOnlyThen() async throws {
+  @Test(arguments: TestEngine.allCases)
+  func actionsRunAfterTheCommitInOrderAndOnlyThen(_ engine: TestEngine) async throws {
     struct Refused: Error {}
-    let fixture = try await Fixture()
+    let fixture = try await Fixture(engine)
     let log = Log()
     for id in 1...9 {
       try? await fixture.database.write { connection in
@@ -165,10 +166,10 @@ private final class Log: Sendable {
     await fixture.database.close()
   }
 
-  @Test func manyWritersAndReaders() async throws {
+  @Test(arguments: TestEngine.allCases) func manyWritersAndReaders(_ engine: TestEngine) async throws {
     var random = SeededRandom()
     let order = Array(1...640).shuffled(using: &random)
-    let fixture = try await Fixture()
+    let fixture = try await Fixture(engine)
     try await withThrowingTaskGroup(of: Void.self) { group in
       for writer in 0..<64 {
         group.addTask {

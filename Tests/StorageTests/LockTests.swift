@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct LockTests {
   @Test func thisProcessCannotOpenItTwice() async throws {
-    let fixture = try await Fixture()
+    let fixture = try await Fixture(.sqlite)
     let error = await storageError { _ = try await Database.open(.sqlite(path: fixture.path), migrations: Fixture.migrations) }
     #expect(error == .locked(path: fixture.path, holder: getpid()))
     #expect("\(try #require(error))".contains("process \(getpid())"))
@@ -16,9 +16,11 @@ import Testing
   }
 
   @Test func aSecondNameOfTheFolderIsTheSameLock() async throws {
-    let fixture = try await Fixture()
-    let link = fixture.folder.file("link")
-    try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: fixture.folder.path)
+    let fixture = try await Fixture(.sqlite)
+    let folder = try TemporaryFolder()
+    let link = folder.file("link")
+    let target = URL(fileURLWithPath: fixture.path).deletingLastPathComponent().path
+    try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: target)
     let error = await storageError { _ = try await Database.open(.sqlite(path: link + "/test.sqlite3"), migrations: []) }
     guard case .locked = error else {
       Issue.record("expected a lock, got \(String(describing: error))")

@@ -1,122 +1,12 @@
+import Foundation
 import Storage
-import Synchronization
 import TestSupport
 import Testing
 
-/// What a receiver got, in order.
-private final class Receiver: Sendable {
-  private let received = Mutex<[String]>([])
-  var keys: [String] { received.withLock { $0 } }
-  func take(_ rows: [OutboxRow]) { received.withLock { $0 += rows.map(\.key) } }
-}
-
 @Suite(.timeLimit(.minutes(2))) struct OutboxTests {
-  private static let migrations = Fixture.migrations + [Migration(2, "outbox", sql: Outbox.schema)]
-  private static let quick = Backoff(first: .milliseconds(1), limit: .milliseconds(5))
-
-  private func add(_ keys: [String], topic: String = "t", to database: Database) async throws {
-    try await database.write { connection in
-      for key in keys { try Outbox.add(topic: topic, key: key, payload: Array(key.utf8), in: connection) }
-    }
-  }
-
-  private func waiting(_ database: Database) async throws -> Int {
-    try await database.read { try Outbox.waiting(topic: "t", in: $0) }
-  }
-
-  @Test func ordersAndEmpties() async throws {
-    let fixture = try await Fixture(Self.migrations)
-    let database = fixture.database
-    let receiver = Receiver()
-    let keys = (1...1000).map { "k\($0)" }
-    try await add(Array(keys[..<500]), to: database)
-    try await add(["other"], topic: "another", to: database)
-    let relay = OutboxRelay(database, topic: "t", batch: 64) { rows in
-      #expect(rows.count <= 64)
-      #expect(rows.allSatisfy { $0.payload == Array($0.key.utf8) && $0.topic == "t" })
-      receiver.take(rows)
-    }
-    let task = Task { await relay.run() }
-    for key in keys[500...] { try await add([key], to: database) }
-    try await eventually("all delivered") { try await waiting(database) == 0 }
-    #expect(receiver.keys == keys)
-    let others = try await database.read { try Outbox.waiting(topic: "another", in: $0) }
-    #expect(others == 1)
-    task.cancel()
-    await task.value
-    await database.close()
-  }
-
-  @Test func triesAgainUntilItSucceeds() async throws {
-    struct Down: Error {}
-    var random = SeededRandom()
-    let failing = Set((0..<40).filter { _ in Bool.random(using: &random) })
-    let fixture = try await Fixture(Self.migrations)
-    let database = fixture.database
-    let receiver = Receiver()
-    let attempts = Mutex(0)
-    let relay = OutboxRelay(database, topic: "t", batch: 3, backoff: Self.quick) { rows in
-      let attempt = attempts.withLock { count in
-        defer { count += 1 }
-        return count
-      }
-      if failing.contains(attempt) { throw Down() }
-      receiver.take(rows)
-    }
-    let task = Task { await relay.run() }
-    let keys = (1...60).map { "k\($0)" }
-    for key in keys { try await add([key], to: database) }
-    try await eventually("all delivered") { try await waiting(database) == 0 }
-    #expect(receiver.keys == keys)
-    task.cancel()
-    await task.value
-    await database.close()
-  }
-
-  @Test func commitsWakeTheRelay() async throws {
-    let fixture = try await Fixture(Self.migrations)
-    let receiver = Receiver()
-    // Polling cannot be what delivers: it would take an hour.
-    let relay = OutboxRelay(fixture.database, topic: "t", pollInterval: .seconds(3600)) { receiver.take($0) }
-    let task = Task { await relay.run() }
-    for round in 1...20 {
-      try await add(["k\(round)"], to: fixture.database)
-      try await eventually("delivered") { receiver.keys.count == round }
-    }
-    task.cancel()
-    await task.value
-    await fixture.database.close()
-  }
-
-  @Test func nothingIsLostBetweenDeliveringAndDeleting() async throws {
-    let fixture = try await Fixture(Self.migrations)
-    let database = fixture.database
-    let receiver = Receiver()
-    try await add(["a", "b"], to: database)
-    let stuck = OutboxRelay(database, topic: "t") { rows in
-      receiver.take(rows)
-      try await Task.sleep(for: .seconds(3600))  // stopped here, after the receiver had them
-    }
-    let first = Task { await stuck.run() }
-    try await eventually("delivered once") { receiver.keys == ["a", "b"] }
-    first.cancel()
-    await first.value
-    await database.close()
-
-    let again = try await Database.open(.sqlite(path: fixture.path), migrations: Self.migrations)
-    #expect(try await waiting(again) == 2)
-    let relay = OutboxRelay(again, topic: "t") { receiver.take($0) }
-    let second = Task { await relay.run() }
-    try await eventually("delivered again") { try await waiting(again) == 0 }
-    #expect(receiver.keys == ["a", "b", "a", "b"])
-    second.cancel()
-    await second.value
-    await again.close()
-  }
-
-  @Test func aMessageGoesWithItsState() async throws {
+  @Test(arguments: TestEngine.allCases) func aMessageGoesWithItsState(_ engine: TestEngine) async throws {
     struct Refused: Error {}
-    let fixture = try await Fixture(Self.migrations)
+    let fixture = try await OutboxFixture(engine)
     await #expect(throws: Refused.self) {
       try await fixture.database.write { connection in
         try connection.execute("INSERT INTO item (id, name) VALUES (1, 'x')")
@@ -124,16 +14,99 @@ private final class Receiver: Sendable {
         throw Refused()
       }
     }
-    #expect(try await waiting(fixture.database) == 0)
+    #expect(try await fixture.waiting() == 0)
     await fixture.database.close()
   }
 
-  @Test func closingTheDatabaseEndsTheRelay() async throws {
-    let fixture = try await Fixture(Self.migrations)
-    let relay = OutboxRelay(fixture.database, topic: "t", pollInterval: .seconds(3600)) { _ in }
-    let task = Task { await relay.run() }
+  @Test(arguments: TestEngine.allCases) func everyMessageHasAnIdOfItsOwn(_ engine: TestEngine) async throws {
+    let fixture = try await OutboxFixture(engine)
+    let before = Date()
+    try await fixture.add((1...300).map { "k\($0)" })
+    let rows = try await fixture.database.read {
+      try $0.all(OutboxRow.self, "SELECT * FROM outbox ORDER BY id")
+    }
+    #expect(Set(rows.map(\.messageID)).count == 300)
+    #expect(rows.allSatisfy { $0.messageID.firstMatch(of: #/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab]/#) != nil })
+    let time = try #require(rows.first.flatMap { UInt64($0.messageID.replacing("-", with: "").prefix(12), radix: 16) })
+    let milliseconds = UInt64(before.timeIntervalSince1970 * 1_000)
+    #expect((milliseconds...(milliseconds + 60_000)).contains(time))
+    #expect(rows.allSatisfy { $0.traceParent.isEmpty })
     await fixture.database.close()
+  }
+
+  @Test(arguments: TestEngine.allCases) func statisticsTellWaitingFromRefused(_ engine: TestEngine) async throws {
+    let fixture = try await OutboxFixture(engine)
+    #expect(try await fixture.database.read { try Outbox.statistics(in: $0) }.isEmpty)
+    let before = Date(timeIntervalSinceNow: -1)
+    try await fixture.add(["a", "b", "bad"], topic: "one")
+    try await fixture.add(["bad"], topic: "two")
+    let receiver = ScriptedReceiver { row, _ in row.key == "bad" ? .refuse("no") : .take }
+    try await fixture.relaying(fixture.relay(receiver, topics: ["one", "two"])) {
+      try await eventually("refused") { try await fixture.refused().count == 2 }
+    }
+    try await fixture.add(["c"], topic: "one")
+    let statistics = try await fixture.database.read { try Outbox.statistics(in: $0) }
+    #expect(statistics.map(\.topic) == ["one", "two"])
+    #expect(statistics.map(\.waiting) == [1, 0])
+    #expect(statistics.map(\.refused) == [1, 1])
+    #expect(try #require(statistics[0].oldest) > before && statistics[1].oldest == nil)
+    await fixture.database.close()
+  }
+
+  @Test(arguments: TestEngine.allCases) func rowsOfTheFirstSchemaSurviveTheSecond(_ engine: TestEngine) async throws {
+    let store = try await TestStore(engine)
+    let old = try await store.open(Array(OutboxFixture.migrations.prefix(1)))
+    try await old.write { connection in
+      for key in ["a", "b"] {
+        try connection.execute(
+          "INSERT INTO outbox (topic, key, payload, created_us) VALUES ('t', $1, $2, $3)", key, Array(key.utf8), Date())
+      }
+    }
+    await old.close()
+    let new = try await store.open(OutboxFixture.migrations)
+    try await OutboxFixture.add(["c"], to: new)
+    let receiver = ScriptedReceiver()
+    let relay = OutboxRelay(new, destination: "test", topics: ["t"], transport: receiver)
+    let task = Task { await relay.run() }
+    try await eventually("delivered") { receiver.seen.taken == ["a", "b", "c"] }
+    #expect(receiver.seen.rows.map { String(decoding: $0.payload, as: UTF8.self) } == ["a", "b", "c"])
+    task.cancel()
     await task.value
+    await new.close()
+  }
+
+  @Test(arguments: TestEngine.allCases) func aRefusedMessageIsRetriedBehindTheOthersOrDropped(
+    _ engine: TestEngine
+  ) async throws {
+    let fixture = try await OutboxFixture(engine)
+    try await fixture.add(["a", "b", "c"])
+    let refusing = ScriptedReceiver { row, _ in .refuse("not \(row.key)") }
+    try await fixture.relaying(fixture.relay(refusing)) {
+      try await eventually("all refused") { try await fixture.refused().count == 3 }
+    }
+    let refused = try await fixture.refused()
+    #expect(refused.map(\.key) == ["a", "b", "c"] && refused.map(\.reason) == ["not a", "not b", "not c"])
+    #expect(refused.allSatisfy { $0.payloadSize == 1 && $0.refused >= $0.created })
+    let page = try await fixture.database.read { try Outbox.refused(after: refused[0].id, limit: 1, in: $0) }
+    #expect(page == [refused[1]])
+
+    let receiver = ScriptedReceiver()
+    try await fixture.relaying(fixture.relay(receiver)) {
+      try await fixture.add(["d"])
+      try await eventually("a later one is delivered") { receiver.seen.taken == ["d"] }
+      let retried = try await fixture.database.write { try Outbox.retry(refused[1].messageID, in: $0) }
+      #expect(retried == refused[1])
+      try await eventually("the retried one is delivered") { receiver.seen.taken == ["d", "b"] }
+    }
+    #expect(receiver.seen.rows.last?.messageID == refused[1].messageID)
+    let dropped = try await fixture.database.write { try Outbox.drop(refused[0].messageID, in: $0) }
+    #expect(dropped == refused[0])
+    for id in [refused[0].messageID, refused[1].messageID, "nobody"] {
+      #expect(try await fixture.database.write { try Outbox.retry(id, in: $0) } == nil)
+      #expect(try await fixture.database.write { try Outbox.drop(id, in: $0) } == nil)
+    }
+    #expect(try await fixture.refused().map(\.key) == ["c"])
+    await fixture.database.close()
   }
 
   @Test func pausesGrowToTheirLimit() {

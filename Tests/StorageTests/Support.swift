@@ -2,28 +2,45 @@ import Foundation
 import Storage
 import TestSupport
 
-/// A database in a folder of its own, with one table of numbered texts.
+/// A database in a place of its own, with one table of numbered texts.
 struct Fixture {
   static let migrations = [
     Migration(1, "item", sql: "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);")
   ]
 
-  let folder: TemporaryFolder
+  let store: TestStore
   let database: Database
-  var path: String { folder.file("test.sqlite3") }
 
-  init(_ migrations: [Migration] = Fixture.migrations, options: DatabaseOptions = .init()) async throws {
-    folder = try TemporaryFolder("storage")
-    database = try await Database.open(
-      .sqlite(path: folder.file("test.sqlite3")), migrations: migrations, options: options)
+  init(
+    _ engine: TestEngine, _ migrations: [Migration] = Fixture.migrations, options: DatabaseOptions = .init()
+  ) async throws {
+    try await self.init(TestStore(engine), migrations, options: options)
   }
 
+  init(
+    _ store: TestStore, _ migrations: [Migration] = Fixture.migrations, options: DatabaseOptions = .init()
+  ) async throws {
+    self.store = store
+    database = try await store.open(migrations, options: options)
+  }
+
+  /// Of SQLite's file.
+  var path: String {
+    if case .sqlite(let path) = store.location { path } else { "" }
+  }
+
+  func names() async throws -> [String] { try await database.names() }
+
+  func insert(_ id: Int, _ name: String) async throws { try await database.insert(id, name) }
+}
+
+extension Database {
   func names() async throws -> [String] {
-    try await database.read { try $0.rows("SELECT name FROM item ORDER BY id").map { try $0.text("name") } }
+    try await read { try $0.rows("SELECT name FROM item ORDER BY id").map { try $0.text("name") } }
   }
 
   func insert(_ id: Int, _ name: String) async throws {
-    try await database.write { _ = try $0.execute("INSERT INTO item (id, name) VALUES ($1, $2)", id, name) }
+    try await write { _ = try $0.execute("INSERT INTO item (id, name) VALUES ($1, $2)", id, name) }
   }
 }
 

@@ -11,15 +11,29 @@ import Testing
     .blob([UInt8](repeating: 7, count: 100_000)),
   ]
 
-  @Test func everyKindComesBackUnchanged() async throws {
-    let fixture = try await Fixture([Migration(1, "any", sql: "CREATE TABLE any_value (id INTEGER PRIMARY KEY, v)")])
+  private static func column(of value: Value) -> String {
+    switch value {
+    case .integer: "i"
+    case .real: "r"
+    case .blob: "b"
+    case .text, .null: "t"
+    }
+  }
+
+  @Test(arguments: TestEngine.allCases) func everyKindComesBackUnchanged(_ engine: TestEngine) async throws {
+    // The column of a kind; NULL in each.
+    let columns = ["i BIGINT", "r DOUBLE PRECISION", "t TEXT", "b BLOB"].joined(separator: ", ")
+    let fixture = try await Fixture(
+      engine, [Migration(1, "any", sql: "CREATE TABLE any_value (id INTEGER PRIMARY KEY, kind TEXT, \(columns))")])
     for (id, value) in Self.values.enumerated() {
       try await fixture.database.write { connection in
-        try connection.execute("INSERT INTO any_value (id, v) VALUES ($1, $2)", id, value)
+        let column = Self.column(of: value)
+        try connection.execute(
+          "INSERT INTO any_value (id, kind, \(column)) VALUES ($1, $2, $3)", id, column, value)
       }
     }
     let found = try await fixture.database.read { connection in
-      try connection.rows("SELECT v FROM any_value ORDER BY id").map { try $0.value("v") }
+      try connection.rows("SELECT kind, i, r, t, b FROM any_value ORDER BY id").map { try $0.value($0.text("kind")) }
     }
     #expect(found == Self.values)
     await fixture.database.close()
@@ -34,9 +48,9 @@ import Testing
     #expect(throws: StorageError.self) { try Date(timeIntervalSince1970: .infinity).databaseValue }
   }
 
-  @Test(arguments: [Value.real(.nan), .text("a\0b")])
-  func whatCannotComeBackIsRefused(_ value: Value) async throws {
-    let fixture = try await Fixture()
+  @Test(arguments: TestEngine.allCases, [Value.real(.nan), .text("a\0b")])
+  func whatCannotComeBackIsRefused(_ engine: TestEngine, _ value: Value) async throws {
+    let fixture = try await Fixture(engine)
     let error = await storageError {
       try await fixture.database.read { _ = try $0.rows("SELECT $1 AS v", value) }
     }
@@ -47,8 +61,8 @@ import Testing
     await fixture.database.close()
   }
 
-  @Test func typedColumns() async throws {
-    let fixture = try await Fixture()
+  @Test(arguments: TestEngine.allCases) func typedColumns(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
     let now = Date(timeIntervalSince1970: 1_700_000_000.123456)
     let row = try #require(
       try await fixture.database.read { connection in
@@ -71,8 +85,8 @@ import Testing
     await fixture.database.close()
   }
 
-  @Test func parametersMayRepeatAndStandInAnyOrder() async throws {
-    let fixture = try await Fixture()
+  @Test(arguments: TestEngine.allCases) func parametersMayRepeatAndStandInAnyOrder(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
     let row = try await fixture.database.read { connection in
       try connection.first("SELECT $2 || $1 || $2 AS t, '$1 ?' AS q -- $3 ?\n", "a", "b")
     }
@@ -81,12 +95,12 @@ import Testing
     await fixture.database.close()
   }
 
-  @Test(arguments: [
-    "SELEC 1", "SELECT ?", "SELECT $1, $2, $3", "COMMIT", "/* x */ rollback", "SELECT 1; SELECT 2", "SELECT $x",
+  @Test(arguments: TestEngine.allCases, [
+    "SELEC 1", "SELECT ?", "SELECT $1, $2, $3", "SELECT $1", "SET x = $1", "START TRANSACTION", "COMMIT", "/* x */ rollback", "SELECT 1; SELECT 2", "SELECT $x",
     "SELECT * FROM missing",
   ])
-  func wrongStatements(_ sql: String) async throws {
-    let fixture = try await Fixture()
+  func wrongStatements(_ engine: TestEngine, _ sql: String) async throws {
+    let fixture = try await Fixture(engine)
     let error = await storageError { try await fixture.database.write { _ = try $0.rows(sql, 1, 2) } }
     guard case .sql = error else {
       Issue.record("expected a statement error, got \(String(describing: error))")

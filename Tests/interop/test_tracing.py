@@ -11,7 +11,7 @@ import urllib.request
 import grpc
 import pages
 import pytest
-from collector import CLIENT, INTERNAL, SERVER, collect
+from collector import CLIENT, CONSUMER, INTERNAL, SERVER, collect
 from installation import SERVICES, Installation, free_port, wait_until
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from test_services import CSV, Buddy
@@ -146,6 +146,32 @@ def test_a_mission_is_one_trace(traced):
         line = only_line(log_lines(installation, name, trace), message)
         assert line["metadata"]["span_id"] in by_id
     assert only_line(log_lines(installation, "execution", trace), "mission ended")["metadata"]["span_id"] == mission.id
+
+
+def test_what_a_mission_causes_elsewhere_belongs_to_its_trace(traced):
+    installation, collector = traced
+    id, trace = run(installation, "What is 7 * 6?")
+
+    def taken(service, topic):
+        return [
+            span
+            for span in collector.trace(trace)
+            if (span.service, span.name, span.kind) == (f"buddy-{service}", f"take {topic}", CONSUMER)
+        ]
+
+    wait_until(lambda: taken("learning", "learning"), "learning has taken the outcome in")
+    # Every event has a span, the last one in the end.
+    events = Buddy(installation).watch(id)
+    count = len(list(events))
+    wait_until(lambda: len(taken("progress", "progress")) == count, "progress has taken every event in")
+    by_id = {span.id: span for span in mission_trace(collector, trace)}
+    for span in taken("progress", "progress") + taken("learning", "learning"):
+        assert span.attributes["messaging.message.key"] == id
+        assert span.attributes["messaging.outcome"] == "TAKEN"
+        # Caused by the submission, or by the mission's run; what causes something begins before it.
+        cause = by_id[span.parent]
+        assert cause.name in ("buddy.mission.v1.Missions/Submit", "mission")
+        assert cause.start <= span.start
 
 
 def only_line(lines, message):

@@ -17,6 +17,7 @@ complain "CProtobufC and CMessages belong to Sources/Messages and the generator 
   "$(imports '(CProtobufC|CMessages)' Sources services Tests | grep -vE '^Sources/(Messages|protoc-gen-buddy)/' || true)"
 complain "CLibXML2 belongs to the tools of services/execution alone" \
   "$(imports CLibXML2 Sources services Tests | grep -v '^services/execution/Tools/' || true)"
+complain "CLibPQ belongs to Sources/Storage alone" "$(imports CLibPQ Sources services Tests | grep -v '^Sources/Storage/' || true)"
 complain "GRDB belongs to Sources/Storage alone" "$(imports GRDB Sources services Tests | grep -v '^Sources/Storage/' || true)"
 complain "Storage must not know RPC" "$(imports '(RPC|Stubs|HTTP2)' Sources/Storage)"
 complain "RPC must not know Storage or Messages" "$(imports '(Storage|Messages|Stubs)' Sources/RPC Sources/HTTP2)"

@@ -159,3 +159,18 @@ extension Artifact {
       createdAt: GoogleProtobufTimestamp(try row.date("created_us")))
   }
 }
+
+// MARK: - Metrics
+
+extension ArtifactStore {
+  @Sendable func samples() async throws -> [MetricSample] {
+    let totals = try await database.read { connection in
+      try connection.first("SELECT count(*) AS n, CAST(coalesce(sum(size), 0) AS BIGINT) AS bytes FROM artifacts")
+        .map { (count: try $0.int("n"), bytes: try $0.int64("bytes")) }
+    }
+    return [
+      MetricSample(BuddySeries.artifacts, Double(totals?.count ?? 0)),
+      MetricSample(BuddySeries.artifactBytes, Double(totals?.bytes ?? 0)),
+    ]
+  }
+}

@@ -13,6 +13,7 @@ enum Main {
       let database = try await environment.openDatabase(migrations: migrations)
       let files = try await ContentFiles.open(folder: environment.dataDirectory + "/artifacts")
       let store = ArtifactStore(database: database, files: files)
+      environment.metrics.collect("artifacts", store.samples)
       var router = Router()
       router.register(ArtifactsService(store: store, maximumSize: environment.settings[maximumSize]))
       return ServiceDefinition(router: router, stop: { await database.close() })

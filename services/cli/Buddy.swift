@@ -18,7 +18,7 @@ struct Buddy: AsyncParsableCommand {
     version: version,
     subcommands: [
       UpCommand.self, RunCommand.self, MissionCommand.self, ArtifactCommand.self, FeedbackCommand.self,
-      ToolCommand.self, BudgetCommand.self, HealthCommand.self,
+      ToolCommand.self, BudgetCommand.self, DeliveryCommand.self, HealthCommand.self,
     ])
 
   static let version = "0.1.0"

@@ -11,11 +11,13 @@ enum Main {
       let database = try await environment.openDatabase(migrations: migrations)
       let settings = environment.settings
       let store = MissionStore(database: database)
+      try await store.moveSubmissions()
       let peers = Peers(environment)
       let toolbox = Toolbox.builtIn(ToolboxOptions(allowPrivateAddresses: settings[ExecutionSettings.allowPrivateFetch]))
       let steps = StepRunner(store: store, peers: peers, toolbox: toolbox, classifier: IntentClassifier())
       let pipeline = Pipeline(store: store, steps: steps, logger: environment.logger, tracer: environment.tracer)
       let runner = MissionRunner(limit: settings[ExecutionSettings.maximumRunning], run: pipeline.runTraced)
+      ExecutionMetrics(store: store, runner: runner).register(in: environment.metrics)
       for mission in try await store.unfinished() { runner.enqueue(mission.id, priority: mission.priority) }
 
       var router = Router()
@@ -26,9 +28,15 @@ enum Main {
             toolNames: toolbox.declarations.map(\.name), currency: settings[ExecutionSettings.currency],
             defaultBudget: Int64(settings[ExecutionSettings.defaultBudget]),
             autoApproveLimit: Int64(settings[ExecutionSettings.autoApproveLimit]))))
+      router.register(AdminService(database: database))
+      let deliveries = Deliveries(database: database, logger: environment.logger) { environment.client($0) }
+      let pruner = Pruner(
+        "idempotency", database, retention: settings[ExecutionSettings.idempotencyRetention],
+        logger: environment.logger
+      ) { try Idempotency.prune(before: $0, limit: $1, in: $2) }
       return ServiceDefinition(
         router: router,
-        background: Deliveries(database: database, peers: peers, logger: environment.logger).relays,
+        background: deliveries.relays + [pruner.run],
         stop: {
           await runner.stopAll()
           await database.close()
@@ -66,9 +74,14 @@ enum ExecutionSettings {
   static let callTimeout = Setting<Duration>(
     "peer-timeout", default: .seconds(30), help: "the deadline of one call of another service")
 
+  static let idempotencyRetention = Setting<Duration>(
+    "idempotency-retention", default: .seconds(7 * 86_400),
+    help: "how long a submission is recognised by its idempotency key when it is repeated",
+    in: .seconds(60)...(.seconds(3_650 * 86_400)))
+
   static let all: [any SettingDeclaration] = [
     maximumRunning, currency, defaultBudget, autoApproveLimit, allowPrivateFetch, withoutInvestment, withoutLearning,
-    patience, resultPatience, callTimeout,
+    patience, resultPatience, callTimeout, idempotencyRetention,
   ]
 }
 
@@ -81,7 +94,6 @@ extension Peers {
       artifacts: ArtifactsClient(environment.client(.artifact)),
       investment: InvestmentClient(environment.client(.investment)),
       learning: LearningClient(environment.client(.learning)),
-      progress: ProgressClient(environment.client(.progress)),
       withoutInvestment: settings[ExecutionSettings.withoutInvestment],
       withoutLearning: settings[ExecutionSettings.withoutLearning],
       patience: settings[ExecutionSettings.patience],
@@ -93,5 +105,7 @@ extension Peers {
 let migrations = [
   Migration(1, "initial", sql: PackageResources._01_initial_sql),
   Migration(2, "outbox", sql: Outbox.schema),
-  Migration(3, "trace", sql: PackageResources._06_trace_sql),
+  Migration(3, "delivery", sql: Outbox.schema2 + MissionStore.refusedProgress),
+  Migration(4, "idempotency", sql: Idempotency.schema),
+  Migration(5, "trace", sql: PackageResources._06_trace_sql),
 ]

@@ -28,6 +28,7 @@ struct Gateway: Sendable {
   let options: GatewayOptions
   let upstreams: Upstreams
   let logger: Logger
+  let metrics: GatewayMetrics
   var tracer = ServiceTracer()
 
   /// Serves until the task is cancelled, or until a graceful shutdown of the service group it runs in is over.
@@ -55,12 +56,14 @@ struct Gateway: Sendable {
   private func responder() -> RouterResponder<BasicRequestContext> {
     let hostGuard = HostGuard(host: options.host, allowedHosts: options.allowedHosts)
     var routes = RouteTable(
-      edge: Edge(hostGuard: hostGuard, logger: logger), tracing: RequestTracing(tracer: tracer))
+      edge: Edge(hostGuard: hostGuard, logger: logger, metrics: metrics), tracing: RequestTracing(tracer: tracer))
     MissionRoutes(upstreams: upstreams).register(in: &routes)
-    EventRoutes(upstreams: upstreams, heartbeat: options.heartbeat, logger: logger).register(in: &routes)
+    EventRoutes(upstreams: upstreams, heartbeat: options.heartbeat, logger: logger, metrics: metrics)
+      .register(in: &routes)
     FeedbackRoutes(upstreams: upstreams).register(in: &routes)
     ArtifactRoutes(upstreams: upstreams, maximumUpload: options.maximumUpload).register(in: &routes)
     MoneyRoutes(upstreams: upstreams).register(in: &routes)
+    DeliveryRoutes(upstreams: upstreams).register(in: &routes)
     HealthRoutes(upstreams: upstreams).register(in: &routes)
     return routes.responder()
   }

@@ -17,6 +17,7 @@ enum Main {
     await runService(.gateway, settings: [allowedHosts, maximumUpload, upstreamTimeout]) { environment in
       let settings = environment.settings
       let upstreams = Upstreams(timeout: settings[upstreamTimeout]) { environment.makeClient($0) }
+      let metrics = GatewayMetrics(environment.metrics)
       return ServiceDefinition(serve: { host, port, listening in
         var options = GatewayOptions()
         options.host = host
@@ -24,7 +25,8 @@ enum Main {
         options.allowedHosts = settings[allowedHosts]
         options.maximumUpload = settings[maximumUpload]
         let gateway = Gateway(
-          options: options, upstreams: upstreams, logger: environment.logger, tracer: environment.tracer)
+          options: options, upstreams: upstreams, logger: environment.logger, metrics: metrics,
+          tracer: environment.tracer)
         try await gateway.run(onListening: listening)
       })
     }

@@ -8,6 +8,9 @@ struct Upstreams: Sendable {
   /// Those the gateway asks, in the order in which health lists them.
   static let names: [ServiceName] = [.execution, .progress, .artifact, .learning, .investment]
 
+  /// Those that tell others what happened, and so may have deliveries that were refused.
+  static let withOutbox: [ServiceName] = [.execution]
+
   let missions: MissionsClient
   let progress: ProgressClient
   let artifacts: ArtifactsClient
@@ -48,6 +51,9 @@ struct Upstreams: Sendable {
       throw UpstreamFailure(service: service, status: status)
     }
   }
+
+  /// For whoever runs the installation; nil for a service that the gateway does not ask.
+  func admin(_ service: ServiceName) -> AdminClient? { clients[service].map(AdminClient.init) }
 
   /// What `service` says of itself (grpc.health.v1), or "UNREACHABLE" without an answer in `limit`.
   func health(of service: ServiceName, within limit: Duration) async -> String {

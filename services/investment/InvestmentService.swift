@@ -48,19 +48,23 @@ struct InvestmentService: InvestmentHandler {
   func settle(_ request: SettleRequest, _ context: ServerContext) async throws -> Reservation {
     let currency = try await ledger.figures().currency
     try Self.requireID(request.id)
-    let held: Ledger.Held
+    let held = try await ledger.settle(id: request.id, spend: try Self.spend(request, currency))
+    return Self.wire(held, currency)
+  }
+
+  /// How much a settlement is about, once the prices are known.
+  private static func spend(
+    _ request: SettleRequest, _ currency: String
+  ) throws -> @Sendable ([ToolPrice]) throws -> Int64 {
     switch request.spent {
     case .actual(let money):
-      let amount = try Self.micros(money, "actual", currency)
-      held = try await ledger.settle(id: request.id) { _ in amount }
+      let amount = try micros(money, "actual", currency)
+      return { _ in amount }
     case .use(let use):
-      held = try await ledger.settle(id: request.id) { prices in
-        try Self.price(of: use.tool, in: prices).cost(ofReading: use.expectedBytes)
-      }
+      return { prices in try price(of: use.tool, in: prices).cost(ofReading: use.expectedBytes) }
     case nil:
       throw Status(.invalidArgument, "either `actual` or `use` must be given")
     }
-    return Self.wire(held, currency)
   }
 
   func release(_ request: ReleaseRequest, _ context: ServerContext) async throws -> Reservation {
@@ -86,6 +90,19 @@ struct InvestmentService: InvestmentHandler {
     let next = entries.count > page.size ? Page.token(after: String(shown.last?.number ?? 0)) : ""
     return ListLedgerResponse(entries: shown, nextPageToken: next)
   }
+
+  /// What is taken in from the outbox of the execution service.
+  static let inboxTopics = [
+    InboxTopic("investment", ReleaseRequest.self) { request, _, connection in
+      try requireID(request.id)
+      _ = try Ledger.release(id: request.id, connection)
+    },
+    InboxTopic("settlement", SettleRequest.self) { request, _, connection in
+      try requireID(request.id)
+      let spend = try spend(request, Ledger.figures(connection).currency)
+      try Ledger.settleIfHeld(id: request.id, connection, spend: spend)
+    },
+  ]
 
   // MARK: - Wire and domain
 

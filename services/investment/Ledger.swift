@@ -1,6 +1,7 @@
 import Foundation
 import Messages
 import RPC
+import ServiceKit
 import Storage
 
 /// The budget, its reservations and the append-only record of every movement, which always add up:
@@ -117,41 +118,19 @@ struct Ledger: Sendable {
   /// the reservation is not booked, since the worst case was promised.
   func settle(id: String, spend: @escaping @Sendable ([ToolPrice]) throws -> Int64) async throws -> Held {
     try await database.write { connection in
-      guard var held = try Ledger.reservation(id, connection) else {
+      guard let held = try Ledger.reservation(id, connection) else {
         throw Status(.notFound, "no reservation \(id)")
       }
       switch held.state {
       case .settled: return held
-      case .held: break
+      case .held: return try Ledger.settle(held, spend, connection)
       default: throw Status(.failedPrecondition, "reservation \(id) is released; nothing can be settled on it")
       }
-      let prices = try connection.rows("SELECT tool, per_call_micros, per_mebibyte_micros FROM prices").map(Ledger.price)
-      held.settled = min(try spend(prices), held.amount)
-      held.state = .settled
-      try connection.execute(
-        "UPDATE reservations SET state = 'settled', settled_micros = $2 WHERE id = $1", id, held.settled)
-      try Ledger.book(
-        Movement(
-          kind: "settle", reservation: id, mission: held.missionID, reserved: -held.amount, spent: held.settled),
-        connection)
-      return held
     }
   }
 
   func release(id: String) async throws -> Held {
-    try await database.write { connection in
-      guard var held = try Ledger.reservation(id, connection) else {
-        let released = Held(id: id, missionID: "", state: .released, amount: 0)
-        try Ledger.insert(released, connection)
-        return released
-      }
-      guard held.state == .held else { return held }
-      held.state = .released
-      try connection.execute("UPDATE reservations SET state = 'released' WHERE id = $1", id)
-      try Ledger.book(
-        Movement(kind: "release", reservation: id, mission: held.missionID, reserved: -held.amount), connection)
-      return held
-    }
+    try await database.write { try Ledger.release(id: id, $0) }
   }
 
   /// Entries after number `after`, oldest first; of one mission if `missionID` is not empty.
@@ -167,7 +146,45 @@ struct Ledger: Sendable {
 
   // MARK: - Within one transaction
 
-  private static func figures(_ connection: some ReadConnection) throws -> Figures {
+  /// Settles a reservation if there is one to settle: a mission may have gone on without.
+  static func settleIfHeld(
+    id: String, _ connection: WriteConnection, spend: ([ToolPrice]) throws -> Int64
+  ) throws {
+    guard let held = try reservation(id, connection), held.state == .held else { return }
+    _ = try settle(held, spend, connection)
+  }
+
+  private static func settle(
+    _ reservation: Held, _ spend: ([ToolPrice]) throws -> Int64, _ connection: WriteConnection
+  ) throws -> Held {
+    var held = reservation
+    let prices = try connection.rows("SELECT tool, per_call_micros, per_mebibyte_micros FROM prices").map(Ledger.price)
+    held.settled = min(try spend(prices), held.amount)
+    held.state = .settled
+    try connection.execute(
+      "UPDATE reservations SET state = 'settled', settled_micros = $2 WHERE id = $1", held.id, held.settled)
+    try book(
+      Movement(
+        kind: "settle", reservation: held.id, mission: held.missionID, reserved: -held.amount, spent: held.settled),
+      connection)
+    return held
+  }
+
+  static func release(id: String, _ connection: WriteConnection) throws -> Held {
+    guard var held = try reservation(id, connection) else {
+      let released = Held(id: id, missionID: "", state: .released, amount: 0)
+      try insert(released, connection)
+      return released
+    }
+    guard held.state == .held else { return held }
+    held.state = .released
+    try connection.execute("UPDATE reservations SET state = 'released' WHERE id = $1", id)
+    try book(
+      Movement(kind: "release", reservation: id, mission: held.missionID, reserved: -held.amount), connection)
+    return held
+  }
+
+  static func figures(_ connection: some ReadConnection) throws -> Figures {
     guard let row = try connection.first("SELECT * FROM budget") else {
       throw Status(.internalError, "the budget has not been created")
     }
@@ -222,5 +239,19 @@ struct Ledger: Sendable {
     entry.reservedChange = try money("reserved_change")
     entry.spentChange = try money("spent_change")
     return entry
+  }
+}
+
+// MARK: - Metrics
+
+extension Ledger {
+  @Sendable func samples() async throws -> [MetricSample] {
+    let budget = try await figures()
+    let labels = ["currency": budget.currency]
+    return [
+      MetricSample(BuddySeries.budgetLimit, Double(budget.limit), labels),
+      MetricSample(BuddySeries.budgetReserved, Double(budget.reserved), labels),
+      MetricSample(BuddySeries.budgetSpent, Double(budget.spent), labels),
+    ]
   }
 }

@@ -13,19 +13,26 @@ enum Main {
     "currency", default: "USD", help: "ISO 4217 code of the one currency, fixed when the database is new")
 
   static func main() async {
-    await runService(.investment, settings: [budget, currency]) { environment in
+    await runService(.investment, settings: [budget, currency, InboxService.retention]) { environment in
       let database = try await environment.openDatabase(migrations: migrations)
       let ledger = Ledger(database: database)
       try await ledger.open(
         limit: Int64(environment.settings[budget]), currency: environment.settings[currency])
+      environment.metrics.collect("budget", ledger.samples)
+      let inbox = InboxService(
+        database: database, topics: InvestmentService.inboxTopics, logger: environment.logger)
       var router = Router()
       router.register(InvestmentService(ledger: ledger))
-      return ServiceDefinition(router: router, stop: { await database.close() })
+      router.register(inbox)
+      return ServiceDefinition(
+        router: router, background: [InboxService.pruner(database, environment).run], willStop: { inbox.stop() },
+        stop: { await database.close() })
     }
   }
 }
 
 /// The schema of this service's database.
 let migrations = [
-  Migration(1, "initial", sql: PackageResources._01_initial_sql)
+  Migration(1, "initial", sql: PackageResources._01_initial_sql),
+  Migration(2, "inbox", sql: Inbox.schema),
 ]

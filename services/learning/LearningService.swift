@@ -20,11 +20,21 @@ struct LearningService: LearningHandler {
   func recordOutcome(
     _ request: RecordOutcomeRequest, _ context: ServerContext
   ) async throws -> RecordOutcomeResponse {
-    try Self.require(request.missionId, "mission_id")
-    try Self.require(request.tool, "tool")
-    try Self.require(request.intent, "intent")
+    try Self.check(request)
     try await store.record(request)
     return RecordOutcomeResponse()
+  }
+
+  /// What is taken in from the outbox of the execution service: how a mission's tool did.
+  static let inboxTopic = InboxTopic("learning", RecordOutcomeRequest.self) { request, _, connection in
+    try check(request)
+    try LearningStore.record(request, connection)
+  }
+
+  private static func check(_ request: RecordOutcomeRequest) throws {
+    try require(request.missionId, "mission_id")
+    try require(request.tool, "tool")
+    try require(request.intent, "intent")
   }
 
   func giveFeedback(_ request: GiveFeedbackRequest, _ context: ServerContext) async throws -> Feedback {

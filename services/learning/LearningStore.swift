@@ -1,6 +1,7 @@
 import Foundation
 import Messages
 import RPC
+import ServiceKit
 import Storage
 
 /// Outcomes, feedback and the signals drawn from them. The posteriors follow from the signals alone.
@@ -28,18 +29,20 @@ struct LearningStore: Sendable {
 
   /// Takes a mission's outcome in once; a repeated delivery changes nothing.
   func record(_ request: RecordOutcomeRequest) async throws {
-    try await database.write { connection in
-      let inserted = try connection.execute(
-        """
-        INSERT INTO outcomes (mission_id, tool, intent, succeeded, time_us) VALUES ($1, $2, $3, $4, $5)
-        ON CONFLICT (mission_id) DO NOTHING
-        """, request.missionId, request.tool, request.intent, request.succeeded, request.time?.date ?? Date())
-      guard inserted == 1 else { return }
-      let signal = Signal(
-        tool: request.tool, intent: request.intent, mission: request.missionId, score: request.succeeded ? 1 : 0,
-        weight: Posterior.Weight.outcome)
-      try Self.add(signal, connection)
-    }
+    try await database.write { try Self.record(request, $0) }
+  }
+
+  static func record(_ request: RecordOutcomeRequest, _ connection: WriteConnection) throws {
+    let inserted = try connection.execute(
+      """
+      INSERT INTO outcomes (mission_id, tool, intent, succeeded, time_us) VALUES ($1, $2, $3, $4, $5)
+      ON CONFLICT (mission_id) DO NOTHING
+      """, request.missionId, request.tool, request.intent, request.succeeded, request.time?.date ?? Date())
+    guard inserted == 1 else { return }
+    let signal = Signal(
+      tool: request.tool, intent: request.intent, mission: request.missionId, score: request.succeeded ? 1 : 0,
+      weight: Posterior.Weight.outcome)
+    try add(signal, connection)
   }
 
   func knows(_ missionID: String) async throws -> Bool {
@@ -148,5 +151,14 @@ struct LearningStore: Sendable {
   private static func wire(_ posterior: Posterior, tool: String, intent: String) -> Multiplier {
     Multiplier(
       tool: tool, intent: intent, value: posterior.multiplier, capped: posterior.isCapped, samples: posterior.samples)
+  }
+}
+
+// MARK: - Metrics
+
+extension LearningStore {
+  @Sendable func samples() async throws -> [MetricSample] {
+    let count = try await database.read { try $0.first("SELECT count(*) AS n FROM signals")?.int("n") ?? 0 }
+    return [MetricSample(BuddySeries.learningSignals, Double(count))]
   }
 }

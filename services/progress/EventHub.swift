@@ -1,3 +1,4 @@
+import ServiceKit
 import Synchronization
 
 /// Wakes those who wait for a mission's next event. It holds no events: a watcher that is woken reads the log, so a slow
@@ -30,6 +31,11 @@ final class EventHub: Sendable {
     }
     for waiter in woken { waiter.resume() }
   }
+
+  /// How many follow any mission at this moment.
+  var followers: Int { state.withLock { $0.topics.values.reduce(0) { $0 + $1.followers } } }
+
+  var sample: MetricSample { MetricSample(BuddySeries.progressSubscribers, Double(followers)) }
 
   /// True once nothing will be announced any more.
   var isClosed: Bool { state.withLock { $0.isClosed } }

@@ -22,10 +22,12 @@ struct EventLog: Sendable {
   ///
   /// Returns how many were new. Throws `Status` FAILED_PRECONDITION, storing nothing, if an event would leave a gap.
   func record(_ events: [ProgressEvent]) async throws -> Int {
-    let stored = try await database.write { connection in try Self.append(events, connection) }
-    for (mission, sequence) in stored.newest { hub.announce(mission, upTo: sequence) }
-    return stored.count
+    try await database.write { connection in try append(events, connection) }
   }
+
+  /// Stores an event in the closure's transaction, or passes over it, and announces it after the commit. Throws as
+  /// `record` does.
+  func append(_ event: ProgressEvent, _ connection: WriteConnection) throws { _ = try append([event], connection) }
 
   /// Up to `limit` events after `sequence`, oldest first.
   func read(_ missionID: String, after sequence: UInt64, limit: Int) async throws -> Piece {
@@ -42,10 +44,8 @@ struct EventLog: Sendable {
     }
   }
 
-  private static func append(
-    _ events: [ProgressEvent], _ connection: WriteConnection
-  ) throws -> (count: Int, newest: [String: UInt64]) {
-    var newest: [String: UInt64] = [:]
+  /// Returns how many were new.
+  private func append(_ events: [ProgressEvent], _ connection: WriteConnection) throws -> Int {
     var count = 0
     for (mission, events) in Dictionary(grouping: events, by: \.missionId) {
       let known = try connection.first("SELECT last_sequence FROM missions WHERE mission_id = $1", mission)
@@ -71,8 +71,8 @@ struct EventLog: Sendable {
         "UPDATE missions SET last_sequence = $2, complete = $3 WHERE mission_id = $1",
         mission, Int64(last), events.contains(where: \.isLast))
       count += Int(last - before)
-      newest[mission] = last
+      connection.afterCommit { [hub, last] in hub.announce(mission, upTo: last) }
     }
-    return (count, newest)
+    return count
   }
 }

@@ -10,19 +10,28 @@ enum Main {
     help: "how long a watcher of a mission without events waits for the first before NOT_FOUND")
 
   static func main() async {
-    await runService(.progress, settings: [unknownMissionWait]) { environment in
+    await runService(.progress, settings: [unknownMissionWait, InboxService.retention]) { environment in
       let database = try await environment.openDatabase(migrations: migrations)
       let log = EventLog(database: database, hub: EventHub())
+      environment.metrics.collect("subscribers") { [log.hub.sample] }
+      let progress = ProgressService(log: log, unknownMissionWait: environment.settings[unknownMissionWait])
+      let inbox = InboxService(database: database, topics: [progress.inboxTopic], logger: environment.logger)
       var router = Router()
-      router.register(
-        ProgressService(log: log, unknownMissionWait: environment.settings[unknownMissionWait]))
+      router.register(progress)
+      router.register(inbox)
       return ServiceDefinition(
-        router: router, willStop: { log.hub.close() }, stop: { await database.close() })
+        router: router, background: [InboxService.pruner(database, environment).run],
+        willStop: {
+          inbox.stop()
+          log.hub.close()
+        },
+        stop: { await database.close() })
     }
   }
 }
 
 /// The schema of this service's database.
 let migrations = [
-  Migration(1, "initial", sql: PackageResources._01_initial_sql)
+  Migration(1, "initial", sql: PackageResources._01_initial_sql),
+  Migration(2, "inbox", sql: Inbox.schema),
 ]

@@ -20,18 +20,7 @@ struct ProgressService: ProgressHandler {
     guard request.events.count <= Self.maximumBatch else {
       throw Status(.invalidArgument, "\(request.events.count) events; at most \(Self.maximumBatch) in one call")
     }
-    for event in request.events {
-      try Self.requireID(event.missionId)
-      guard (1...UInt64(Int64.max)).contains(event.sequence) else {
-        throw Status(.invalidArgument, "\(event.sequence) is no sequence number; the first is 1")
-      }
-      guard event.time?.isValid ?? true else {
-        throw Status(.invalidArgument, "the time of event \(event.sequence) is not within the years 1 to 9999")
-      }
-      guard (0...100).contains(event.percent) else {
-        throw Status(.invalidArgument, "percent is \(event.percent); it must be 0 to 100")
-      }
-    }
+    for event in request.events { try Self.check(event) }
     return RecordEventsResponse(stored: Int32(try await log.record(request.events)))
   }
 
@@ -88,7 +77,29 @@ struct ProgressService: ProgressHandler {
     return ProgressSnapshot(missionID: request.missionId, events: piece.events, now: Date())
   }
 
+  /// What is taken in from the outbox of the execution service: events, one a message.
+  var inboxTopic: InboxTopic {
+    InboxTopic("progress", ProgressEvent.self) { [log] event, _, connection in
+      try Self.check(event)
+      try log.append(event, connection)
+    }
+  }
+
   // MARK: -
+
+  /// Throws `Status` INVALID_ARGUMENT for what no event can be.
+  private static func check(_ event: ProgressEvent) throws {
+    try requireID(event.missionId)
+    guard (1...UInt64(Int64.max)).contains(event.sequence) else {
+      throw Status(.invalidArgument, "\(event.sequence) is no sequence number; the first is 1")
+    }
+    guard event.time?.isValid ?? true else {
+      throw Status(.invalidArgument, "the time of event \(event.sequence) is not within the years 1 to 9999")
+    }
+    guard (0...100).contains(event.percent) else {
+      throw Status(.invalidArgument, "percent is \(event.percent); it must be 0 to 100")
+    }
+  }
 
   /// A mission becomes known with its first event, which may still be on its way: so wait a little before NOT_FOUND.
   private func requireKnown(_ missionID: String, _ follower: EventHub.Follower) async throws {

@@ -10,6 +10,8 @@ import Synchronization
 protocol Listener: Sendable {
   /// Returns where it listens. Throws `ListenError` where the address cannot be had.
   func start(host: String, port: Int) async throws -> PeerAddress
+  /// Says from now on that nothing is served, while everything still is.
+  func announceStop()
   /// Takes nothing new, lets what runs finish for at most `grace`, and ends.
   func shutdown(grace: Duration) async
 }
@@ -19,12 +21,15 @@ struct ListenError: Error, CustomStringConvertible {
   let reason: String
   /// Somebody else listens there.
   let isInUse: Bool
+  /// The flags that change it.
+  var flags = (host: "--host", port: "--port")
 
   var description: String {
     guard isInUse else {
-      return "cannot listen on \(address.settingText): \(reason); choose another address with --host and --port"
+      return "cannot listen on \(address.settingText): \(reason); "
+        + "choose another address with \(flags.host) and \(flags.port)"
     }
-    return "port \(address.port) is taken by another program; choose another one with --port N (0 takes any)"
+    return "port \(address.port) is taken by another program; choose another one with \(flags.port) N (0 takes any)"
   }
 }
 
@@ -33,12 +38,16 @@ struct RPCListener: Listener {
   private let server: Server
   private let health: Health
 
-  init(_ router: Router, logger: Logger, tracer: ServiceTracer) {
+  init(_ router: Router, _ environment: ServiceEnvironment) {
+    let logger = environment.logger
     var router = router
     health = Health(services: router.services + [GrpcHealthV1HealthMethods.serviceName])
     router.register(health)
     // A span goes outermost, so that what the others log has its ids.
-    let interceptors: [any ServerInterceptor] = [ServerTracing(tracer: tracer), FailureLog(logger: logger)]
+    let interceptors: [any ServerInterceptor] = [
+      ServerTracing(tracer: environment.tracer), ServerMetrics(environment.metrics, methods: router.methods),
+      FailureLog(logger: logger),
+    ]
     server = Server(router: router, interceptors: interceptors) { line in
       logger.warning("connection cut off", metadata: ["reason": "\(line)"])
     }
@@ -53,8 +62,10 @@ struct RPCListener: Listener {
     }
   }
 
+  func announceStop() { health.stop() }
+
   func shutdown(grace: Duration) async {
-    health.stop()
+    announceStop()
     await server.shutdown(grace: grace)
   }
 }
@@ -103,6 +114,9 @@ final class OtherListener: Listener {
     }
     throw Status(.internalError, "the server ended before it listened")
   }
+
+  /// Other protocols have no way to say so.
+  func announceStop() {}
 
   func shutdown(grace: Duration) async {
     guard let (group, task) = running.withLock({ $0 }) else { return }

@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import CoreMetrics
 import RPC
 import Storage
 
@@ -60,7 +61,21 @@ struct ServiceRun: Sendable {
       if settings[CommonSettings.exitWithParent] { stops.observeParent() }
     }
     let traces = try Traces(name, settings, logger: logger)
-    let environment = ServiceEnvironment(name: name, settings: settings, logger: logger, tracer: traces.tracer)
+    let environment = ServiceEnvironment(
+      name: name, settings: settings, logger: logger, metrics: makeMetrics(), tracer: traces.tracer)
+    do {
+      let code = try await withAdminPort(environment) { try await run(environment, make) }
+      await traces.shutdown()
+      return code
+    } catch {
+      await traces.shutdown()
+      throw error
+    }
+  }
+
+  /// Everything from the making of the service to its end.
+  private func run(_ environment: ServiceEnvironment, _ make: Make) async throws -> ExitCode {
+    let logger = environment.logger
     let definition: ServiceDefinition
     do {
       definition = try await make(environment)
@@ -69,13 +84,11 @@ struct ServiceRun: Sendable {
     } catch {
       logger.critical("cannot start", metadata: ["error": "\(error)"])
       await environment.closeClients()
-      await traces.shutdown()
       return Self.code(for: error)
     }
     let code = await serve(definition, environment)
     await definition.stop?()
     await environment.closeClients()
-    await traces.shutdown()
     logger.info("stopped")
     return code
   }
@@ -87,6 +100,7 @@ struct ServiceRun: Sendable {
     do {
       let address = try await listener.start(
         host: settings[CommonSettings.host], port: settings[CommonSettings.port(name)])
+      environment.readiness.enter(.serving)
       logger.info("listening", metadata: ["address": "\(address.settingText)"])
     } catch let error as ListenError {
       logger.critical("\(error)")
@@ -99,6 +113,9 @@ struct ServiceRun: Sendable {
       for task in definition.background { group.addTask { await runBackground(task) } }
       let reason = await stops.first()
       let code = log(reason, logger)
+      // First it is said, so that nobody sends more; then what runs comes to its end.
+      environment.readiness.enter(.stopping)
+      listener.announceStop()
       await definition.willStop?()
       await listener.shutdown(grace: settings[CommonSettings.shutdownGrace])
       group.cancelAll()
@@ -109,7 +126,7 @@ struct ServiceRun: Sendable {
 
   private func listener(_ definition: ServiceDefinition, _ environment: ServiceEnvironment) -> any Listener {
     switch definition.kind {
-    case .gRPC(let router): RPCListener(router, logger: environment.logger, tracer: environment.tracer)
+    case .gRPC(let router): RPCListener(router, environment)
     case .other(let serve): OtherListener(serve, stops: stops, logger: environment.logger)
     }
   }
@@ -145,6 +162,14 @@ struct ServiceRun: Sendable {
     return Logger(label: name.rawValue, factory: factory)
   }
 
+  private func makeMetrics() -> MetricsRegistry {
+    let metrics = MetricsRegistry()
+    // What libraries count belongs to the process too.
+    if isWholeProcess { MetricsSystem.bootstrap(metrics) }
+    ProcessMetrics.collect(into: metrics)
+    return metrics
+  }
+
   private static func code(for error: any Error) -> ExitCode {
     switch error {
     case StorageError.cannotOpen, StorageError.readOnly, StorageError.diskFull, StorageError.io: .cannotCreate
@@ -157,11 +182,18 @@ struct ServiceRun: Sendable {
 /// Until accounts and encryption exist, a service is for its own machine.
 enum LoopbackGuard {
   static func check(_ settings: Settings) throws {
-    let host = settings[CommonSettings.host]
-    guard !isLoopback(host), !settings[CommonSettings.allowNetwork] else { return }
+    if settings[CommonSettings.allowNetwork] { return }
+    try check(settings[CommonSettings.host], of: CommonSettings.host)
+    let adminHost = settings[CommonSettings.adminHost]
+    if !adminHost.isEmpty { try check(adminHost, of: CommonSettings.adminHost) }
+  }
+
+  private static func check(_ host: String, of setting: Setting<String>) throws {
+    if isLoopback(host) { return }
     throw SettingError(
-      "--host \(host) can be reached from other machines, and there are no accounts and no encryption yet: anyone who "
-        + "reaches the port could run missions. Use 127.0.0.1, or --insecure-allow-network if that is what you want")
+      "\(setting.flag) \(host) can be reached from other machines, and there are no accounts and no encryption yet: "
+        + "anyone who reaches the port could run missions. "
+        + "Use 127.0.0.1, or --insecure-allow-network if that is what you want")
   }
 
   /// Names are not looked up, but for the one that always means this machine (RFC 6761, section 6.3).

@@ -15,7 +15,15 @@ enum CommonSettings {
     "insecure-allow-network", default: false,
     help: "listen on an address that other machines can reach, without accounts or encryption: "
       + "anyone who reaches the port can run missions and read their results")
+  static let adminPort = Setting<AdminPortNumber>(
+    "admin-port", default: .besideService,
+    help: "the port of /metrics, /healthz and /readyz; 0 takes any that is free, and so does the default where --port is 0")
+  static let adminHost = Setting<String>(
+    "admin-host", default: "", help: "the address of the admin port; unless given, that of --host")
   static let data = Setting<String>("data", default: standardDataFolder(), help: "the folder for databases and files")
+  static let database = Setting<DatabaseSetting>(
+    "database", default: .file,
+    help: "a PostgreSQL server's database for all services, a schema buddy_<service> each; empty: files in --data")
   static let logLevel = Setting<Logger.Level>("log-level", default: .info, help: "the least severe messages to log")
   static let logFormat = Setting<LogFormat>(
     "log-format", default: .text, help: "lines for people, or one JSON object a line")
@@ -35,8 +43,11 @@ enum CommonSettings {
   /// Everything above, for one service.
   static func all(_ service: ServiceName) -> [any SettingDeclaration] {
     let peers = ServiceName.allCases.filter { $0 != service && $0 != .gateway }
-    return [config, host, port(service), allowNetwork, data, logLevel, logFormat, shutdownGrace, exitWithParent]
-      + TraceSettings.all + peers.map(address)
+    let common: [any SettingDeclaration] = [
+      config, host, port(service), allowNetwork, adminPort, adminHost, data, database, logLevel, logFormat,
+      shutdownGrace, exitWithParent,
+    ]
+    return common + TraceSettings.all + peers.map(address)
   }
 }
 

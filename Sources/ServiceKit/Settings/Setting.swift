@@ -45,6 +45,8 @@ public protocol SettingDeclaration: Sendable {
   var defaultText: String { get }
   /// What a value has to look like, for error messages.
   var expected: String { get }
+  /// A secret, or a text that may hold one: `--name-file` names a file to read it from.
+  var mayHoldSecrets: Bool { get }
   /// What stands for a value in a file.
   var kind: SettingKind { get }
   /// The value of a text. Throws ``SettingError`` for a bad one.
@@ -57,10 +59,11 @@ extension Setting: SettingDeclaration {
   public var defaultText: String { defaultValue.settingText }
   public var expected: String { acceptedText }
   public var kind: SettingKind { Value.kind }
+  public var mayHoldSecrets: Bool { isSecret || Value.mayHoldSecrets }
 
   public func value(of text: String, from source: String) throws -> any SettingValue {
     guard let value = Value(settingText: text), isAccepted?(value) ?? true else {
-      throw SettingError(source: source, value: isSecret ? "…" : text, expected: acceptedText)
+      throw SettingError(source: source, value: mayHoldSecrets ? "…" : text, expected: acceptedText)
     }
     return value
   }

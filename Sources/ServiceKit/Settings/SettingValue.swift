@@ -8,6 +8,8 @@ public protocol SettingValue: Sendable {
   static var placeholder: String { get }
   /// What stands for it in a JSON file; a string unless declared otherwise.
   static var kind: SettingKind { get }
+  /// Whether a text may hold a password, so that not even a refused one is shown.
+  static var mayHoldSecrets: Bool { get }
 
   /// Nil where the text is none.
   init?(settingText text: String)
@@ -17,6 +19,7 @@ public protocol SettingValue: Sendable {
 
 extension SettingValue {
   public static var kind: SettingKind { .text }
+  public static var mayHoldSecrets: Bool { false }
 }
 
 extension String: SettingValue {

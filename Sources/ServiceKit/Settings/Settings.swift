@@ -83,7 +83,7 @@ public struct Settings: Sendable {
 
   /// Secrets whose files are named.
   private mutating func readSecrets() throws {
-    for setting in declarations where setting.isSecret {
+    for setting in declarations where setting.mayHoldSecrets {
       let name = setting.name + SettingDeclarationNames.fileSuffix
       guard let path = values[name] as? String, !path.isEmpty else { continue }
       guard values[setting.name] == nil else {
@@ -141,7 +141,7 @@ extension [any SettingDeclaration] {
   /// With a setting beside each secret that names a file to read it from.
   var withSecretFiles: [any SettingDeclaration] {
     flatMap { setting -> [any SettingDeclaration] in
-      guard setting.isSecret else { return [setting] }
+      guard setting.mayHoldSecrets else { return [setting] }
       let file = Setting<String>(
         setting.name + SettingDeclarationNames.fileSuffix, default: "",
         help: "a file to read \(setting.flag) from; a line end at its end does not count")

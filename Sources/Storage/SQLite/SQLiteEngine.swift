@@ -25,6 +25,9 @@ struct SQLiteEngine: Engine {
     try withConnection(isReadOnly: true, body)
   }
 
+  /// Only one process has the file open.
+  func makeListener(_ signals: CommitSignals) -> (any SignalListener)? { nil }
+
   /// The connection lives and dies on the calling thread, inside one use of its GRDB queue.
   private func withConnection(isReadOnly: Bool, _ body: (any Session) throws -> Void) throws {
     let queue: DatabaseQueue

@@ -15,6 +15,8 @@ final class SQLiteSession: Session {
   private let path: String
   private var prepared: [String: Prepared] = [:]
   private var commands: [TransactionCommand: Statement] = [:]
+  /// A statement of the transaction has failed: it can only be rolled back, as a whole or to a savepoint.
+  private var hasFailed = false
 
   init(_ database: GRDB.Database, path: String) {
     self.database = database
@@ -29,6 +31,7 @@ final class SQLiteSession: Session {
 
   func query(_ sql: String, _ arguments: [Value], firstOnly: Bool) throws -> [Row] {
     try coded(or: { prepared[sql] = nil }) {
+      try requireHealthy()
       let prepared = try prepare(sql)
       let cursor = try GRDB.Row.fetchCursor(prepared.statement, arguments: bound(arguments))
       // A writing statement must run to its end even where one row is enough.
@@ -44,6 +47,7 @@ final class SQLiteSession: Session {
 
   func execute(_ sql: String, _ arguments: [Value]) throws -> Int {
     try coded(or: { prepared[sql] = nil }) {
+      try requireHealthy()
       let statement = try prepare(sql).statement
       let before = database.totalChangesCount
       try statement.execute(arguments: bound(arguments))
@@ -57,12 +61,24 @@ final class SQLiteSession: Session {
   }
 
   func control(_ command: TransactionCommand) throws {
+    switch command {
+    case .begin, .beginRead, .rollback, .rollbackToSavepoint, .rollbackToNested: hasFailed = false
+    case .release, .commit, .nestedSavepoint, .releaseNested: try requireHealthy()
+    case .savepoint: break
+    }
     try coded(or: { commands[command] = nil }) {
       let statement = try commands[command] ?? database.makeStatement(sql: command.sql)
       commands[command] = statement
       try statement.execute()
     }
   }
+
+  func now() -> Date { Date() }
+
+  func announce(_ topic: String) {}
+
+  /// The file's lock keeps all others out for as long as it is open.
+  func exclusively(_ body: () throws -> Void) throws { try body() }
 
   var isInTransaction: Bool { database.isInsideTransaction }
 
@@ -96,6 +112,12 @@ final class SQLiteSession: Session {
     StatementArguments(arguments.map(\.databaseStorage))
   }
 
+  /// A closure that keeps a statement's error to itself is not taken for one that succeeded: PostgreSQL could not go
+  /// on after the error either.
+  private func requireHealthy() throws {
+    if hasFailed { throw StorageError.sql("a statement had failed before, so what the closure wrote is undone") }
+  }
+
   /// Every error of SQLite is coded once, here. A statement that failed is forgotten: resetting it for its next use
   /// would report the same error again.
   private func coded<T>(or forget: () -> Void, _ body: () throws -> T) throws -> T {
@@ -103,6 +125,7 @@ final class SQLiteSession: Session {
       return try body()
     } catch let error as DatabaseError {
       forget()
+      hasFailed = database.isInsideTransaction
       throw StorageError(error)
     }
   }
@@ -119,6 +142,9 @@ extension TransactionCommand {
     case .savepoint: "SAVEPOINT writer"
     case .release: "RELEASE writer"
     case .rollbackToSavepoint: "ROLLBACK TO writer"
+    case .nestedSavepoint: "SAVEPOINT part"
+    case .releaseNested: "RELEASE part"
+    case .rollbackToNested: "ROLLBACK TO part"
     }
   }
 }

@@ -7,38 +7,39 @@ import Testing
 
 @testable import ExecutionService
 
-@Suite struct MissionStoreTests {
-  private let folder: TemporaryFolder
-  private let store: MissionStore
-  private let rules = SubmissionRules(
+private struct Fixture {
+  let place: TestStore
+  let store: MissionStore
+  let rules = SubmissionRules(
     toolNames: ["calculate"], currency: "USD", defaultBudget: 1_000, autoApproveLimit: 1_000)
 
-  init() async throws {
-    folder = try TemporaryFolder("missions")
-    store = MissionStore(database: try await Database.open(.sqlite(path: folder.file("db.sqlite3")), migrations: migrations))
+  init(_ engine: TestEngine) async throws {
+    place = try await TestStore(engine)
+    store = MissionStore(database: try await place.open(migrations))
   }
 
-  private func submit(_ request: SubmitMissionRequest) async throws -> Mission {
+  func submit(_ request: SubmitMissionRequest) async throws -> Mission {
     let (mission, effects) = try rules.mission(from: request, now: Date())
     return try await store.insert(mission, effects: effects, from: request)
   }
 
-  private func outboxEvents() async throws -> [ProgressEvent] {
+  func outboxEvents() async throws -> [ProgressEvent] {
     try await store.database.read { connection in
       try connection.all(OutboxRow.self, "SELECT * FROM outbox WHERE topic = 'progress' ORDER BY id")
     }.map { try ProgressEvent(stored: $0.payload) }
   }
+}
 
-  @Test func oneKeyMakesOneMission() async throws {
+@Suite struct MissionStoreTests {
+  @Test(arguments: TestEngine.allCases) func oneKeyMakesOneMission(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
     let request = SubmitMissionRequest(
       objective: "1 + 1", owner: "eva", labels: ["a": "1", "b": "2", "c": "3"], idempotencyKey: "k")
-    let store = store
-    let rules = rules
     let ids = try await withThrowingTaskGroup(of: String.self) { group in
       for _ in 0..<20 {
         group.addTask {
-          let (mission, effects) = try rules.mission(from: request, now: Date())
-          return try await store.insert(mission, effects: effects, from: request).id
+          let (mission, effects) = try fixture.rules.mission(from: request, now: Date())
+          return try await fixture.store.insert(mission, effects: effects, from: request).id
         }
       }
       return try await group.reduce(into: Set<String>()) { $0.insert($1) }
@@ -46,63 +47,70 @@ import Testing
     #expect(ids.count == 1)
     var other = request
     other.objective = "1 + 2"
-    await #expect { try await submit(other) } throws: { ($0 as? Status)?.code == .alreadyExists }
+    await #expect { try await fixture.submit(other) } throws: { ($0 as? Status)?.code == .alreadyExists }
     other.owner = "adam"
-    #expect(try await submit(other).id != ids.first)
+    #expect(try await fixture.submit(other).id != ids.first)
   }
 
-  @Test func eventsAreNumberedWithoutGap() async throws {
-    let mission = try await submit(SubmitMissionRequest(objective: "1 + 1"))
-    try await store.change(mission.id, [.begin(.verification)])
-    try await store.change(mission.id, [.complete(.verification, message: ""), .begin(.intent)])
-    try await store.change(mission.id, [.cancel(actor: "eva", reason: "")])
-    try await store.change(mission.id, [.cancel(actor: "eva", reason: "")])
-    let events = try await outboxEvents()
+  @Test(arguments: TestEngine.allCases) func eventsAreNumberedWithoutGap(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    let mission = try await fixture.submit(SubmitMissionRequest(objective: "1 + 1"))
+    try await fixture.store.change(mission.id, [.begin(.verification)])
+    try await fixture.store.change(mission.id, [.complete(.verification, message: ""), .begin(.intent)])
+    try await fixture.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    try await fixture.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    let events = try await fixture.outboxEvents()
     #expect(events.map(\.sequence) == Array(1...UInt64(events.count)))
     #expect(events.last?.state == .cancelled)
   }
 
-  @Test func anotherVersionIsRefused() async throws {
-    let mission = try await submit(SubmitMissionRequest(objective: "1 + 1", requireApproval: true))
+  @Test(arguments: TestEngine.allCases) func anotherVersionIsRefused(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    let mission = try await fixture.submit(SubmitMissionRequest(objective: "1 + 1", requireApproval: true))
     #expect(mission.state == .pendingApproval)
     await #expect {
-      try await store.change(mission.id, expectedVersion: mission.version + 1, [.approve(actor: "eva")])
+      try await fixture.store.change(mission.id, expectedVersion: mission.version + 1, [.approve(actor: "eva")])
     } throws: { ($0 as? Status)?.code == .aborted }
-    let approved = try await store.change(mission.id, expectedVersion: mission.version, [.approve(actor: "eva")])
+    let approved = try await fixture.store.change(mission.id, expectedVersion: mission.version, [.approve(actor: "eva")])
     #expect(approved.version == mission.version + 1)
   }
 
-  @Test func aRefusedTransitionWritesNothing() async throws {
-    let mission = try await submit(SubmitMissionRequest(objective: "1 + 1"))
-    await #expect { try await store.change(mission.id, [.begin(.verification), .begin(.finalize)]) } throws: {
+  @Test(arguments: TestEngine.allCases) func aRefusedTransitionWritesNothing(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    let mission = try await fixture.submit(SubmitMissionRequest(objective: "1 + 1"))
+    await #expect { try await fixture.store.change(mission.id, [.begin(.verification), .begin(.finalize)]) } throws: {
       ($0 as? Status)?.code == .failedPrecondition
     }
-    #expect(try await store.mission(mission.id) == mission)
-    #expect(try await outboxEvents().count == 2)
+    #expect(try await fixture.store.mission(mission.id) == mission)
+    #expect(try await fixture.outboxEvents().count == 2)
   }
 
-  @Test func unfinishedMissionsAreFoundRunningOnesFirst() async throws {
-    let waiting = try await submit(SubmitMissionRequest(objective: "1 + 1"))
-    let running = try await submit(SubmitMissionRequest(objective: "1 + 2"))
-    let ended = try await submit(SubmitMissionRequest(objective: "1 + 3"))
-    try await store.change(running.id, [.begin(.verification)])
-    try await store.change(ended.id, [.cancel(actor: "eva", reason: "")])
-    #expect(try await store.unfinished().map(\.id) == [running.id, waiting.id])
+  @Test(arguments: TestEngine.allCases)
+  func unfinishedMissionsAreFoundRunningOnesFirst(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    let waiting = try await fixture.submit(SubmitMissionRequest(objective: "1 + 1"))
+    let running = try await fixture.submit(SubmitMissionRequest(objective: "1 + 2"))
+    let ended = try await fixture.submit(SubmitMissionRequest(objective: "1 + 3"))
+    try await fixture.store.change(running.id, [.begin(.verification)])
+    try await fixture.store.change(ended.id, [.cancel(actor: "eva", reason: "")])
+    #expect(try await fixture.store.unfinished().map(\.id) == [running.id, waiting.id])
   }
 
-  @Test func anUnknownMissionIsNotFound() async throws {
-    await #expect { try await store.mission("nobody") } throws: { ($0 as? Status)?.code == .notFound }
+  @Test(arguments: TestEngine.allCases) func anUnknownMissionIsNotFound(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    await #expect { try await fixture.store.mission("nobody") } throws: { ($0 as? Status)?.code == .notFound }
   }
 
-  @Test func listsNewestFirstAndByState() async throws {
+  @Test(arguments: TestEngine.allCases) func listsNewestFirstAndByState(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
     var ids: [String] = []
-    for number in 0..<5 { ids.append(try await submit(SubmitMissionRequest(objective: "\(number)")).id) }
-    try await store.change(ids[1], [.cancel(actor: "eva", reason: "")])
-    let all = try await store.list(states: [], owner: "", before: "", limit: 10)
+    for number in 0..<5 { ids.append(try await fixture.submit(SubmitMissionRequest(objective: "\(number)")).id) }
+    try await fixture.store.change(ids[1], [.cancel(actor: "eva", reason: "")])
+    let all = try await fixture.store.list(states: [], owner: "", before: "", limit: 10)
     #expect(all.map(\.id) == ids.reversed())
-    let page = try await store.list(states: [], owner: "", before: ids[3], limit: 2)
+    let page = try await fixture.store.list(states: [], owner: "", before: ids[3], limit: 2)
     #expect(page.map(\.id) == [ids[2], ids[1]])
-    let cancelled = try await store.list(states: [.cancelled], owner: "anonymous", before: "", limit: 10)
+    let cancelled = try await fixture.store.list(states: [.cancelled], owner: "anonymous", before: "", limit: 10)
     #expect(cancelled.map(\.id) == [ids[1]])
   }
 }

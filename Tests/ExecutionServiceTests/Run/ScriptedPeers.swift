@@ -120,7 +120,7 @@ struct PipelineHarness {
     let nobody = Client(host: "127.0.0.1", port: 1)
     let calls = Peers(
       artifacts: ArtifactsClient(client), investment: InvestmentClient(investmentIsDown ? nobody : client),
-      learning: LearningClient(client), progress: ProgressClient(client), withoutInvestment: withoutInvestment,
+      learning: LearningClient(client), withoutInvestment: withoutInvestment,
       withoutLearning: .open, patience: .milliseconds(100), resultPatience: .milliseconds(100),
       callTimeout: .seconds(10))
     let steps = StepRunner(

@@ -15,8 +15,10 @@ struct UpCommand: AsyncParsableCommand {
       \(ExitReason.table)
       """)
 
-  @Option(help: ArgumentHelp("The gateway's port; the services take the six after it. 0: any that are free.",
-    valueName: "number"))
+  @Option(help: ArgumentHelp("""
+    The gateway's port; the services take the six after it, and each for its administration the one 1000 above its own. \
+    0: any that are free.
+    """, valueName: "number"))
   var port = ServiceName.gateway.defaultPort
 
   @Option(help: ArgumentHelp("Where everything is kept (default: $XDG_DATA_HOME/buddy or ~/.local/share/buddy).",
@@ -62,8 +64,8 @@ struct UpCommand: AsyncParsableCommand {
   var input: [String] = []
 
   func validate() throws {
-    guard (0...ServiceFleet.highestGatewayPort).contains(port) else {
-      throw ValidationError("--port must be from 0 to \(ServiceFleet.highestGatewayPort)")
+    guard (0...FleetPorts.highestGatewayPort).contains(port) else {
+      throw ValidationError("--port must be from 0 to \(FleetPorts.highestGatewayPort)")
     }
     if thenRun == nil, !input.isEmpty { throw ValidationError("--input is for the mission of --then-run") }
     // An empty name of a folder would stand for the one this runs in.
@@ -91,13 +93,16 @@ struct UpCommand: AsyncParsableCommand {
     let console = Console.system()
     let order = try order()
     var fleet = ServiceFleet(
-      binaries: binaries ?? ServiceFleet.ownFolder(), data: "", ports: [:], common: commonFlags)
+      binaries: binaries ?? ServiceFleet.ownFolder(), data: "", ports: FleetPorts(), common: commonFlags)
     try fleet.checkPrograms()
     let folder = try DataFolder.open(data ?? standardDataFolder())
     fleet.data = folder.path
-    fleet.ports = port == 0 ? try await PortCheck.choose(ServiceFleet.services) : ServiceFleet.ports(from: port)
+    fleet.ports = port == 0 ? try await PortCheck.choose(ServiceFleet.services) : FleetPorts(from: port)
     if port != 0 { try await PortCheck.check(fleet.ports) }
     folder.rotateLogs(ServiceFleet.services)
+    let installation = InstallationFile(data: folder.path)
+    try installation.write(fleet.ports)
+    defer { installation.remove() }
     let session = UpSession(
       fleet: fleet, console: console, order: order, verbose: verbose, startLimit: startLimit, grace: shutdownGrace)
     let reason = try await session.run()
@@ -105,7 +110,7 @@ struct UpCommand: AsyncParsableCommand {
     if reason != .success { throw SilentExit(reason: reason) }
   }
 
-  private var commonFlags: [String] {
+  var commonFlags: [String] {
     let flags = [
       ("--config", config), ("--otlp-endpoint", otlpEndpoint), ("--log-level", logLevel), ("--log-format", logFormat),
     ]

@@ -6,8 +6,9 @@ import ServiceKit
 /// Looks whether ports are free before anything is started, because a service's own error would be one among many.
 enum PortCheck {
   /// Throws status 69 that names the port that cannot be had, the service that wants it and the flag that changes it.
-  static func check(_ ports: [ServiceName: Int]) async throws {
-    for (name, port) in ports.sorted(by: { $0.value < $1.value }) {
+  static func check(_ ports: FleetPorts) async throws {
+    let all = ports.service.map { ($0.key, $0.value) } + ports.admin.map { ($0.key, $0.value) }
+    for (name, port) in all.sorted(by: { $0.1 < $1.1 }) {
       do {
         try await bind(port).close()
       } catch let error as IOError {
@@ -16,13 +17,14 @@ enum PortCheck {
     }
   }
 
-  /// A free port for each, all different.
-  static func choose(_ names: [ServiceName]) async throws -> [ServiceName: Int] {
-    var (ports, held) = ([ServiceName: Int](), [any Channel]())
+  /// Two free ports for each, all different.
+  static func choose(_ names: [ServiceName]) async throws -> FleetPorts {
+    var (ports, held) = (FleetPorts(), [any Channel]())
     for name in names {
-      let channel = try await bind(0)
-      held.append(channel)
-      ports[name] = channel.localAddress?.port
+      let (own, admin) = (try await bind(0), try await bind(0))
+      held += [own, admin]
+      ports.service[name] = own.localAddress?.port
+      ports.admin[name] = admin.localAddress?.port
     }
     for channel in held { try await channel.close() }
     return ports
@@ -36,11 +38,11 @@ enum PortCheck {
 
   private static func taken(_ port: Int, by name: ServiceName, reason: Int32) -> CommandError {
     let why = reason == EADDRINUSE ? "is taken by another program" : String(cString: strerror(reason)).lowercased()
-    let last = ServiceName.allCases.count - 1
     return CommandError(
       code: "PORT_TAKEN",
       message: "port \(port), which \(ServiceFleet.program(name)) wants, \(why); choose others with --port N "
-        + "(N to N+\(last) are used) or --port 0 (any that are free)",
+        + "(N to N+\(FleetPorts.lastOffset) are used, and those \(ServiceName.adminPortDistance) above) "
+        + "or --port 0 (any that are free)",
       exit: .unavailable)
   }
 }

@@ -21,30 +21,21 @@ struct ServiceFleet: Sendable {
   /// Folder of the programs.
   var binaries: String
   var data: String
-  var ports: [ServiceName: Int]
+  var ports: FleetPorts
   /// Flags that are passed on as they are, for example `--log-level debug`.
   var common: [String] = []
-
-  /// Fixed ports: the gateway's own, and for each other service one above it.
-  static func ports(from gateway: Int) -> [ServiceName: Int] {
-    var ports: [ServiceName: Int] = [:]
-    for (offset, name) in ServiceName.allCases.enumerated() where services.contains(name) {
-      ports[name] = gateway + offset
-    }
-    return ports
-  }
-
-  /// The highest port the gateway can have so that the others still have theirs.
-  static var highestGatewayPort: Int { 65_536 - ServiceName.allCases.count }
 
   static func program(_ name: ServiceName) -> String { "buddy-\(name.rawValue)" }
 
   var commands: [ServiceCommand] { Self.services.map(command) }
 
   private func command(_ name: ServiceName) -> ServiceCommand {
-    var arguments = ["--host", Self.host, "--port", String(ports[name] ?? 0), "--data", data]
+    var arguments = [
+      "--host", Self.host, "--port", String(ports.service[name] ?? 0), "--admin-port", String(ports.admin[name] ?? 0),
+      "--data", data,
+    ]
     for peer in Self.services where peer != name && peer != .gateway {
-      arguments += ["--\(peer.rawValue)-address", "\(Self.host):\(ports[peer] ?? 0)"]
+      arguments += ["--\(peer.rawValue)-address", "\(Self.host):\(ports.service[peer] ?? 0)"]
     }
     return ServiceCommand(
       name: name, executable: "\(binaries)/\(Self.program(name))", arguments: arguments + common,

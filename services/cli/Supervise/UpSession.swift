@@ -55,7 +55,7 @@ struct UpSession: Sendable {
   }
 
   private func work() async throws -> Outcome? {
-    let address = GatewayAddress(host: ServiceFleet.host, port: fleet.ports[.gateway] ?? 0)
+    let address = GatewayAddress(host: ServiceFleet.host, port: fleet.ports.service[.gateway] ?? 0)
     return try await GatewayClient.with(address) { gateway in
       try await waitUntilReady(gateway)
       // What runs is worth more than the line that says so.

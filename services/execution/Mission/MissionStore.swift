@@ -5,8 +5,8 @@ import RPC
 import ServiceKit
 import Storage
 
-/// The missions table, the submissions and the tool outputs. A mission, its events and whatever else follows from a
-/// change are written in one transaction.
+/// The missions table, the submissions' keys and the tool outputs. A mission, its events and whatever else follows
+/// from a change are written in one transaction.
 struct MissionStore: Sendable {
   /// The topics of the outbox.
   enum Topic {
@@ -14,37 +14,42 @@ struct MissionStore: Sendable {
     static let investment = "investment"
     static let settlement = "settlement"
     static let learning = "learning"
-    /// Events that the progress service will never take, kept to be looked at.
-    static let refusedProgress = "progress-refused"
   }
 
   let database: Database
 
-  /// Stores a new mission, or gives the one the same owner and idempotency key made before.
+  /// Stores a new mission, or gives the one the same owner and idempotency key made before, as it was then.
   ///
   /// Throws `Status` ALREADY_EXISTS if that one came from another request.
   func insert(_ mission: Mission, effects: [Effect], from request: SubmitMissionRequest) async throws -> Mission {
     let trace = TraceContext.currentText
-    return try await database.write { connection in
-      if !mission.idempotencyKey.isEmpty {
-        if let earlier = try Self.earlier(mission, request, connection) { return earlier }
+    var mission = mission
+    mission.version = 1
+    let body = try request.bytes()
+    return try await database.write { [mission] connection in
+      guard !mission.idempotencyKey.isEmpty else { return try Self.insert(mission, effects, trace, connection) }
+      do {
+        let reply = try Idempotency.once(
+          owner: mission.owner, key: mission.idempotencyKey, body: body, in: connection
+        ) { try Self.insert(mission, effects, trace, connection).bytes() }
+        return try Mission(stored: reply)
+      } catch let error as Idempotency.AnotherBody {
+        throw Status(.alreadyExists, "\(error)")
       }
-      var mission = mission
-      mission.version = 1
-      let sequence = try Self.write(effects, of: mission.id, after: 0, connection)
-      try connection.execute(
-        """
-        INSERT INTO missions (id, owner, state, priority, last_sequence, record, trace_parent)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
-        """, mission.id, mission.owner, Int(mission.state.rawValue), Int(mission.priority), sequence,
-        try mission.bytes(), trace)
-      if !mission.idempotencyKey.isEmpty {
-        try connection.execute(
-          "INSERT INTO submissions (owner, idempotency_key, mission_id, request) VALUES ($1, $2, $3, $4)",
-          mission.owner, mission.idempotencyKey, mission.id, try request.bytes())
-      }
-      return mission
     }
+  }
+
+  private static func insert(
+    _ mission: Mission, _ effects: [Effect], _ trace: String, _ connection: WriteConnection
+  ) throws -> Mission {
+    let sequence = try write(effects, of: mission.id, after: 0, trace, connection)
+    try connection.execute(
+      """
+      INSERT INTO missions (id, owner, state, priority, last_sequence, record, trace_parent)
+      VALUES ($1, $2, $3, $4, $5, $6, $7)
+      """, mission.id, mission.owner, Int(mission.state.rawValue), Int(mission.priority), sequence,
+      try mission.bytes(), trace)
+    return mission
   }
 
   /// Throws `Status` NOT_FOUND.
@@ -72,7 +77,8 @@ struct MissionStore: Sendable {
     prepare: @escaping @Sendable (inout Mission) -> Void = { _ in }, effects additional: [Effect] = [],
     alongside: @escaping @Sendable (WriteConnection) throws -> Void = { _ in }
   ) async throws -> Mission {
-    try await database.write { connection in
+    let trace = TraceContext.currentText
+    return try await database.write { connection in
       var (mission, sequence) = try Self.load(id, connection)
       guard expectedVersion == 0 || expectedVersion == mission.version else {
         throw Status(.aborted, "mission \(id) is at version \(mission.version), not \(expectedVersion)")
@@ -85,7 +91,7 @@ struct MissionStore: Sendable {
       mission = changed
       mission.version += 1
       mission.updatedAt = GoogleProtobufTimestamp(now)
-      sequence = try Self.write(effects, of: id, after: sequence, connection)
+      sequence = try Self.write(effects, of: id, after: sequence, trace, connection)
       try connection.execute(
         "UPDATE missions SET state = $2, last_sequence = $3, record = $4 WHERE id = $1",
         id, Int(mission.state.rawValue), sequence, try mission.bytes())
@@ -119,6 +125,16 @@ struct MissionStore: Sendable {
     }
   }
 
+  /// How many missions are in each state; states that none is in are left out. Read from an index alone.
+  func countByState() async throws -> [MissionState: Int] {
+    try await database.read { connection in
+      let rows = try connection.rows("SELECT state, count(*) AS n FROM missions GROUP BY state")
+      return try rows.reduce(into: [:]) { counts, row in
+        counts[MissionState(rawValue: Int32(clamping: try row.int64("state")))] = try row.int("n")
+      }
+    }
+  }
+
   // MARK: - Tool outputs
 
   static func keep(_ output: StoredToolOutput, of missionID: String, _ connection: WriteConnection) throws {
@@ -142,20 +158,6 @@ struct MissionStore: Sendable {
 
   // MARK: - Within one transaction
 
-  private static func earlier(
-    _ mission: Mission, _ request: SubmitMissionRequest, _ connection: WriteConnection
-  ) throws -> Mission? {
-    let row = try connection.first(
-      "SELECT mission_id, request FROM submissions WHERE owner = $1 AND idempotency_key = $2",
-      mission.owner, mission.idempotencyKey)
-    guard let row else { return nil }
-    guard try SubmitMissionRequest(stored: try row.blob("request")) == request else {
-      throw Status(
-        .alreadyExists, "the idempotency key \"\(mission.idempotencyKey)\" was used for another request before")
-    }
-    return try load(try row.text("mission_id"), connection).mission
-  }
-
   private static func load(
     _ id: String, _ connection: some ReadConnection
   ) throws -> (mission: Mission, sequence: Int64) {
@@ -167,7 +169,7 @@ struct MissionStore: Sendable {
 
   /// Numbers the events and writes all effects to the outbox; gives the last number.
   private static func write(
-    _ effects: [Effect], of id: String, after sequence: Int64, _ connection: WriteConnection
+    _ effects: [Effect], of id: String, after sequence: Int64, _ trace: String, _ connection: WriteConnection
   ) throws -> Int64 {
     var sequence = sequence
     for effect in effects {
@@ -175,14 +177,14 @@ struct MissionStore: Sendable {
       case .event(var event):
         sequence += 1
         event.sequence = UInt64(sequence)
-        try Outbox.add(topic: Topic.progress, key: id, payload: try event.bytes(), in: connection)
+        try Outbox.add(topic: Topic.progress, key: id, payload: try event.bytes(), traceParent: trace, in: connection)
       case .releaseReservation:
         let request = ReleaseRequest(id: id)
-        try Outbox.add(topic: Topic.investment, key: id, payload: try request.bytes(), in: connection)
+        try Outbox.add(topic: Topic.investment, key: id, payload: try request.bytes(), traceParent: trace, in: connection)
       case .settleReservation(let request):
-        try Outbox.add(topic: Topic.settlement, key: id, payload: try request.bytes(), in: connection)
+        try Outbox.add(topic: Topic.settlement, key: id, payload: try request.bytes(), traceParent: trace, in: connection)
       case .recordOutcome(let request):
-        try Outbox.add(topic: Topic.learning, key: id, payload: try request.bytes(), in: connection)
+        try Outbox.add(topic: Topic.learning, key: id, payload: try request.bytes(), traceParent: trace, in: connection)
       }
     }
     return sequence

@@ -34,6 +34,9 @@ final class MissionRunner: Sendable {
     self.run = run
   }
 
+  /// How many missions wait for room to run, and how many run.
+  var counts: (waiting: Int, running: Int) { state.withLock { ($0.waiting.count, $0.running.count) } }
+
   /// Runs a mission once there is room for it. A mission that waits or runs already is not run a second time.
   func enqueue(_ id: String, priority: Int32) {
     state.withLock { state in

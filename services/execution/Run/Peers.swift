@@ -16,7 +16,6 @@ struct Peers: Sendable {
   let artifacts: ArtifactsClient
   let investment: InvestmentClient
   let learning: LearningClient
-  let progress: ProgressClient
 
   let withoutInvestment: Policy
   let withoutLearning: Policy

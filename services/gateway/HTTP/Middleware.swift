@@ -9,6 +9,7 @@ struct Edge: RouterMiddleware {
 
   let hostGuard: HostGuard
   let logger: Logger
+  let metrics: GatewayMetrics
 
   func handle(
     _ request: Request, context: BasicRequestContext,
@@ -28,7 +29,7 @@ struct Edge: RouterMiddleware {
     response.headers[.xContentTypeOptions] = "nosniff"
     response.headers[.crossOriginResourcePolicy] = "same-origin"
     log(request, response, start.duration(to: .now))
-    return response
+    return metrics.measured(response, to: request.method, route: context.endpointPath, since: start)
   }
 
   /// What the client is told. What went wrong inside is logged, not shown.

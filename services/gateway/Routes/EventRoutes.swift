@@ -11,6 +11,7 @@ struct EventRoutes: Sendable {
   let upstreams: Upstreams
   let heartbeat: Duration
   let logger: Logger
+  let metrics: GatewayMetrics
 
   func register(in routes: inout RouteTable) {
     routes.get("/api/v1/missions/:id/events", events)
@@ -28,7 +29,8 @@ struct EventRoutes: Sendable {
     let resumed = try request.headers[.lastEventID].flatMap { try lastEventID($0) }
     try await requireMission(mission)
     let events = MissionEvents(missionID: mission, after: resumed ?? after, upstreams: upstreams, logger: logger)
-    return ServerSentEvents(events: events, heartbeat: heartbeat, logger: logger).response(to: request)
+    return ServerSentEvents(events: events, heartbeat: heartbeat, logger: logger, metrics: metrics)
+      .response(to: request)
   }
 
   /// What progress knows. A mission that it has not heard of yet is told from execution's record.

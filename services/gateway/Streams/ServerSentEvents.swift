@@ -11,6 +11,7 @@ struct ServerSentEvents: Sendable {
   /// After this long without anything else a comment keeps proxies from taking the connection for dead.
   let heartbeat: Duration
   let logger: Logger
+  let metrics: GatewayMetrics
 
   private enum Item: Sendable {
     case event(ProgressEvent)
@@ -25,7 +26,7 @@ struct ServerSentEvents: Sendable {
       status: .ok, headers: headers,
       body: ResponseBody { writer in
         try await request.body.consumeWithCancellationOnInboundClose { _ in
-          try await pump(into: &writer)
+          try await metrics.countingStream { try await pump(into: &writer) }
         }
         try await writer.finish(nil)
       })

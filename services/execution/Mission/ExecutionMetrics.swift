@@ -1,0 +1,32 @@
+import Messages
+import ServiceKit
+
+/// What the execution service tells about its missions and its outbox when it is scraped.
+struct ExecutionMetrics: Sendable {
+  let store: MissionStore
+  let runner: MissionRunner
+
+  func register(in metrics: MetricsRegistry) {
+    metrics.collect("missions") { try await Self.samples(store.countByState()) }
+    metrics.collect("runner") {
+      let (waiting, running) = runner.counts
+      return [
+        MetricSample(BuddySeries.missionsQueued, Double(waiting)),
+        MetricSample(BuddySeries.missionsRunning, Double(running)),
+      ]
+    }
+    metrics.watchOutbox(
+      of: store.database,
+      topics: [
+        MissionStore.Topic.progress, MissionStore.Topic.investment, MissionStore.Topic.settlement,
+        MissionStore.Topic.learning,
+      ])
+  }
+
+  /// Every state has its series, so that one which nothing is in shows 0.
+  static func samples(_ counts: [MissionState: Int]) -> [MetricSample] {
+    MissionState.allKnown.filter { $0 != .unspecified }.map { state in
+      MetricSample(BuddySeries.missions, Double(counts[state] ?? 0), ["state": state.label.lowercased()])
+    }
+  }
+}
