@@ -180,6 +180,16 @@ def only_line(lines, message):
     return found[0]
 
 
+def test_what_is_exported_is_counted(traced):
+    installation, _ = traced
+    before = metric(installation, "execution", "buddy_trace_exported_total")
+    run(installation, "What is 8 + 8?")
+    wait_until(
+        lambda: metric(installation, "execution", "buddy_trace_exported_total") >= before + 8, "exports are counted"
+    )
+    assert metric(installation, "execution", "buddy_trace_dropped_total") == 0
+
+
 def test_what_failed_says_so(traced):
     installation, collector = traced
     id, trace = submit(installation, "What is 1 / 0?")
@@ -298,6 +308,19 @@ def reject_some(request, _):
     )
 
 
+def metric(installation, service, name):
+    """The value of a metric of a service, as its admin port tells it."""
+
+    def addresses():
+        lines = [json.loads(line) for line in installation.log(service).splitlines() if line.startswith("{")]
+        return [line["metadata"]["address"] for line in lines if line["message"] == "admin listening"]
+
+    wait_until(addresses, "the admin port listens")
+    with urllib.request.urlopen(f"http://{addresses()[-1]}/metrics", timeout=30) as response:
+        lines = response.read().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+
+
 def missions_succeed(installation, count=10):
     for number in range(count):
         run(installation, f"What is {number} + {number}?")
@@ -307,6 +330,8 @@ def test_a_collector_that_refuses_costs_only_spans():
     with collect(refuse) as collector, Installation(**tracing(collector.address)) as installation:
         missions_succeed(installation)
         wait_until(lambda: "spans were dropped" in installation.log("execution"), "the drop is logged")
+        # Ten missions with seven spans each, at the least.
+        wait_until(lambda: metric(installation, "execution", "buddy_trace_dropped_total") >= 70, "drops are counted")
         assert "PERMISSION_DENIED: not yours" in installation.log("execution")
 
 
