@@ -22,7 +22,6 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
     .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
-    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     .package(url: "https://github.com/attaswift/BigInt", from: "6.0.1"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -69,8 +68,7 @@ let package = Package(
     service(
       "ExecutionService", path: "execution", migrations: ["001_initial.sql", "006_trace.sql"],
       [
-        "CLibXML2", .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"), .bigInt, .tracing,
-        .product(name: "HeapModule", package: "swift-collections"),
+        "CLibXML2", .asyncHTTPClient, .metrics, .nio("NIOHTTP1"), .nio("NIOPosix"), .bigInt, .tracing,
         .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
       ]),
     service("ProgressService", path: "progress", migrations: ["001_initial.sql"]),
@@ -128,7 +126,8 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     .testTarget(
-      name: "EndToEndTests", dependencies: ["TestSupport", "Messages", "ServiceKit"], path: "Tests/EndToEndTests",
+      name: "EndToEndTests", dependencies: ["TestSupport", "Messages", "RPC", "ServiceKit", "Stubs"],
+      path: "Tests/EndToEndTests",
       swiftSettings: strict()),
     benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
     benchmark("mission-bench", ["RPC", "Messages", "Stubs", .argumentParser]),

@@ -86,8 +86,8 @@ public final class WriteConnection: ReadConnection {
     actions.append(action)
   }
 
-  /// Wakes those who listen to a topic, in other processes of the database too, once what this closure wrote is
-  /// durable.
+  /// Wakes those who listen to a topic (``Database/listen(_:)``), in other processes of the database too, once what
+  /// this closure wrote is durable.
   public func notify(_ topic: String) {
     session.announce(topic)
     let signals = signals

@@ -64,12 +64,15 @@ public struct DatabaseStatistics: Sendable, Hashable {
 /// Everything that blocks runs on the database's own threads. Neither `write` nor `read` ends early when the calling
 /// task is cancelled: what was handed in is done, so that the answer is always the truth.
 public final class Database: Sendable {
+  /// Whether no other process can have the database open while this one has: true for a file behind its lock.
+  public let isExclusive: Bool
   let writer: Writer
   let signals: CommitSignals
   private let readers = Readers()
   private let listener = Mutex<(any SignalListener)?>(nil)
 
-  private init(options: DatabaseOptions) {
+  private init(isExclusive: Bool, options: DatabaseOptions) {
+    self.isExclusive = isExclusive
     signals = CommitSignals()
     writer = Writer(options: options, signals: signals)
   }
@@ -89,7 +92,7 @@ public final class Database: Sendable {
   public static func open(
     _ location: DatabaseLocation, migrations: [Migration], options: DatabaseOptions = .init()
   ) async throws -> Database {
-    let database = Database(options: options)
+    let database = Database(isExclusive: location.isExclusive, options: options)
     let (engine, name) = Self.engine(location, options)
     do {
       try await database.writer.start(engine) { session in
@@ -147,6 +150,13 @@ public final class Database: Sendable {
       }
       if !readers.submit(job) { continuation.resume(throwing: StorageError.closed) }
     }
+  }
+
+  /// Wake-ups of a topic (``WriteConnection/notify(_:)``) until the database is closed or the continuation finished.
+  /// Several that come while nobody waits are one; the continuation adds some of one's own. They are hints: one may be
+  /// missing when a connection breaks, so look from time to time without one.
+  public func listen(_ topic: String) -> (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation) {
+    signals.listen(topic)
   }
 
   public var statistics: DatabaseStatistics { writer.statistics }

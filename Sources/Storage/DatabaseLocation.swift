@@ -4,4 +4,11 @@ public enum DatabaseLocation: Sendable, Hashable {
   case sqlite(path: String)
   /// A schema of a server's database, which any number of processes and machines may share.
   case postgres(PostgresAddress)
+
+  var isExclusive: Bool {
+    switch self {
+    case .sqlite: true
+    case .postgres: false
+    }
+  }
 }

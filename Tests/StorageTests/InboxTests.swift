@@ -7,7 +7,9 @@ import Testing
 @Suite(.timeLimit(.minutes(2))) struct InboxTests {
   @Test(arguments: TestEngine.allCases) func aMessageIsTakenOnce(_ engine: TestEngine) async throws {
     struct Failed: Error {}
-    let database = try await OutboxFixture(engine).database
+    let fixture = try await OutboxFixture(engine)
+    defer { withExtendedLifetime(fixture) {} }
+    let database = fixture.database
     #expect(try await database.write { try Inbox.take("a", in: $0) })
     #expect(try await database.write { try !Inbox.take("a", in: $0) })
     await #expect(throws: Failed.self) {
@@ -21,7 +23,9 @@ import Testing
   }
 
   @Test(arguments: TestEngine.allCases) func oldOnesAreForgottenInSmallBatches(_ engine: TestEngine) async throws {
-    let database = try await OutboxFixture(engine).database
+    let fixture = try await OutboxFixture(engine)
+    defer { withExtendedLifetime(fixture) {} }
+    let database = fixture.database
     try await database.write { connection in
       for number in 0..<10 { _ = try Inbox.take("m\(number)", in: connection) }
       try connection.execute(
@@ -55,7 +59,9 @@ import Testing
   }
 
   @Test(arguments: TestEngine.allCases) func theSameBodyGetsTheFirstReply(_ engine: TestEngine) async throws {
-    let database = try await OutboxFixture(engine).database
+    let fixture = try await OutboxFixture(engine)
+    defer { withExtendedLifetime(fixture) {} }
+    let database = fixture.database
     #expect(try await once(database, body: "b", reply: "first") == "first")
     #expect(try await once(database, body: "b", reply: "second") == "first")
     #expect(try await once(database, owner: "adam", body: "b", reply: "adam's") == "adam's")
@@ -65,7 +71,9 @@ import Testing
   }
 
   @Test(arguments: TestEngine.allCases) func anotherBodyIsRefused(_ engine: TestEngine) async throws {
-    let database = try await OutboxFixture(engine).database
+    let fixture = try await OutboxFixture(engine)
+    defer { withExtendedLifetime(fixture) {} }
+    let database = fixture.database
     _ = try await once(database, body: "b", reply: "first")
     await #expect(throws: Idempotency.AnotherBody.self) { try await once(database, body: "c", reply: "second") }
     #expect(try await items(database) == ["first"])
@@ -74,7 +82,9 @@ import Testing
 
   @Test(arguments: TestEngine.allCases) func whatFailsLeavesTheKeyUnused(_ engine: TestEngine) async throws {
     struct Failed: Error {}
-    let database = try await OutboxFixture(engine).database
+    let fixture = try await OutboxFixture(engine)
+    defer { withExtendedLifetime(fixture) {} }
+    let database = fixture.database
     await #expect(throws: Failed.self) {
       try await database.write { connection in
         _ = try Idempotency.once(owner: "eva", key: "k", body: [1], in: connection) { throw Failed() }
@@ -85,7 +95,9 @@ import Testing
   }
 
   @Test(arguments: TestEngine.allCases) func manyAtOnceDoItOnce(_ engine: TestEngine) async throws {
-    let database = try await OutboxFixture(engine).database
+    let fixture = try await OutboxFixture(engine)
+    defer { withExtendedLifetime(fixture) {} }
+    let database = fixture.database
     let replies = try await withThrowingTaskGroup(of: String.self) { group in
       for number in 0..<50 { group.addTask { try await once(database, body: "b", reply: "r\(number)") } }
       return try await group.reduce(into: Set<String>()) { $0.insert($1) }
@@ -96,7 +108,9 @@ import Testing
   }
 
   @Test(arguments: TestEngine.allCases) func oldRepliesAreForgotten(_ engine: TestEngine) async throws {
-    let database = try await OutboxFixture(engine).database
+    let fixture = try await OutboxFixture(engine)
+    defer { withExtendedLifetime(fixture) {} }
+    let database = fixture.database
     try await database.write { connection in
       for number in 0..<5 {
         try Idempotency.keep(
@@ -118,7 +132,9 @@ import Testing
   private struct Failed: Error {}
 
   @Test(arguments: TestEngine.allCases) func aPartThatFailsIsUndoneAlone(_ engine: TestEngine) async throws {
-    let database = try await OutboxFixture(engine).database
+    let fixture = try await OutboxFixture(engine)
+    defer { withExtendedLifetime(fixture) {} }
+    let database = fixture.database
     let done = Mutex<[String]>([])
     try await database.write { connection in
       func insert(_ id: Int) throws {
@@ -154,7 +170,9 @@ import Testing
   }
 
   @Test(arguments: TestEngine.allCases) func theWholeIsStillUndoneByItsOwnError(_ engine: TestEngine) async throws {
-    let database = try await OutboxFixture(engine).database
+    let fixture = try await OutboxFixture(engine)
+    defer { withExtendedLifetime(fixture) {} }
+    let database = fixture.database
     await #expect(throws: Failed.self) {
       try await database.write { connection in
         try connection.savepoint { _ = try connection.execute("INSERT INTO item (id, name) VALUES (1, 'x')") }

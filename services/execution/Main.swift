@@ -16,9 +16,12 @@ enum Main {
       let toolbox = Toolbox.builtIn(ToolboxOptions(allowPrivateAddresses: settings[ExecutionSettings.allowPrivateFetch]))
       let steps = StepRunner(store: store, peers: peers, toolbox: toolbox, classifier: IntentClassifier())
       let pipeline = Pipeline(store: store, steps: steps, logger: environment.logger, tracer: environment.tracer)
-      let runner = MissionRunner(limit: settings[ExecutionSettings.maximumRunning], run: pipeline.runTraced)
+      let runner = MissionRunner(
+        store: store, holder: LeaseHolder(id: Identifier.make(), duration: settings[ExecutionSettings.leaseDuration]),
+        limit: settings[ExecutionSettings.maximumRunning], logger: environment.logger, run: pipeline.runTraced)
       ExecutionMetrics(store: store, runner: runner).register(in: environment.metrics)
-      for mission in try await store.unfinished() { runner.enqueue(mission.id, priority: mission.priority) }
+      // Nobody else has this database, so whoever held a lease in it is dead: its missions go on at once.
+      if database.isExclusive { try await store.expireLeases() }
 
       var router = Router()
       router.register(
@@ -36,7 +39,8 @@ enum Main {
       ) { try Idempotency.prune(before: $0, limit: $1, in: $2) }
       return ServiceDefinition(
         router: router,
-        background: deliveries.relays + [pruner.run],
+        background: deliveries.relays + [pruner.run, runner.run],
+        willStop: { runner.stopClaiming() },
         stop: {
           await runner.stopAll()
           await database.close()
@@ -49,6 +53,10 @@ enum Main {
 enum ExecutionSettings {
   static let maximumRunning = Setting<Int>(
     "maximum-running", default: 64, help: "how many missions run at a time; the others wait")
+  static let leaseDuration = Setting<Duration>(
+    "lease-duration", default: .seconds(15),
+    help: "after how long without a sign of life of this process others on the same database take over its missions",
+    in: .milliseconds(300)...(.seconds(3_600)))
   static let currency = Setting<String>(
     "currency", default: "USD", help: "ISO 4217 code of the missions' budgets; the investment service's")
   static let defaultBudget = Setting<Int>(
@@ -80,8 +88,8 @@ enum ExecutionSettings {
     in: .seconds(60)...(.seconds(3_650 * 86_400)))
 
   static let all: [any SettingDeclaration] = [
-    maximumRunning, currency, defaultBudget, autoApproveLimit, allowPrivateFetch, withoutInvestment, withoutLearning,
-    patience, resultPatience, callTimeout, idempotencyRetention,
+    maximumRunning, leaseDuration, currency, defaultBudget, autoApproveLimit, allowPrivateFetch, withoutInvestment,
+    withoutLearning, patience, resultPatience, callTimeout, idempotencyRetention,
   ]
 }
 
@@ -107,5 +115,6 @@ let migrations = [
   Migration(2, "outbox", sql: Outbox.schema),
   Migration(3, "delivery", sql: Outbox.schema2 + MissionStore.refusedProgress),
   Migration(4, "idempotency", sql: Idempotency.schema),
-  Migration(5, "trace", sql: PackageResources._06_trace_sql),
+  Migration(5, "leases", sql: Lease.schema),
+  Migration(6, "trace", sql: PackageResources._06_trace_sql),
 ]

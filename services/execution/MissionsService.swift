@@ -13,9 +13,7 @@ struct MissionsService: MissionsHandler {
 
   func submit(_ request: SubmitMissionRequest, _ context: ServerContext) async throws -> Mission {
     let (mission, effects) = try rules.mission(from: request, now: Date())
-    let stored = try await store.insert(mission, effects: effects, from: request)
-    if stored.state == .approved { runner.enqueue(stored.id, priority: stored.priority) }
-    return stored
+    return try await store.insert(mission, effects: effects, from: request)
   }
 
   func get(_ request: GetMissionRequest, _ context: ServerContext) async throws -> Mission {
@@ -32,10 +30,8 @@ struct MissionsService: MissionsHandler {
   }
 
   func approve(_ request: ApproveMissionRequest, _ context: ServerContext) async throws -> Mission {
-    let mission = try await store.change(
+    try await store.change(
       request.id, expectedVersion: request.expectedVersion, [.approve(actor: Self.actor(request.actor))])
-    if mission.state == .approved { runner.enqueue(mission.id, priority: mission.priority) }
-    return mission
   }
 
   func reject(_ request: RejectMissionRequest, _ context: ServerContext) async throws -> Mission {
@@ -44,12 +40,13 @@ struct MissionsService: MissionsHandler {
       [.reject(actor: Self.actor(request.actor), reason: try Self.reason(request.reason))])
   }
 
-  /// Answers only when nothing of the mission runs any more, so that no effect begins after the answer.
+  /// Answers only when nothing of the mission runs any more, here or in another process, so that no effect
+  /// begins after the answer.
   func cancel(_ request: CancelMissionRequest, _ context: ServerContext) async throws -> Mission {
     let mission = try await store.change(
       request.id, expectedVersion: request.expectedVersion,
       [.cancel(actor: Self.actor(request.actor), reason: try Self.reason(request.reason))])
-    await runner.stop(request.id)
+    try await runner.stop(request.id)
     return mission
   }
 

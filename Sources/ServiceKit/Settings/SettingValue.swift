@@ -6,10 +6,10 @@ public protocol SettingValue: Sendable {
   static var expected: String { get }
   /// What stands for the value in the help: "N".
   static var placeholder: String { get }
-  /// What stands for it in a JSON file; a string unless declared otherwise.
-  static var kind: SettingKind { get }
   /// Whether a text may hold a password, so that not even a refused one is shown.
   static var mayHoldSecrets: Bool { get }
+  /// What stands for it in a JSON file; a string unless declared otherwise.
+  static var kind: SettingKind { get }
 
   /// Nil where the text is none.
   init?(settingText text: String)
@@ -18,8 +18,8 @@ public protocol SettingValue: Sendable {
 }
 
 extension SettingValue {
-  public static var kind: SettingKind { .text }
   public static var mayHoldSecrets: Bool { false }
+  public static var kind: SettingKind { .text }
 }
 
 extension String: SettingValue {

@@ -14,8 +14,9 @@ import Testing
     ToolOutput(text: text, artifacts: [ToolArtifact(name: "a.txt", mediaType: "text/plain", text: text)], bytesRead: 1)
   }
 
-  @Test func aMissionSucceedsAndIsSettledOnce() async throws {
-    let harness = try await PipelineHarness(ScriptedTool { _, _ in Self.output("42") })
+  @Test(arguments: TestEngine.allCases)
+  func aMissionSucceedsAndIsSettledOnce(_ engine: TestEngine) async throws {
+    let harness = try await PipelineHarness(engine, ScriptedTool { _, _ in Self.output("42") })
     let mission = try await harness.run()
     #expect(mission.state == .succeeded)
     #expect(mission.cost?.micros == 100)
@@ -27,9 +28,11 @@ import Testing
     await harness.close()
   }
 
-  @Test func anUnexpectedErrorFailsTheMissionOnce() async throws {
+  @Test(arguments: TestEngine.allCases)
+  func anUnexpectedErrorFailsTheMissionOnce(_ engine: TestEngine) async throws {
     let runs = Mutex(0)
     let harness = try await PipelineHarness(
+      engine,
       ScriptedTool { _, _ in
         runs.withLock { $0 += 1 }
         throw Broken()
@@ -43,35 +46,42 @@ import Testing
     await harness.close()
   }
 
-  @Test func whatCannotBeStoredAsItIsIsStoredWithoutNUL() async throws {
+  @Test(arguments: TestEngine.allCases)
+  func whatCannotBeStoredAsItIsIsStoredWithoutNUL(_ engine: TestEngine) async throws {
     let harness = try await PipelineHarness(
+      engine,
       ScriptedTool { _, progress in
         await progress(0.5, "half\0way")
         return Self.output("4\u{0}2")
       })
     #expect(try await harness.run().result?.text == "42")
-    let failing = try await PipelineHarness(ScriptedTool { _, _ in throw ToolError("BAD\0", "no\0pe") })
+    let failing = try await PipelineHarness(engine, ScriptedTool { _, _ in throw ToolError("BAD\0", "no\0pe") })
     #expect(try await failing.run().error?.message == "nope")
     #expect(try await failing.waiting(MissionStore.Topic.learning) == 1)
     await harness.close()
     await failing.close()
   }
 
-  @Test func aToolIsBoundInTimeAndOutput() async throws {
+  @Test(arguments: TestEngine.allCases)
+  func aToolIsBoundInTimeAndOutput(_ engine: TestEngine) async throws {
     let slow = try await PipelineHarness(
+      engine,
       ScriptedTool(timeLimit: .milliseconds(50)) { _, _ in
         try await Task.sleep(for: .seconds(600))
         return Self.output("late")
       })
     #expect(try await slow.run().error?.code == "TOOL_TIMED_OUT")
-    let large = try await PipelineHarness(ScriptedTool { _, _ in Self.output(String(repeating: "x", count: 2_000)) })
+    let large = try await PipelineHarness(
+      engine, ScriptedTool { _, _ in Self.output(String(repeating: "x", count: 2_000)) })
     #expect(try await large.run().error?.code == "OUTPUT_TOO_LARGE")
     await slow.close()
     await large.close()
   }
 
-  @Test func theDeadlineEndsTheTool() async throws {
+  @Test(arguments: TestEngine.allCases)
+  func theDeadlineEndsTheTool(_ engine: TestEngine) async throws {
     let harness = try await PipelineHarness(
+      engine,
       ScriptedTool { _, _ in
         try await Task.sleep(for: .seconds(600))
         return Self.output("late")
@@ -82,21 +92,22 @@ import Testing
     await harness.close()
   }
 
-  @Test func cancellingStopsTheToolAndNothingBeginsAfterwards() async throws {
+  @Test(arguments: TestEngine.allCases)
+  func cancellingStopsTheToolAndNothingBeginsAfterwards(_ engine: TestEngine) async throws {
     let (started, start) = AsyncStream.makeStream(of: Void.self)
     let harness = try await PipelineHarness(
+      engine,
       ScriptedTool { _, _ in
         start.finish()
         try await Task.sleep(for: .seconds(600))
         return Self.output("late")
       })
     let mission = try await harness.submit()
-    let pipeline = harness.pipeline
-    let runner = MissionRunner(limit: 1, run: pipeline.run)
-    runner.enqueue(mission.id, priority: 0)
+    let runner = harness.runner("a")
+    await runner.look()
     for await _ in started {}
     try await harness.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
-    await runner.stop(mission.id)
+    try await runner.stop(mission.id)
     let ended = try await harness.store.mission(mission.id)
     #expect(ended.state == .cancelled)
     #expect(ended.steps.last?.outcome == .cancelled)
@@ -104,11 +115,12 @@ import Testing
     await harness.close()
   }
 
-  @Test func withoutInvestmentThePolicyDecides() async throws {
+  @Test(arguments: TestEngine.allCases)
+  func withoutInvestmentThePolicyDecides(_ engine: TestEngine) async throws {
     let tool = ScriptedTool { _, _ in Self.output("42") }
-    let closed = try await PipelineHarness(tool, investmentIsDown: true)
+    let closed = try await PipelineHarness(engine, tool, investmentIsDown: true)
     #expect(try await closed.run().error?.code == "SERVICE_UNAVAILABLE")
-    let open = try await PipelineHarness(tool, investmentIsDown: true, withoutInvestment: .open)
+    let open = try await PipelineHarness(engine, tool, investmentIsDown: true, withoutInvestment: .open)
     let mission = try await open.run()
     #expect(mission.state == .succeeded)
     #expect(mission.cost == nil)
@@ -117,9 +129,11 @@ import Testing
     await open.close()
   }
 
-  @Test func aMissionGoesOnWhereItStoodAndFinishedStepsDoNotRunAgain() async throws {
+  @Test(arguments: TestEngine.allCases)
+  func aMissionGoesOnWhereItStoodAndFinishedStepsDoNotRunAgain(_ engine: TestEngine) async throws {
     let runs = Mutex(0)
     let harness = try await PipelineHarness(
+      engine,
       ScriptedTool { _, _ in
         runs.withLock { $0 += 1 }
         return Self.output("42")
@@ -135,42 +149,10 @@ import Testing
         if step == .execution { try MissionStore.keep(text, of: again.id, connection) }
       }
     }
-    await harness.pipeline.run(again.id)
+    await harness.pipeline.run(try await harness.claim())
     let resumed = try await harness.store.mission(again.id)
     #expect(resumed.state == .succeeded && resumed.result?.text == "from before")
     #expect(runs.withLock { $0 } == 1, "only \(mission.id) ran the tool")
     await harness.close()
-  }
-}
-
-@Suite struct MissionRunnerTests {
-  @Test func theLimitHoldsAndHigherPriorityGoesFirst() async throws {
-    let order = Mutex<[String]>([])
-    let (gate, open) = AsyncStream.makeStream(of: Void.self)
-    let (ended, end) = AsyncStream.makeStream(of: Void.self)
-    let runner = MissionRunner(limit: 1) { id in
-      order.withLock { $0.append(id) }
-      if id == "0" { for await _ in gate {} }
-      end.yield()
-    }
-    runner.enqueue("0", priority: 0)
-    runner.enqueue("1", priority: -5)
-    runner.enqueue("2", priority: 0)
-    runner.enqueue("3", priority: 9)
-    runner.enqueue("4", priority: 0)
-    runner.enqueue("5", priority: 100)
-    runner.enqueue("3", priority: 9)
-    await runner.stop("5")
-    #expect(order.withLock { $0.count } <= 1)
-    open.finish()
-    var count = 0
-    for await _ in ended {
-      count += 1
-      if count == 5 { break }
-    }
-    #expect(order.withLock { $0 } == ["0", "3", "2", "4", "1"])
-    await runner.stopAll()
-    runner.enqueue("6", priority: 0)
-    #expect(order.withLock { $0.count } == 5)
   }
 }

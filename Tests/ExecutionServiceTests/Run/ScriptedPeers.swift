@@ -1,8 +1,5 @@
-import Foundation
-import Logging
 import Messages
 import RPC
-import Storage
 import Stubs
 import Synchronization
 import TestSupport
@@ -91,62 +88,4 @@ struct ScriptedTool: ExecutionService.Tool {
   func run(_ call: ToolCall, progress: @escaping ToolProgress) async throws -> ToolOutput {
     try await body(call, progress)
   }
-}
-
-/// A pipeline with a database of its own between scripted peers.
-struct PipelineHarness {
-  let peers = ScriptedPeers()
-  let store: MissionStore
-  let pipeline: Pipeline
-  private let folder: TemporaryFolder
-  private let server: Server
-
-  /// - Parameter investmentIsDown: the investment service's address is one where nobody listens.
-  init(
-    _ tool: ScriptedTool, investmentIsDown: Bool = false, withoutInvestment: Peers.Policy = .closed
-  ) async throws {
-    folder = try TemporaryFolder("pipeline")
-    store = MissionStore(database: try await Database.open(.sqlite(path: folder.file("db.sqlite3")), migrations: migrations))
-    var router = Router()
-    // One object has three roles; each of these knows it in one of them.
-    func investment(_ handler: some InvestmentHandler) { router.register(handler) }
-    func learning(_ handler: some LearningHandler) { router.register(handler) }
-    func artifacts(_ handler: some ArtifactsHandler) { router.register(handler) }
-    investment(peers)
-    learning(peers)
-    artifacts(peers)
-    server = Server(router: router)
-    let client = Client(host: "127.0.0.1", port: try await server.start(host: "127.0.0.1", port: 0).port)
-    let nobody = Client(host: "127.0.0.1", port: 1)
-    let calls = Peers(
-      artifacts: ArtifactsClient(client), investment: InvestmentClient(investmentIsDown ? nobody : client),
-      learning: LearningClient(client), withoutInvestment: withoutInvestment,
-      withoutLearning: .open, patience: .milliseconds(100), resultPatience: .milliseconds(100),
-      callTimeout: .seconds(10))
-    let steps = StepRunner(
-      store: store, peers: calls, toolbox: Toolbox(tools: [tool]), classifier: IntentClassifier())
-    pipeline = Pipeline(store: store, steps: steps, logger: .init(label: "test"))
-  }
-
-  func submit(deadline: Duration? = nil) async throws -> Mission {
-    let rules = SubmissionRules(
-      toolNames: ["calculate"], currency: "USD", defaultBudget: 1_000, autoApproveLimit: 1_000)
-    var request = SubmitMissionRequest(objective: "What is 6 * 7?")
-    if let deadline { request.deadline = GoogleProtobufTimestamp(.init(timeIntervalSinceNow: deadline / .seconds(1))) }
-    let (mission, effects) = try rules.mission(from: request, now: .init())
-    return try await store.insert(mission, effects: effects, from: request)
-  }
-
-  /// Runs a new mission to its end.
-  func run(deadline: Duration? = nil) async throws -> Mission {
-    let mission = try await submit(deadline: deadline)
-    await pipeline.run(mission.id)
-    return try await store.mission(mission.id)
-  }
-
-  func waiting(_ topic: String) async throws -> Int {
-    try await store.database.read { try Outbox.waiting(topic: topic, in: $0) }
-  }
-
-  func close() async { await server.shutdown(grace: .seconds(1)) }
 }

@@ -7,12 +7,12 @@ struct ExecutionMetrics: Sendable {
   let runner: MissionRunner
 
   func register(in metrics: MetricsRegistry) {
-    metrics.collect("missions") { try await Self.samples(store.countByState()) }
-    metrics.collect("runner") {
-      let (waiting, running) = runner.counts
-      return [
-        MetricSample(BuddySeries.missionsQueued, Double(waiting)),
-        MetricSample(BuddySeries.missionsRunning, Double(running)),
+    metrics.collect("missions") { [runner] in
+      let counts = try await store.countByState()
+      // What is approved waits for somebody to run it; which of what is RUNNING runs here, only the runner knows.
+      return Self.samples(counts) + [
+        MetricSample(BuddySeries.missionsQueued, Double(counts[.approved] ?? 0)),
+        MetricSample(BuddySeries.missionsRunning, Double(runner.runningCount)),
       ]
     }
     metrics.watchOutbox(

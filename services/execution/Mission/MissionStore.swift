@@ -14,6 +14,8 @@ struct MissionStore: Sendable {
     static let investment = "investment"
     static let settlement = "settlement"
     static let learning = "learning"
+    /// Wakes those who run missions: one waits, was ended, or lost who ran it. No rows.
+    static let missions = "missions"
   }
 
   let database: Database
@@ -42,6 +44,7 @@ struct MissionStore: Sendable {
   private static func insert(
     _ mission: Mission, _ effects: [Effect], _ trace: String, _ connection: WriteConnection
   ) throws -> Mission {
+    if mission.state == .approved { connection.notify(Topic.missions) }
     let sequence = try write(effects, of: mission.id, after: 0, trace, connection)
     try connection.execute(
       """
@@ -57,48 +60,38 @@ struct MissionStore: Sendable {
     try await database.read { try Self.load(id, $0).mission }
   }
 
-  /// The `traceparent` of the call that submitted a mission; empty if it had none.
-  func traceParent(of id: String) async throws -> String {
-    try await database.read { connection in
-      try connection.first("SELECT trace_parent FROM missions WHERE id = $1", id)?.text("trace_parent") ?? ""
-    }
-  }
-
   /// Applies transitions in one transaction, after `prepare` has set what they rest on (an intent, a choice, a result).
   ///
   /// - Parameters:
   ///   - expectedVersion: the version the caller has seen; 0 for any.
+  ///   - lease: what the mission is run under; nil for the command of a person, who needs none.
   ///   - additional: effects beyond those of the transitions.
   ///   - alongside: what else is written in the transaction.
   /// - Returns: the mission as it is then. Nothing is written if the transitions have no effects.
+  ///
+  /// Throws `LeaseLost`, changing nothing, where somebody else has claimed the mission since.
   @discardableResult
   func change(
-    _ id: String, expectedVersion: Int64 = 0, _ transitions: [Transition],
+    _ id: String, expectedVersion: Int64 = 0, under lease: HeldLease? = nil, _ transitions: [Transition],
     prepare: @escaping @Sendable (inout Mission) -> Void = { _ in }, effects additional: [Effect] = [],
     alongside: @escaping @Sendable (WriteConnection) throws -> Void = { _ in }
   ) async throws -> Mission {
     let trace = TraceContext.currentText
-    return try await database.write { connection in
-      var (mission, sequence) = try Self.load(id, connection)
-      guard expectedVersion == 0 || expectedVersion == mission.version else {
-        throw Status(.aborted, "mission \(id) is at version \(mission.version), not \(expectedVersion)")
-      }
-      let now = Date()
-      var changed = mission
-      prepare(&changed)
-      let effects = try transitions.flatMap { try changed.apply($0, at: now) } + additional
-      guard !effects.isEmpty else { return mission }
-      mission = changed
-      mission.version += 1
-      mission.updatedAt = GoogleProtobufTimestamp(now)
-      sequence = try Self.write(effects, of: id, after: sequence, trace, connection)
-      try connection.execute(
-        "UPDATE missions SET state = $2, last_sequence = $3, record = $4 WHERE id = $1",
-        id, Int(mission.state.rawValue), sequence, try mission.bytes())
+    let mission = try await database.write { connection in
+      try lease?.lease.check(in: connection)
+      let mission = try Self.change(
+        id, expectedVersion: expectedVersion, transitions, prepare: prepare, effects: additional, trace: trace,
+        connection)
       try alongside(connection)
-      if mission.state.isTerminal { try Self.dropOutput(of: id, connection) }
+      if mission.state.isTerminal {
+        try Self.dropOutput(of: id, connection)
+        try lease?.lease.drop(in: connection)
+      }
+      if lease == nil { connection.notify(Topic.missions) }
       return mission
     }
+    if mission.state.isTerminal { lease?.end(.released) }
+    return mission
   }
 
   /// Newest first; those older than the mission `before` if that is not empty.
@@ -112,16 +105,6 @@ struct MissionStore: Sendable {
         ORDER BY id DESC LIMIT $3
         """, owner, before, limit
       ).map { try Mission(stored: try $0.blob("record")) }
-    }
-  }
-
-  /// The missions that are to run or were running when the process before ended, those to run first in front.
-  func unfinished() async throws -> [(id: String, priority: Int32)] {
-    try await database.read { connection in
-      try connection.rows(
-        "SELECT id, priority FROM missions WHERE state IN ($1, $2) ORDER BY state DESC, priority DESC, id",
-        Int(MissionState.approved.rawValue), Int(MissionState.running.rawValue)
-      ).map { (id: try $0.text("id"), priority: Int32(clamping: try $0.int64("priority"))) }
     }
   }
 
@@ -158,13 +141,41 @@ struct MissionStore: Sendable {
 
   // MARK: - Within one transaction
 
-  private static func load(
+  /// - Parameter trace: the `traceparent` of what causes the change; the submission's where that is not traced.
+  static func change(
+    _ id: String, expectedVersion: Int64 = 0, _ transitions: [Transition], prepare: (inout Mission) -> Void = { _ in },
+    effects additional: [Effect] = [], trace: String = "", _ connection: WriteConnection
+  ) throws -> Mission {
+    let stored = try load(id, connection)
+    guard expectedVersion == 0 || expectedVersion == stored.mission.version else {
+      throw Status(.aborted, "mission \(id) is at version \(stored.mission.version), not \(expectedVersion)")
+    }
+    let now = Date()
+    var mission = stored.mission
+    prepare(&mission)
+    let effects = try transitions.flatMap { try mission.apply($0, at: now) } + additional
+    guard !effects.isEmpty else { return stored.mission }
+    mission.version += 1
+    mission.updatedAt = GoogleProtobufTimestamp(now)
+    let sequence = try write(
+      effects, of: id, after: stored.sequence, trace.isEmpty ? stored.trace : trace, connection)
+    try connection.execute(
+      "UPDATE missions SET state = $2, last_sequence = $3, record = $4 WHERE id = $1",
+      id, Int(mission.state.rawValue), sequence, try mission.bytes())
+    return mission
+  }
+
+  static func load(
     _ id: String, _ connection: some ReadConnection
-  ) throws -> (mission: Mission, sequence: Int64) {
-    guard let row = try connection.first("SELECT record, last_sequence FROM missions WHERE id = $1", id) else {
+  ) throws -> (mission: Mission, sequence: Int64, trace: String) {
+    guard
+      let row = try connection.first("SELECT record, last_sequence, trace_parent FROM missions WHERE id = $1", id)
+    else {
       throw Status(.notFound, "no mission \(id)")
     }
-    return (try Mission(stored: try row.blob("record")), try row.int64("last_sequence"))
+    return (
+      try Mission(stored: try row.blob("record")), try row.int64("last_sequence"), try row.text("trace_parent")
+    )
   }
 
   /// Numbers the events and writes all effects to the outbox; gives the last number.

@@ -4,7 +4,7 @@ import Stubs
 
 /// Running the tool, and keeping what came out.
 extension StepRunner {
-  func execution(_ mission: Mission) async throws -> StepResult {
+  func execution(_ mission: Mission, under lease: HeldLease) async throws -> StepResult {
     guard let tool = toolbox[mission.choice?.tool ?? ""] else {
       throw StepFailure("UNKNOWN_TOOL", "the tool \"\(mission.choice?.tool ?? "")\" is not there any more")
     }
@@ -20,7 +20,9 @@ extension StepRunner {
     let call = ToolCall(
       missionID: mission.id, objective: mission.objective, parameters: mission.parameters, inputs: inputs,
       idempotencyKey: mission.id)
-    let reporter = ProgressReporter(missionID: mission.id, store: store)
+    let reporter = ProgressReporter(missionID: mission.id, lease: lease, store: store)
+    // Nothing but this keeps a tool from starting that another process may have started as well.
+    try lease.checkLive()
     let output = try await run(tool, call, reporter)
     let stored = StoredToolOutput(
       text: output.text.storable(atMost: .max), bytesRead: UInt64(output.bytesRead),

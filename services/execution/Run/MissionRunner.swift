@@ -1,86 +1,182 @@
-import HeapModule
+import Logging
+import Messages
+import Metrics
+import Storage
 import Synchronization
 
-/// Runs missions, at most `limit` at a time: of those that wait the one with the highest priority first, and of equals the
-/// oldest.
+/// Runs what the database says is to run, at most `limit` missions at a time: those that were interrupted before new
+/// ones, of these the one with the highest priority, and of equals the oldest.
+///
+/// ```
+/// commits (here, elsewhere), a timer, the end of a run
+///    └─▶ look: stop what was ended; claim as many as there is room for ─▶ run each under its lease ─▶ release
+/// every third of the leases' duration: renew those of all runs in one write; stop what was lost
+/// ```
+///
+/// Any number of processes may do so with one database. A process that dies or freezes loses its missions to the others
+/// once its leases have expired; one that is stopped gives them back at once.
 final class MissionRunner: Sendable {
-  private struct Waiting: Comparable {
-    let priority: Int32
-    /// Ids rise with time.
-    let id: String
+  /// How often to look without having been woken.
+  static let pollInterval = Duration.milliseconds(500)
+  /// How often to ask whether another process has stopped a mission.
+  private static let stopInterval = Duration.milliseconds(25)
 
-    static func < (left: Waiting, right: Waiting) -> Bool {
-      (left.priority, right.id) < (right.priority, left.id)
-    }
+  private struct Running {
+    let lease: HeldLease
+    let task: Task<Void, Never>
   }
 
   private struct State {
-    var queue: Heap<Waiting> = []
-    /// Those in the queue that are still wanted.
-    var waiting: Set<String> = []
-    var running: [String: Task<Void, Never>] = [:]
+    /// A mission that was lost and claimed again may run twice for a moment: until the former run has stopped.
+    var running: [Lease: Running] = [:]
+
+    func running(_ id: String) -> [Running] { running.values.filter { $0.lease.lease.resource == id } }
     var isStopped = false
   }
 
+  private let store: MissionStore
+  private let holder: LeaseHolder
   private let limit: Int
-  private let run: @Sendable (String) async -> Void
+  private let logger: Logger
+  private let runClaim: @Sendable (Claim) async -> Void
+  private let wakeUps: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
+  private let lostLeases = Counter(label: "buddy_lease_lost_total")
   private let state = Mutex(State())
 
   /// - Parameters:
   ///   - limit: how many missions run at a time, 1 or more.
   ///   - run: takes one mission to its end; is cancelled to stop it.
-  init(limit: Int, run: @escaping @Sendable (String) async -> Void) {
+  init(
+    store: MissionStore, holder: LeaseHolder, limit: Int, logger: Logger,
+    run: @escaping @Sendable (Claim) async -> Void
+  ) {
+    self.store = store
+    self.holder = holder
     self.limit = limit
-    self.run = run
+    self.logger = logger
+    runClaim = run
+    wakeUps = store.database.listen(MissionStore.Topic.missions)
   }
 
-  /// How many missions wait for room to run, and how many run.
-  var counts: (waiting: Int, running: Int) { state.withLock { ($0.waiting.count, $0.running.count) } }
+  var runningCount: Int { state.withLock { $0.running.count } }
 
-  /// Runs a mission once there is room for it. A mission that waits or runs already is not run a second time.
-  func enqueue(_ id: String, priority: Int32) {
-    state.withLock { state in
-      guard !state.isStopped, state.running[id] == nil, state.waiting.insert(id).inserted else { return }
-      state.queue.insert(Waiting(priority: priority, id: id))
-      startWaiting(&state)
+  /// Looks for work and keeps the leases alive until the task is cancelled or the database closed. What it has started
+  /// goes on until `stopAll`.
+  func run() async {
+    wakeUps.continuation.yield()
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask {
+        for await _ in self.wakeUps.stream { await self.look() }
+      }
+      group.addTask {
+        while (try? await Task.sleep(for: Self.pollInterval)) != nil { self.wakeUps.continuation.yield() }
+      }
+      group.addTask {
+        while (try? await Task.sleep(for: self.holder.duration / 3)) != nil { await self.renewLeases() }
+      }
+      await group.next()
+      group.cancelAll()
     }
   }
 
-  /// Stops a mission's work and returns when nothing of it runs any more.
-  func stop(_ id: String) async {
-    let task = state.withLock { state in
-      state.waiting.remove(id)
-      return state.running[id]
-    }
-    task?.cancel()
-    await task?.value
+  /// Stops a mission's work, which somebody has ended, wherever it runs, and returns when nothing of it runs any more:
+  /// at the latest when the lease of a process that does not answer has expired.
+  ///
+  /// Throws `CancellationError` where the caller does not wait for that.
+  func stop(_ id: String) async throws {
+    let running = state.withLock { $0.running(id) }
+    for run in running { run.task.cancel() }
+    for run in running { await run.task.value }
+    while try await !store.hasStopped(id) { try await Task.sleep(for: Self.stopInterval) }
   }
 
-  /// Stops all work. What was running goes on when the service is started again.
+  /// Claims nothing more; what runs goes on.
+  func stopClaiming() {
+    state.withLock { $0.isStopped = true }
+  }
+
+  /// Stops all work here and gives the leases back. What was running goes on in another process, or in the next one.
   func stopAll() async {
-    let tasks = state.withLock { state in
+    let all = state.withLock { state in
       state.isStopped = true
-      (state.queue, state.waiting) = ([], [])
       return Array(state.running.values)
     }
-    for task in tasks { task.cancel() }
-    for task in tasks { await task.value }
+    for running in all { running.task.cancel() }
+    for running in all { await running.task.value }
   }
 
-  private func startWaiting(_ state: inout State) {
-    while state.running.count < limit, let next = state.queue.popMax() {
-      guard state.waiting.remove(next.id) != nil else { continue }
-      state.running[next.id] = Task {
-        await run(next.id)
-        ended(next.id)
+  // MARK: - Claiming
+
+  /// Does what the database asks for now.
+  func look() async {
+    do {
+      let attention = try await store.attention(of: holder)
+      for id in attention.ended {
+        for run in state.withLock({ $0.running(id) }) { run.task.cancel() }
       }
+      let room = state.withLock { $0.isStopped ? 0 : limit - $0.running.count }
+      guard attention.isAnyWaiting, room > 0 else { return }
+      for claim in try await store.claim(by: holder, limit: room) { start(claim) }
+    } catch StorageError.closed {
+      return
+    } catch {
+      logger.error("missions could not be claimed; trying again", metadata: ["error": "\(error)"])
     }
   }
 
-  private func ended(_ id: String) {
+  private func start(_ claim: Claim) {
     state.withLock { state in
-      state.running[id] = nil
-      startWaiting(&state)
+      let task = Task {
+        await runClaim(claim)
+        await ended(claim)
+      }
+      if state.isStopped { task.cancel() }
+      state.running[claim.lease.lease] = Running(lease: claim.lease, task: task)
+    }
+  }
+
+  private func ended(_ claim: Claim) async {
+    let (id, lease) = (claim.mission.id, claim.lease)
+    if lease.end(.released) {
+      do {
+        try await store.release([lease.lease])
+      } catch {
+        logger.error("a lease was not released; it will expire", metadata: ["mission": "\(id)", "error": "\(error)"])
+      }
+    }
+    if lease.ending == .lost {
+      lostLeases.increment()
+      logger.warning(
+        "a mission's lease was lost; what it came to here since then was not stored",
+        metadata: ["mission": "\(id)", "fence": "\(lease.lease.fence)"])
+    }
+    state.withLock { $0.running[lease.lease] = nil }
+    wakeUps.continuation.yield()
+  }
+
+  // MARK: - Keeping
+
+  private func renewLeases() async {
+    let held = state.withLock { $0.running.values.filter { $0.lease.ending == nil } }
+    guard !held.isEmpty else { return }
+    let liveUntil = ContinuousClock.now + holder.duration
+    do {
+      let (kept, taken) = try await store.renew(held.map(\.lease.lease), of: holder)
+      for running in held {
+        if kept.contains(running.lease.lease) {
+          running.lease.extend(until: liveUntil)
+        } else {
+          if taken.contains(running.lease.lease) { running.lease.end(.lost) }
+          running.task.cancel()
+        }
+      }
+    } catch {
+      logger.error("leases could not be renewed; trying again", metadata: ["error": "\(error)"])
+      // Others may claim these missions now.
+      for running in held where !running.lease.isLive {
+        running.lease.end(.lost)
+        running.task.cancel()
+      }
     }
   }
 }

@@ -5,11 +5,10 @@ import Tracing
 /// A mission's spans: one for its run, one for each step, in the trace of the call that submitted it.
 extension Pipeline {
   /// As `run`, inside the mission's span. After a crash another run goes on in the same trace, with a span of its own.
-  func runTraced(_ id: String) async {
-    let origin = (try? await store.traceParent(of: id)) ?? ""
-    await tracer.withSpan("mission", context: .continuing(origin)) { span in
-      span.attributes["mission.id"] = id
-      await run(id)
+  func runTraced(_ claim: Claim) async {
+    await tracer.withSpan("mission", context: .continuing(claim.trace)) { span in
+      span.attributes["mission.id"] = claim.mission.id
+      await run(claim)
     }
   }
 

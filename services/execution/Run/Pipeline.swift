@@ -15,12 +15,18 @@ struct Pipeline: Sendable {
   let logger: Logger
   var tracer = ServiceTracer()
 
-  /// Returns when the mission has ended, was cancelled, or the task was. Nothing is thrown: a failure is the mission's
-  /// result, and while not even that can be stored, the mission is tried again.
-  func run(_ id: String) async {
+  /// Returns when the mission has ended, was cancelled, its lease was lost, or the task was cancelled. Nothing is
+  /// thrown: a failure is the mission's result, and while not even that can be stored, the mission is tried again.
+  func run(_ claim: Claim) async {
+    let id = claim.mission.id
+    var begun: Mission? = claim.mission
     while !Task.isCancelled {
       do {
-        return try await runOnce(id)
+        let mission = if let begun { begun } else { try await resume(id, under: claim.lease) }
+        return try await run(mission, under: claim.lease)
+      } catch is LeaseLost {
+        claim.lease.end(.lost)
+        return  // Somebody else goes on with the mission; what its step came to here was not stored.
       } catch let status as Status where status.code == .failedPrecondition {
         return  // Somebody ended the mission meanwhile; what its step came to no longer counts.
       } catch is CancellationError {
@@ -28,27 +34,36 @@ struct Pipeline: Sendable {
       } catch {
         logger.error(
           "a mission's state could not be stored; it will go on", metadata: ["mission": "\(id)", "error": "\(error)"])
+        begun = nil
         try? await Task.sleep(for: Self.storagePause)
       }
     }
   }
 
-  private func runOnce(_ id: String) async throws {
-    var mission = try await store.mission(id)
-    guard !mission.state.isTerminal, let first = mission.currentStep else { return }
-    mission = try await store.change(id, [.begin(first)])
+  /// Begins anew the step at which the mission stands.
+  private func resume(_ id: String, under lease: HeldLease) async throws -> Mission {
+    let mission = try await store.mission(id)
+    guard !mission.state.isTerminal, let step = mission.currentStep else { return mission }
+    return try await store.change(id, under: lease, [.begin(step)])
+  }
+
+  private func run(_ begun: Mission, under lease: HeldLease) async throws {
+    var mission = begun
+    let id = mission.id
     let deadline = mission.deadline.map { Deadline.after(.seconds($0.date.timeIntervalSinceNow)) }
     while let step = mission.currentStep, mission.state == .running {
       do {
+        try lease.checkLive()
         let result = try await Deadline.$current.withValue(deadline) {
           try await withinDeadline(deadline) { [mission] in
-            try await traced(step, of: mission) { try await steps.run(step, of: mission) }
+            try await traced(step, of: mission) { try await steps.run(step, of: mission, under: lease) }
           }
         }
-        mission = try await finish(step, of: id, result)
+        mission = try await finish(step, of: id, result, under: lease)
       } catch {
         let failure = try failure(of: error, in: step, mission: id)
-        mission = try await store.change(id, [.fail(step, failure.error, isOfTool: failure.isOfTool)])
+        mission = try await store.change(
+          id, under: lease, [.fail(step, failure.error, isOfTool: failure.isOfTool)])
       }
     }
     ended(mission)
@@ -56,12 +71,12 @@ struct Pipeline: Sendable {
     logger.info("mission ended", metadata: ["mission": "\(id)", "state": "\(mission.state.label)", "code": "\(code)"])
   }
 
-  /// What an error of a step means for the mission. Throws it where it is not the mission's: storage fails, somebody
-  /// ended the mission, or the task is cancelled.
+  /// What an error of a step means for the mission. Throws it where it is not the mission's: storage fails, its
+  /// lease is lost, somebody ended the mission, or the task is cancelled.
   private func failure(of error: any Error, in step: Step, mission: String) throws -> StepFailure {
     switch error {
     case let failure as StepFailure: return failure
-    case is StorageError: throw error
+    case is StorageError, is LeaseLost: throw error
     case let status as Status where status.code == .failedPrecondition: throw error
     case _ where Task.isCancelled: throw CancellationError()
     default:
@@ -71,12 +86,14 @@ struct Pipeline: Sendable {
     }
   }
 
-  private func finish(_ step: Step, of id: String, _ result: StepResult) async throws -> Mission {
+  private func finish(
+    _ step: Step, of id: String, _ result: StepResult, under lease: HeldLease
+  ) async throws -> Mission {
     var transitions: [Transition] = result.lastReport.map { [$0] } ?? []
     transitions.append(.complete(step, message: result.message.storable(atMost: StepFailure.maximumMessage)))
     if let next = step.next { transitions.append(.begin(next)) }
     return try await store.change(
-      id, transitions, prepare: result.prepare, effects: result.effects, alongside: result.alongside)
+      id, under: lease, transitions, prepare: result.prepare, effects: result.effects, alongside: result.alongside)
   }
 
   /// Runs `body`, and cancels it when the mission's deadline passes.

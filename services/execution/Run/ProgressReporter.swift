@@ -12,11 +12,13 @@ final class ProgressReporter: Sendable {
   }
 
   private let missionID: String
+  private let lease: HeldLease
   private let store: MissionStore
   private let state = Mutex(State())
 
-  init(missionID: String, store: MissionStore) {
+  init(missionID: String, lease: HeldLease, store: MissionStore) {
     self.missionID = missionID
+    self.lease = lease
     self.store = store
   }
 
@@ -32,9 +34,9 @@ final class ProgressReporter: Sendable {
     }
     guard isDue else { return }
     do {
-      try await store.change(missionID, [report])
+      try await store.change(missionID, under: lease, [report])
     } catch {
-      // The mission was ended meanwhile, or its next state will say that storage fails.
+      // The mission was ended or taken over meanwhile, or its next state will say that storage fails.
       return
     }
   }

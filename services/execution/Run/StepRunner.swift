@@ -26,15 +26,16 @@ struct StepRunner: Sendable {
   let toolbox: Toolbox
   let classifier: IntentClassifier
 
-  /// Throws `StepFailure` where the mission must fail, `CancellationError` where it is stopped.
-  func run(_ step: Step, of mission: Mission) async throws -> StepResult {
+  /// Throws `StepFailure` where the mission must fail, `CancellationError` where it is stopped, `LeaseLost` where
+  /// another process may run it by now.
+  func run(_ step: Step, of mission: Mission, under lease: HeldLease) async throws -> StepResult {
     do {
       switch step {
       case .verification: return try await verification(mission)
       case .intent: return try await intent(mission)
       case .budget: return try await budget(mission)
       case .selection: return try await selection(mission)
-      case .execution: return try await execution(mission)
+      case .execution: return try await execution(mission, under: lease)
       case .finalize: return try await finalize(mission)
       case .unspecified, .unrecognized: throw StepFailure("UNKNOWN_STEP", "there is no step \(step.rawValue)")
       }

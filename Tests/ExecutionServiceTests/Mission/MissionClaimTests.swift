@@ -1,0 +1,114 @@
+import Foundation
+import Messages
+import RPC
+import Storage
+import TestSupport
+import Testing
+
+@testable import ExecutionService
+
+@Suite(.timeLimit(.minutes(2))) struct MissionClaimTests {
+  private static let tool = ScriptedTool { _, _ in ToolOutput(text: "42", artifacts: [], bytesRead: 1) }
+
+  /// Two processes run missions step by step, in any order, and are frozen for longer than their leases last.
+  @Test(arguments: TestEngine.allCases)
+  func noStaleWriteLandsInAnyOrder(_ engine: TestEngine) async throws {
+    let harness = try await PipelineHarness(engine, Self.tool)
+    var random = SeededRandom()
+    var open: Set<String> = []
+    for _ in 0..<12 { open.insert(try await harness.submit().id) }
+    let ids = open
+    var claims: [[Claim]] = [[], []]
+    var refused = 0
+    while !open.isEmpty {
+      let process = Int.random(in: 0..<2, using: &random)
+      switch Int.random(in: 0..<10, using: &random) {
+      case 0..<2:
+        let holder = LeaseHolder(id: "process \(process)", duration: .seconds(600))
+        claims[process] += try await harness.store.claim(by: holder, limit: 3)
+      case 2..<9:
+        guard let index = claims[process].indices.randomElement(using: &random) else { break }
+        let claim = claims[process][index]
+        do {
+          let mission = try await step(claim, harness)
+          claims[process][index] = Claim(mission: mission, lease: claim.lease)
+          if mission.state.isTerminal { claims[process].remove(at: index) }
+          if mission.state.isTerminal { open.remove(mission.id) }
+        } catch is LeaseLost {
+          refused += 1
+          claims[process].remove(at: index)
+        }
+      default:
+        try await harness.expireLeases()
+      }
+    }
+    #expect(refused > 0)
+    for id in ids {
+      let events = try await harness.events(id)
+      #expect(events.map(\.sequence) == Array(1...UInt64(events.count)))
+      #expect(events.filter { $0.type == .stepCompleted }.map(\.step) == Step.sequence)
+    }
+    await harness.close()
+  }
+
+  /// The next write of a process that believes to stand where it last saw the mission.
+  private func step(_ claim: Claim, _ harness: PipelineHarness) async throws -> Mission {
+    let step = try #require(claim.mission.currentStep)
+    var transitions: [Transition] = [.report(step, fraction: 0.5, message: ""), .complete(step, message: "")]
+    if let next = step.next { transitions.append(.begin(next)) }
+    return try await harness.store.change(claim.mission.id, under: claim.lease, transitions)
+  }
+
+  @Test(arguments: TestEngine.allCases)
+  func theCommandOfAPersonNeedsNoLease(_ engine: TestEngine) async throws {
+    let harness = try await PipelineHarness(engine, Self.tool)
+    let mission = try await harness.submit()
+    let claim = try await harness.claim()
+    let cancelled = try await harness.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    #expect(cancelled.state == .cancelled)
+    await #expect {
+      try await harness.store.change(mission.id, under: claim.lease, [.complete(.verification, message: "")])
+    } throws: { ($0 as? Status)?.code == .failedPrecondition }
+    let holder = LeaseHolder(id: "a", duration: .seconds(600))
+    #expect(try await harness.store.attention(of: holder) == .init(ended: [mission.id], isAnyWaiting: false))
+    #expect(try await !harness.store.hasStopped(mission.id))
+    try await harness.store.release([claim.lease.lease])
+    #expect(try await harness.store.hasStopped(mission.id))
+    await harness.close()
+  }
+
+  @Test(arguments: TestEngine.allCases)
+  func whatWasInterruptedGoesFirstAndALiveLeaseHidesIt(_ engine: TestEngine) async throws {
+    let harness = try await PipelineHarness(engine, Self.tool)
+    let low = try await harness.submit(priority: -1)
+    let claim = try await harness.claim()
+    let high = try await harness.submit(priority: 50)
+    let holder = LeaseHolder(id: "b", duration: .seconds(600))
+    let first = try await harness.store.claim(by: holder, limit: 10)
+    #expect(first.map(\.mission.id) == [high.id])
+    #expect(try await harness.store.attention(of: holder) == .init())
+    try await harness.store.release([claim.lease.lease] + first.map(\.lease.lease))
+    #expect(try await harness.store.attention(of: holder).isAnyWaiting)
+    let again = try await harness.store.claim(by: holder, limit: 10)
+    #expect(again.map(\.mission.id) == [high.id, low.id])
+    #expect(again.map(\.lease.lease.fence) == [2, 2])
+    #expect(again.allSatisfy { $0.mission.steps.map(\.outcome) == [.running] })
+    await harness.close()
+  }
+
+  /// Finished missions, of which there may be any number, must not be walked through, nor waiting ones sorted.
+  @Test func claimingFollowsTheIndexByState() async throws {
+    let harness = try await PipelineHarness(.sqlite, Self.tool)
+    func plan(_ statement: String, _ arguments: any ValueConvertible...) async throws -> String {
+      try await harness.store.database.read { connection in
+        try connection.rows("EXPLAIN QUERY PLAN \(statement)", arguments: arguments).map { try $0.text("detail") }
+      }.joined(separator: "\n")
+    }
+    let waiting = try await plan(MissionStore.waiting, 1, 0, 10)
+    #expect(waiting.contains("missions_by_state (state=?)"), "\(waiting)")
+    #expect(!waiting.contains("TEMP B-TREE") && !waiting.contains("SCAN"), "\(waiting)")
+    let ended = try await plan(MissionStore.ended, "a", 1)
+    #expect(ended.contains("SCAN leases") && !ended.contains("SCAN missions"), "\(ended)")
+    await harness.close()
+  }
+}
