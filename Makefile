@@ -1,9 +1,9 @@
 # Each target is one line that calls a script; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench generate clean
+.PHONY: help setup run test bench bench-storage chaos generate clean
 
 help:      ## show this list
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 setup:     ## install the system packages that Buddy builds with
 	@deploy/scripts/setup.sh build
 run:       ## build for release, start everything and run an example mission (PORT=8420)
@@ -12,6 +12,10 @@ test:      ## build and run every check and test
 	@deploy/scripts/test.sh
 bench:     ## print speed figures of a release build beside their peers
 	@deploy/scripts/bench.sh
+bench-storage: ## print how many durable rows a second group commit writes beside single commits
+	@deploy/scripts/bench-storage.sh
+chaos:     ## kill services at random moments for KILLS kills (200), and count what was lost or doubled
+	@deploy/scripts/chaos.sh
 generate:  ## write the generated sources anew from proto/
 	@proto/generate.sh
 clean:     ## remove everything that was built

@@ -49,7 +49,7 @@ let package = Package(
     library("RPC", exclude: ["README.md"], ["HTTP2", .nio("NIOCore"), .nio("NIOPosix")]),
     library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
     library(
-      "Storage",
+      "Storage", exclude: ["README.md"],
       ["CLibPQ", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Crypto", package: "swift-crypto"), .log]),
     library(
       "ServiceKit", exclude: ["README.md"],
@@ -101,15 +101,18 @@ let package = Package(
 
     tests(
       "ExecutionService",
-      ["Messages", "RPC", "Storage", "Stubs", .log, .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1")]),
+      [
+        "Messages", "RPC", "ServiceKit", "Storage", "Stubs", .log, .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1"),
+      ]),
 
-    library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit"]),
-    tests("Storage"),
+    library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit", .log, .nio("NIOCore")]),
+    faultInjector("CFaults"),
+    tests("Storage", ["CFaults"]),
     tests(
       "ServiceKit",
       [
-        "RPC", "Messages", "Storage", "Stubs", .log, .metrics, .tracing, .asyncHTTPClient, .nio("NIOCore"), .nio("NIOHTTP1"),
-        .nio("NIOPosix"),
+        "RPC", "Messages", "Storage", "Stubs", .log, .metrics, .tracing, .asyncHTTPClient, .nio("NIOCore"),
+        .nio("NIOHTTP1"), .nio("NIOPosix"),
       ]),
 
     tests("ProgressService", ["Messages", "RPC", "Storage"]),
@@ -131,6 +134,7 @@ let package = Package(
       swiftSettings: strict()),
     benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
     benchmark("mission-bench", ["RPC", "Messages", "Stubs", .argumentParser]),
+    benchmark("storage-bench", ["Storage", "TestSupport", .argumentParser]),
 
     tests("HTTP2", [.nio("NIOCore")]),
     tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
@@ -187,6 +191,11 @@ func tests(_ target: String, _ dependencies: [Target.Dependency] = []) -> Target
   .testTarget(
     name: "\(target)Tests", dependencies: [.target(name: target), "TestSupport"] + dependencies,
     path: "Tests/\(target)Tests", swiftSettings: strict())
+}
+
+/// C code by which tests make SQLite's disk fail; linked by tests alone.
+func faultInjector(_ name: String) -> Target {
+  .target(name: name, path: "Tests/Support/\(name)", linkerSettings: [.linkedLibrary("sqlite3")])
 }
 
 /// A program behind `make bench`; not part of any product.

@@ -112,6 +112,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   private func refuse(_ headers: Event.Headers, _ status: Status) {
+    for interceptor in interceptors { interceptor.refused(status) }
     if !headers.endStream { session.notifyEnd(stream: headers.stream) }
     respond(headers.stream, HeaderBlock.refusalHead.ending(with: status), nil)
   }

@@ -70,4 +70,12 @@ public protocol ServerInterceptor: Sendable {
   /// before its handler was, DEADLINE_EXCEEDED, CANCELLED when the caller gave up or went away, or what was wrong with
   /// the rest of the request. It returns when the handler did and its status is OK.
   func intercept(_ context: ServerContext, _ next: @Sendable () async throws -> Void) async throws
+
+  /// A call was answered with this status without a handler: nobody serves its method, its headers are malformed, or
+  /// too many handlers run already. On the connection's event loop: it must not block. Unless implemented, does nothing.
+  func refused(_ status: Status)
+}
+
+extension ServerInterceptor {
+  public func refused(_ status: Status) {}
 }

@@ -4,7 +4,7 @@ public enum ExitCode: Int32, Sendable {
   case failure = 1
   /// A flag or a variable is unknown or has a bad value.
   case usage = 64
-  /// The address cannot be listened on.
+  /// The address cannot be listened on, or the database's server cannot be reached.
   case unavailable = 69
   /// The data folder or the database cannot be created or opened.
   case cannotCreate = 73

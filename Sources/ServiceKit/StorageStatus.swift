@@ -6,7 +6,7 @@ extension StorageError: StatusConvertible {
   public var status: Status {
     switch self {
     case .constraint(.unique, _), .constraint(.primaryKey, _): Status(.alreadyExists, "it exists already")
-    case .diskFull: Status(.resourceExhausted, "the service has no space left to store this")
+    case .diskFull: .noSpaceLeft
     case .busy: Status(.unavailable, "storage is busy, try again")
     case .unavailable: Status(.unavailable, "storage cannot be reached, try again")
     case .outcomeUnknown: Status(.unavailable, "storage broke off; whether this was stored is not known")
@@ -15,4 +15,9 @@ extension StorageError: StatusConvertible {
     default: Status(.internalError, "storage failed")
     }
   }
+}
+
+extension Status {
+  /// A service's disk is full: what it was asked for can be done once there is space again.
+  public static let noSpaceLeft = Status(.resourceExhausted, "the service has no space left to store this")
 }

@@ -9,6 +9,10 @@ public struct DatabaseOptions: Sendable {
   public var busyTimeout: Duration
   /// Told how many writes shared a transaction, after each commit, on the writer's own thread: it must be quick.
   public var onCommit: (@Sendable (_ writes: Int) -> Void)?
+  /// Whether SQLite flushes at every commit. For tests alone: without it they must see rows lost with the power.
+  var synchronous = Synchronous.full
+
+  enum Synchronous: String, Sendable { case full = "FULL", off = "OFF" }
 
   /// PostgreSQL: how long one statement may take; zero for no limit.
   public var statementTimeout: Duration
@@ -113,7 +117,9 @@ public final class Database: Sendable {
   /// The engine of a location, and the location's name for messages.
   private static func engine(_ location: DatabaseLocation, _ options: DatabaseOptions) -> (any Engine, String) {
     switch location {
-    case .sqlite(let path): (SQLiteEngine(path: path, busyTimeout: options.busyTimeout), path)
+    case .sqlite(let path): (
+        SQLiteEngine(path: path, busyTimeout: options.busyTimeout, synchronous: options.synchronous), path
+      )
     case .postgres(let address): (PostgresEngine(address: address, options: options), address.description)
     }
   }

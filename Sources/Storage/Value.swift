@@ -122,10 +122,19 @@ extension Value {
     switch self {
     case .real(let number) where number.isNaN:
       throw StorageError.value("NaN cannot be stored")
-    case .text(let text) where text.utf8.contains(0):
+    case .text(let text) where text.hasNUL:
       throw StorageError.value("a text with a NUL character cannot be stored")
     default:
       return self
     }
+  }
+}
+
+extension String {
+  /// Byte by byte through the string's own iterator this would cost as much as storing the text.
+  fileprivate var hasNUL: Bool {
+    utf8.withContiguousStorageIfAvailable { bytes in
+      bytes.baseAddress.map { memchr($0, 0, bytes.count) != nil } ?? false
+    } ?? utf8.contains(0)
   }
 }

@@ -50,11 +50,26 @@ final class Writer: Sendable {
   }
 
   private func serve(_ connection: WriteConnection) {
+    let clock = ContinuousClock()
     while let jobs = mailbox.take(upTo: options.largestBatch) {
+      let start = clock.now
       var rest = jobs[...]
       while !rest.isEmpty { rest = transaction(rest, connection) }
+      gather(after: jobs.count, took: clock.now - start)
     }
   }
+
+  /// Gives those who were just answered a moment to come back with their next work. Without it writers who go on at once
+  /// would be two crowds that take turns, each with half of a commit's possible writers.
+  private func gather(after answered: Int, took: Duration) {
+    let waiting = mailbox.count
+    // A lone writer waits for nobody.
+    guard waiting > 0 else { return }
+    mailbox.gather(min(answered + waiting, options.largestBatch), within: took / Self.gathering)
+  }
+
+  /// Which part of the turn before the gathering for the next one may take.
+  private static let gathering = 2
 
   /// Runs jobs in one transaction and answers them. Returns the jobs it did not come to because the engine gave the
   /// transaction up on the way.

@@ -41,8 +41,8 @@ public final class PostgresServer: Sendable {
     try Self.createFolder(folder)
     _ = try await Self.run(
       Self.asServer + [
-        try Self.binary("initdb"), "-D", folder + "/data", "-U", "buddy", "--auth=trust", "--no-sync", "--no-instructions",
-        "--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US",
+        try Self.binary("initdb"), "-D", folder + "/data", "-U", "buddy", "--auth=trust", "--no-sync",
+        "--no-instructions", "--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US",
       ], in: folder)
     for (name, text) in files { try Self.write(text, to: "\(folder)/data/\(name)") }
     try await start()
@@ -82,16 +82,16 @@ public final class PostgresServer: Sendable {
 
   /// Runs SQL as the administrator; its rows as lines, columns separated by `|`.
   @discardableResult
-  public func sql(_ text: String) async throws -> String {
-    try await Self.run([try Self.binary("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", text, url()], in: "/")
-      .trimmingCharacters(in: .newlines)
+  public func sql(_ text: String, database: String = "postgres") async throws -> String {
+    let command = [try Self.binary("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", text, url(database: database)]
+    return try await Self.run(command, in: "/").trimmingCharacters(in: .newlines)
   }
 
-  /// An empty database with a name of its own; its URL.
+  /// An empty database; its name.
   public func makeDatabase() async throws -> String {
     let name = "db_\(UInt32.random(in: 0...UInt32.max))"
     try await sql("CREATE DATABASE \(name)")
-    return url(database: name)
+    return name
   }
 
   /// Removes a schema and those whose names begin with it and `_backup`, without waiting for who still uses them.

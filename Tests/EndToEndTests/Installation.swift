@@ -7,9 +7,10 @@ final class Installation: Sendable {
   let up: ServiceProcess
   let address: String
 
-  init(_ flags: [String] = []) async throws {
+  init(_ flags: [String] = [], environment: [String: String] = [:]) async throws {
     let folder = try TemporaryFolder("installation")
-    let up = try ServiceProcess("buddy", ["up", "--port", "0", "--data", folder.file("data")] + flags, in: folder)
+    let up = try ServiceProcess(
+      "buddy", ["up", "--port", "0", "--data", folder.file("data")] + flags, in: folder, environment: environment)
     try await eventually("buddy up is ready", within: .seconds(60)) {
       guard up.isRunning else { throw NeverHappened(description: "buddy up ended:\n\(up.log)") }
       return Self.address(in: up.log) != nil

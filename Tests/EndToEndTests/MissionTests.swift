@@ -39,12 +39,15 @@ import Testing
     let watched = try await installation.buddy("mission", "watch", mission.id)
     #expect(watched.code == 0)
 
+    let description = installation.folder.file("data/installation.json")
+    #expect(FileManager.default.fileExists(atPath: description))
     try await getsAnArtifact(run.output, installation)
     try await givesFeedback(mission.id, installation)
     let stopped = try await installation.stop()
     #expect(stopped == 0)
     let left = try installation.services()
     #expect(left.isEmpty)
+    #expect(!FileManager.default.fileExists(atPath: description))
   }
 
   private func getsAnArtifact(_ output: String, _ installation: Installation) async throws {

@@ -87,7 +87,8 @@ private struct Fixture {
     try await fixture.record("a")
     _ = try await fixture.store.give(
       GiveFeedbackRequest(missionId: "a", score: 0, correction: "data_analyze"), author: "eva")
-    let multipliers = try await fixture.store.multipliers(intent: "calculation", tools: ["calculate", "data_analyze", "other"])
+    let multipliers = try await fixture.store.multipliers(
+      intent: "calculation", tools: ["calculate", "data_analyze", "other"])
     #expect(multipliers[0].value < 1)
     #expect(multipliers[1].value > 1)
     #expect(multipliers[2].value == 1)
@@ -116,7 +117,8 @@ private struct Fixture {
 
   @Test(arguments: TestEngine.allCases) func feedbackOnAnUnknownMissionIsRefused(_ engine: TestEngine) async throws {
     let fixture = try await Fixture(engine)
-    await #expect { try await fixture.store.give(GiveFeedbackRequest(missionId: "x", score: 1), author: "eva") } throws: {
+    let request = GiveFeedbackRequest(missionId: "x", score: 1)
+    await #expect { try await fixture.store.give(request, author: "eva") } throws: {
       ($0 as? Status)?.code == .notFound
     }
   }

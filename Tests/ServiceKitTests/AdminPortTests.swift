@@ -91,7 +91,7 @@ extension Run {
     let admin = try await run.admin()
     // It is refused while it is still being sent, so the client may see its connection end instead of the answer.
     if let answer = try? await admin.get("/metrics", method: "POST", body: 32 << 20) { #expect(answer.status == 405) }
-    #expect(try await admin.get("/healthz").status == 200)
+    try await eventually("others are answered") { (try? await admin.get("/healthz"))?.status == 200 }
     #expect(await run.stop() == .success)
   }
 
@@ -185,6 +185,14 @@ extension Run {
     let method = #"method="Write",service="test.Counted""#
     #expect(try await admin.value("\(calls){code=\"OK\",\(method)}") == 2)
     #expect(try await admin.value("\(calls){code=\"INVALID_ARGUMENT\",\(method)}") == 1)
+    for number in 1...3 {
+      let invented = Method<String, String>("/test.Counted/Write\(number)", request: .text, response: .text)
+      let status = await #expect(throws: Status.self) {
+        _ = try await client.unary(invented, "1", .timeout(.seconds(10)))
+      }
+      #expect(status?.code == .unimplemented)
+    }
+    #expect(try await admin.value("\(calls){code=\"UNIMPLEMENTED\",method=\"unknown\",service=\"unknown\"}") == 3)
     #expect(try await admin.value("buddy_storage_writes_total") == 2)
     #expect(try await admin.value("buddy_storage_batch_size_count") == admin.value("buddy_storage_commits_total"))
     #expect(try await admin.value("buddy_storage_batch_size_sum") == 2)

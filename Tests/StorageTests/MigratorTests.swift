@@ -90,7 +90,9 @@ import Testing
     }
   }
 
-  @Test(arguments: TestEngine.allCases, ["CREATE TABLE c (id INTEGER); CREATE TABLE a (id INTEGER);", "COMMIT;", "SELEC", "\u{FFFD}"])
+  @Test(
+    arguments: TestEngine.allCases,
+    ["CREATE TABLE c (id INTEGER); CREATE TABLE a (id INTEGER);", "COMMIT;", "SELEC", "\u{FFFD}"])
   func aFailingMigrationLeavesTheOnesBefore(_ engine: TestEngine, _ sql: String) async throws {
     let store = try await TestStore(engine)
     let bytes = sql == "\u{FFFD}" ? [0xFF] : Array(sql.utf8)

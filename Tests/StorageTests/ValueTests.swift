@@ -96,8 +96,8 @@ import Testing
   }
 
   @Test(arguments: TestEngine.allCases, [
-    "SELEC 1", "SELECT ?", "SELECT $1, $2, $3", "SELECT $1", "SET x = $1", "START TRANSACTION", "COMMIT", "/* x */ rollback", "SELECT 1; SELECT 2", "SELECT $x",
-    "SELECT * FROM missing",
+    "SELEC 1", "SELECT ?", "SELECT $1, $2, $3", "SELECT $1", "SET x = $1", "START TRANSACTION", "COMMIT",
+    "/* x */ rollback", "SELECT 1; SELECT 2", "SELECT $x", "SELECT * FROM missing",
   ])
   func wrongStatements(_ engine: TestEngine, _ sql: String) async throws {
     let fixture = try await Fixture(engine)

@@ -1,30 +1,11 @@
 import pathlib
 import sys
-import tempfile
 
 import pytest
-from grpc_tools import protoc
 
-HERE = pathlib.Path(__file__).parent
-PROTO = HERE.parent.parent / "proto"
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-
-def _compile_protos():
-    """Compiles proto/ with grpcio-tools into a folder of its own, so that nothing of ours is between the client and
-    the wire. Done when the tests are collected, since they import the result."""
-    folder = tempfile.mkdtemp(prefix="buddy-protos-")
-    files = [str(path.relative_to(PROTO)) for path in sorted(PROTO.rglob("*.proto"))]
-    # The health protocol comes with grpcio-health-checking, the well-known types with protobuf, and OpenTelemetry's
-    # from its own package: the real ones, of which ours are a part.
-    files = [file for file in files if not file.startswith(("google/", "grpc/health", "opentelemetry/"))]
-    include = pathlib.Path(protoc.__file__).parent / "_proto"
-    arguments = ["protoc", f"-I{PROTO}", f"-I{include}", f"--python_out={folder}", f"--grpc_python_out={folder}", *files]
-    assert protoc.main(arguments) == 0
-    return folder
-
-
-sys.path.insert(0, _compile_protos())
-sys.path.insert(0, str(HERE))
+import protos  # noqa: E402, F401  Done when the tests are collected, since they import what it makes.
 
 
 @pytest.fixture(scope="session")

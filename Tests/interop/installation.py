@@ -1,7 +1,7 @@
 """A running installation of the real binaries on loopback, each service a process that can be killed and started again."""
 
 import os
-import re
+import random
 import signal
 import socket
 import subprocess
@@ -15,9 +15,28 @@ SERVICES = ["investment", "learning", "progress", "artifact", "execution", "gate
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the ports that the system gives to connections: one of those could take it while its service is down."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def pages_of(call, request, field):
+    """Every item of a list, page by page."""
+    from buddy.common.v1 import common_pb2
+
+    token = ""
+    while True:
+        answer = call(request(page=common_pb2.PageRequest(size=500, token=token)), timeout=30)
+        yield from getattr(answer, field)
+        token = answer.next_page_token
+        if not token:
+            return
 
 
 def wait_until(condition, what, seconds=60):
@@ -29,13 +48,16 @@ def wait_until(condition, what, seconds=60):
 
 
 class Installation:
-    """All services, or those named. `overrides` gives a service's address where something else stands in its place."""
+    """All services, or those named. `overrides` gives a service's address where something else stands in its place,
+    `environment` what is added to the environment of all."""
 
-    def __init__(self, services=SERVICES, overrides=None, flags=None):
+    def __init__(self, services=SERVICES, overrides=None, flags=None, environment=None):
         self.folder = tempfile.TemporaryDirectory(prefix="buddy-interop-")
         self.ports = {name: free_port() for name in SERVICES}
+        self.admin_ports = {name: free_port() for name in SERVICES}
         self.overrides = overrides or {}
         self.flags = flags or {}
+        self.environment = {**os.environ, **(environment or {})}
         self.processes = {}
         for name in services:
             self.start(name)
@@ -62,18 +84,28 @@ class Installation:
     def url(self, path):
         return f"http://127.0.0.1:{self.ports['gateway']}{path}"
 
+    def metrics(self, name, metric):
+        """The values of a metric by their labels, as text."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_ports[name]}/metrics", timeout=10) as response:
+            lines = response.read().decode().splitlines()
+        values = (line.removeprefix(metric).rsplit(" ", 1) for line in lines if line.startswith((metric + "{", metric + " ")))
+        return {labels: float(value) for labels, value in values}
+
     def log(self, name):
         with open(f"{self.folder.name}/{name}.log", encoding="utf-8", errors="replace") as file:
             return file.read()
 
     def start(self, name):
         command = [f"{BIN}/buddy-{name}", "--port", str(self.ports[name]), "--data", self.folder.name]
+        command += ["--admin-port", str(self.admin_ports[name])]
         for peer in SERVICES:
             if peer not in (name, "gateway"):
                 command += [f"--{peer}-address", self.address(peer)]
         command += self.flags.get(name, [])
         with open(f"{self.folder.name}/{name}.log", "ab") as log:
-            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.processes[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.environment
+            )
 
     def wait_ready(self, name):
         def accepts():

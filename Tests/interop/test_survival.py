@@ -14,7 +14,7 @@ from buddy.artifact.v1 import artifact_pb2, artifact_pb2_grpc
 from buddy.investment.v1 import investment_pb2, investment_pb2_grpc
 from buddy.mission.v1 import mission_pb2, mission_pb2_grpc
 from buddy.progress.v1 import progress_pb2, progress_pb2_grpc
-from installation import Installation, wait_until
+from installation import Installation, pages_of, wait_until
 
 MISSIONS = 20
 
@@ -202,16 +202,3 @@ def test_kills_at_random_moments_lose_no_mission_and_no_money():
         made = [(one.mission_id, one.name) for one in pages_of(artifacts.List, artifact_pb2.ListArtifactsRequest, "artifacts")]
         assert len(made) == len(set(made)), "an artifact was stored twice"
         print(f"{kills} kills, {len(answered)} missions answered: 0 lost, 0 doubled, 0 micros astray")
-
-
-def pages_of(call, request, field):
-    """Every item of a list, page by page."""
-    from buddy.common.v1 import common_pb2
-
-    token = ""
-    while True:
-        answer = call(request(page=common_pb2.PageRequest(size=500, token=token)), timeout=30)
-        yield from getattr(answer, field)
-        token = answer.next_page_token
-        if not token:
-            return

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 build=(make git ca-certificates tzdata pkg-config libnghttp2-dev libprotobuf-c-dev libsqlite3-dev libxml2-dev libpq-dev zlib1g-dev)
-test=("${build[@]}" postgresql protobuf-c-compiler protobuf-compiler python3 python3-venv)
+test=("${build[@]}" postgresql openssl protobuf-c-compiler protobuf-compiler python3 python3-venv)
 bench=("${test[@]}" g++ libgrpc++-dev protobuf-compiler-grpc nghttp2-client)
 
 case "${1:-}" in
@@ -28,7 +28,7 @@ if command -v dpkg-query >/dev/null; then
 else
   # Without dpkg: look for what the packages are needed for.
   commands=(make git pkg-config)
-  [[ $1 == build ]] || commands+=(protoc protoc-c python3)
+  [[ $1 == build ]] || commands+=(protoc protoc-c python3 psql openssl setpriv)
   [[ $1 == bench ]] && commands+=(g++ h2load grpc_cpp_plugin taskset)
   for command in "${commands[@]}"; do
     command -v "$command" >/dev/null || missing+=("$command")

@@ -1,6 +1,7 @@
 import Foundation
 import NIOPosix
 import RPC
+import ServiceKit
 
 /// Contents too large for the database, each a file named by its SHA-256. A file appears under its name only once it is
 /// whole and durable, so what has a name is complete.
@@ -116,6 +117,6 @@ struct ContentFiles: Sendable {
     guard result < 0 else { return result }
     let code = errno
     let reason = "cannot \(action) \(path): \(String(cString: strerror(code)))"
-    throw Status([ENOSPC, EDQUOT].contains(code) ? .resourceExhausted : .internalError, reason)
+    throw [ENOSPC, EDQUOT].contains(code) ? Status.noSpaceLeft : Status(.internalError, reason)
   }
 }

@@ -207,6 +207,7 @@ struct Ledger: Sendable {
       held.id, held.missionID, held.state == .held ? "held" : "released", held.amount)
   }
 
+  /// Numbers are taken here and not by the database, whose own may have gaps: a ledger must not look incomplete.
   private static func book(_ movement: Movement, _ connection: WriteConnection) throws {
     try connection.execute(
       """
@@ -215,8 +216,9 @@ struct Ledger: Sendable {
       """, movement.limit, movement.reserved, movement.spent)
     try connection.execute(
       """
-      INSERT INTO ledger (time_us, kind, reservation_id, mission_id, limit_change, reserved_change, spent_change)
-      VALUES ($1, $2, $3, $4, $5, $6, $7)
+      INSERT INTO ledger
+        (number, time_us, kind, reservation_id, mission_id, limit_change, reserved_change, spent_change)
+      VALUES ((SELECT coalesce(max(number), 0) + 1 FROM ledger), $1, $2, $3, $4, $5, $6, $7)
       """, Date(), movement.kind, movement.reservation, movement.mission, movement.limit, movement.reserved,
       movement.spent)
   }

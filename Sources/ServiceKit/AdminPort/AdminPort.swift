@@ -52,7 +52,8 @@ struct AdminPort: Sendable {
     case "/readyz" where request.isReading: answer = Self.readiness(await readiness.report())
     case "/metrics", "/healthz", "/readyz":
       answer = Self.text(
-        "\(request.uri.path) takes GET and HEAD\n", status: .methodNotAllowed, headers: [.allow: "GET, HEAD"])
+        "\(request.uri.path) takes GET and HEAD\n", status: .methodNotAllowed,
+        headers: [.allow: "GET, HEAD", .connection: "close"])  // for what may follow of a body
     default: answer = Self.text("there are /metrics, /healthz and /readyz\n", status: .notFound)
     }
     return request.method == .head ? answer.createHeadResponse() : answer
@@ -62,8 +63,9 @@ struct AdminPort: Sendable {
     let problems = report.problems.sorted { $0.key < $1.key }
       .map { "\(LogText.json($0.key)):\(LogText.json($0.value))" }
     let status = report.isReady ? "READY" : "NOT_READY"
+    let head = "\"status\":\"\(status)\",\"phase\":\"\(report.phase.rawValue)\""
     return text(
-      "{\"status\":\"\(status)\",\"phase\":\"\(report.phase.rawValue)\",\"problems\":{\(problems.joined(separator: ","))}}\n",
+      "{\(head),\"problems\":{\(problems.joined(separator: ","))}}\n",
       type: "application/json", status: report.isReady ? .ok : .serviceUnavailable)
   }
 

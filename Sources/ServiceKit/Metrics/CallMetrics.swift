@@ -26,12 +26,14 @@ final class CallDurations: Sendable {
   /// How many methods have series of their own; those of all others are labelled `unknown`.
   static let methodLimit = 200
 
-  private let series: MetricSeries
-  private let metrics: MetricsRegistry
-  private let labels: @Sendable (_ service: String, _ method: String) -> [(String, String)]
-  private let methods = Mutex<[String: MethodTimers]>([:])
   private let unknown: MethodTimers
-  private let isClosed: Bool
+  /// Those known from the start, found without a lock.
+  private let known: [String: MethodTimers]
+  /// Those that came later, if any may.
+  private let others = Mutex<[String: MethodTimers]>([:])
+  private let takesOthers: Bool
+  /// For the path of a method; nil if it is none.
+  private let make: @Sendable (_ path: String) -> MethodTimers?
 
   /// - Parameters:
   ///   - paths: The methods that have series of their own; nil for whichever come first.
@@ -41,40 +43,41 @@ final class CallDurations: Sendable {
     labels: @escaping @Sendable (_ service: String, _ method: String) -> [(String, String)]
   ) {
     metrics.declare(series)
-    self.series = series
-    self.metrics = metrics
-    self.labels = labels
-    isClosed = paths != nil
-    unknown = Self.timers(series, labels("unknown", "unknown"), metrics)
-    for path in paths ?? [] { methods.withLock { $0[path] = timers(path) } }
+    let timers = { @Sendable (service: String, method: String) in
+      let own = labels(service, method)
+      return MethodTimers { code in metrics.timer(series, labels: own + [("code", code.name)]) }
+    }
+    make = { path in
+      let parts = path.split(separator: "/").map(String.init)
+      return parts.count == 2 ? timers(parts[0], parts[1]) : nil
+    }
+    unknown = timers("unknown", "unknown")
+    takesOthers = paths == nil
+    known = (paths ?? []).reduce(into: [:]) { [make] known, path in known[path] = make(path) }
   }
 
   func record(_ path: String, _ code: Status.Code, since start: ContinuousClock.Instant) {
-    let method = methods.withLock { methods in
+    method(path).timer(code).recordNanoseconds(start.duration(to: .now).nanoseconds)
+  }
+
+  /// Counts a call of a method that is not there. It took no time.
+  func recordUnknown(_ code: Status.Code) { unknown.timer(code).recordNanoseconds(0) }
+
+  private func method(_ path: String) -> MethodTimers {
+    if let method = known[path] { return method }
+    guard takesOthers else { return unknown }
+    return others.withLock { methods in
       if let method = methods[path] { return method }
-      guard !isClosed, methods.count < Self.methodLimit else { return unknown }
-      let method = timers(path)
+      guard methods.count < Self.methodLimit, let method = make(path) else { return unknown }
       methods[path] = method
       return method
     }
-    method.timer(code).recordNanoseconds(start.duration(to: .now).nanoseconds)
-  }
-
-  private func timers(_ path: String) -> MethodTimers {
-    let parts = path.split(separator: "/").map(String.init)
-    return parts.count == 2 ? Self.timers(series, labels(parts[0], parts[1]), metrics) : unknown
-  }
-
-  private static func timers(
-    _ series: MetricSeries, _ labels: [(String, String)], _ metrics: MetricsRegistry
-  ) -> MethodTimers {
-    MethodTimers { code in metrics.timer(series, labels: labels + [("code", code.name)]) }
   }
 }
 
 /// Measures every call that is answered here, streams to their end.
 struct ServerMetrics: ServerInterceptor {
-  private let durations: CallDurations
+  fileprivate let durations: CallDurations
 
   /// - Parameter methods: The paths of all methods that are served.
   init(_ metrics: MetricsRegistry, methods: [String]) {
@@ -93,6 +96,11 @@ struct ServerMetrics: ServerInterceptor {
       throw error
     }
   }
+}
+
+extension ServerMetrics {
+  /// Callers choose what they ask for, so all such calls share one method.
+  func refused(_ status: Status) { durations.recordUnknown(status.code) }
 }
 
 /// Measures every call of other services. All clients of one service share its histograms.

@@ -175,6 +175,7 @@ struct ServiceRun: Sendable {
   private static func code(for error: any Error) -> ExitCode {
     switch error {
     case StorageError.cannotOpen, StorageError.readOnly, StorageError.diskFull, StorageError.io: .cannotCreate
+    case StorageError.unavailable: .unavailable
     case is CocoaError: .cannotCreate
     default: .failure
     }

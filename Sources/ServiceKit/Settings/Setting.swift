@@ -39,14 +39,14 @@ public protocol SettingDeclaration: Sendable {
   var name: String { get }
   var help: String { get }
   var isSecret: Bool { get }
+  /// It is a secret, or may hold one, as a URL a password: it can come from a file of its own, and is nowhere shown whole.
+  var mayHoldSecrets: Bool { get }
   /// The flag stands alone and means true.
   var isSwitch: Bool { get }
   var placeholder: String { get }
   var defaultText: String { get }
   /// What a value has to look like, for error messages.
   var expected: String { get }
-  /// A secret, or a text that may hold one: `--name-file` names a file to read it from.
-  var mayHoldSecrets: Bool { get }
   /// What stands for a value in a file.
   var kind: SettingKind { get }
   /// The value of a text. Throws ``SettingError`` for a bad one.
@@ -54,12 +54,12 @@ public protocol SettingDeclaration: Sendable {
 }
 
 extension Setting: SettingDeclaration {
+  public var mayHoldSecrets: Bool { isSecret || Value.mayHoldSecrets }
   public var isSwitch: Bool { Value.self == Bool.self }
   public var placeholder: String { Value.placeholder }
   public var defaultText: String { defaultValue.settingText }
   public var expected: String { acceptedText }
   public var kind: SettingKind { Value.kind }
-  public var mayHoldSecrets: Bool { isSecret || Value.mayHoldSecrets }
 
   public func value(of text: String, from source: String) throws -> any SettingValue {
     guard let value = Value(settingText: text), isAccepted?(value) ?? true else {

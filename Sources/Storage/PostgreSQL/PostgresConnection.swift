@@ -147,7 +147,9 @@ final class PostgresConnection {
     }
   }
 
-  private func next(_ deadline: ContinuousClock.Instant?, after failure: PostgresError? = nil) throws -> OpaquePointer? {
+  private func next(
+    _ deadline: ContinuousClock.Instant?, after failure: PostgresError? = nil
+  ) throws -> OpaquePointer? {
     while PQisBusy(handle) == 1 {
       try wait(for: Int16(POLLIN), deadline)
       guard PQconsumeInput(handle) == 1 else { throw lost(failure) }
@@ -205,6 +207,8 @@ extension ConnectFailure {
     "too many", "connection slots", "starting up", "shutting down", "recovery mode", "not yet accepting",
   ]
 
+  private static let lasting = ["certificate", "does not support SSL", "invalid "]
+
   init(
     message: String, _ address: PostgresAddress, _ keywords: [UnsafeMutablePointer<CChar>?],
     _ values: [UnsafeMutablePointer<CChar>?]
@@ -212,7 +216,7 @@ extension ConnectFailure {
     detail = "\(address.url): \(message.trimmedLine)"
     if Self.passing.contains(where: message.contains) {
       isLasting = false
-    } else if message.contains("certificate") || message.contains("SSL") || message.contains("invalid") {
+    } else if Self.lasting.contains(where: message.contains) {
       isLasting = true
     } else {
       // A server that answers has refused this very connection.

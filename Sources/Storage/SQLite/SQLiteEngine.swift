@@ -6,11 +6,13 @@ import GRDB
 struct SQLiteEngine: Engine {
   let path: String
   let busyTimeout: Duration
+  let synchronous: DatabaseOptions.Synchronous
 
-  init(path: String, busyTimeout: Duration) {
+  init(path: String, busyTimeout: Duration, synchronous: DatabaseOptions.Synchronous = .full) {
     // Two names of one file must mean one lock.
     self.path = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
     self.busyTimeout = busyTimeout
+    self.synchronous = synchronous
   }
 
   func withWriter(_ body: (any Session) throws -> Void) throws {
@@ -57,7 +59,8 @@ struct SQLiteEngine: Engine {
       guard mode == "wal" else {
         throw DatabaseError(resultCode: .SQLITE_CANTOPEN, message: "the file system does not support WAL")
       }
-      try database.execute(sql: "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864")
+      try database.execute(
+        sql: "PRAGMA synchronous = \(synchronous.rawValue); PRAGMA journal_size_limit = 67108864")
     }
     return configuration
   }
@@ -82,7 +85,11 @@ struct SQLiteEngine: Engine {
   private func createFile() throws {
     let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
     guard file >= 0 else {
-      throw StorageError.cannotOpen(path: path, reason: String(cString: strerror(errno)))
+      let reason = errno
+      if access(path, F_OK) == 0, reason == EACCES || reason == EPERM || reason == EROFS {
+        throw StorageError.readOnly("\(path): \(String(cString: strerror(reason)))")
+      }
+      throw StorageError.cannotOpen(path: path, reason: String(cString: strerror(reason)))
     }
     close(file)
   }

@@ -109,7 +109,8 @@ final class SQLiteSession: Session {
   }
 
   private func bound(_ arguments: [Value]) -> StatementArguments {
-    StatementArguments(arguments.map(\.databaseStorage))
+    // Not by key path, which is made anew for every call.
+    StatementArguments(arguments.map { $0.databaseStorage })
   }
 
   /// A closure that keeps a statement's error to itself is not taken for one that succeeded: PostgreSQL could not go

@@ -1,6 +1,7 @@
 import Foundation
 import Messages
 import RPC
+import ServiceKit
 import Stubs
 
 /// What it may cost, and which tool does it.
@@ -57,7 +58,7 @@ extension StepRunner {
         throw StepFailure("RESERVATION_RELEASED", "the mission's reservation was released before it was used")
       }
       return true
-    } catch let status as Status where status.code == .resourceExhausted {
+    } catch let status as Status where status.code == .resourceExhausted && status != .noSpaceLeft {
       throw StepFailure("BUDGET_EXHAUSTED", status.message)
     } catch let status as Status {
       throw failure(status, calling: "investment")

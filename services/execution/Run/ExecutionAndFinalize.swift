@@ -72,8 +72,7 @@ extension StepRunner {
     }
     let artifacts = try await calling("artifact") { try await upload(output, of: mission.id) }
     let use = ToolUse(tool: mission.choice?.tool ?? "", expectedBytes: output.bytesRead)
-    let settlement = SettleRequest(id: mission.id, spent: .use(use))
-    let cost = try await settle(settlement)
+    let cost = try await price(use, of: mission)
     let result = MissionResult(
       text: String(decoding: output.text.utf8.prefix(64 * 1_024), as: UTF8.self),
       artifacts: artifacts.map {
@@ -82,7 +81,8 @@ extension StepRunner {
     return StepResult(
       message: "stored \(artifacts.count) artifact(s)" + (cost.map { ", cost \($0.display)" } ?? ""),
       prepare: { ($0.result, $0.cost) = (result, cost) },
-      effects: cost == nil ? [.settleReservation(settlement)] : [])
+      // Booked by what is stored here: a mission that is cancelled a moment before costs nothing.
+      effects: [.settleReservation(SettleRequest(id: mission.id, spent: cost.map { .actual($0) } ?? .use(use)))])
   }
 
   private func upload(_ output: StoredToolOutput, of missionID: String) async throws -> [Artifact] {
@@ -96,20 +96,19 @@ extension StepRunner {
     }
   }
 
-  /// What was spent; nil where the investment service cannot be reached, or knows of no reservation, and the policy is to
-  /// go on without it.
-  private func settle(_ settlement: SettleRequest) async throws -> Money? {
-    do {
+  /// What the tool's work costs, at most what is reserved for it; nil where the investment service cannot be reached, or
+  /// nothing was reserved, and the policy is to go on without it.
+  private func price(_ use: ToolUse, of mission: Mission) async throws -> Money? {
+    let request = EstimateRequest(uses: [use])
+    let answer: EstimateResponse? = try await calling("investment") {
       guard peers.withoutInvestment == .open else {
-        return try await peers.call(patience: peers.resultPatience) {
-          try await peers.investment.settle(settlement, $0)
-        }.settled
+        return try await peers.call(patience: peers.resultPatience) { try await peers.investment.estimate(request, $0) }
       }
-      return try await peers.call(without: .open) { try await peers.investment.settle(settlement, $0) }?.settled
-    } catch let status as Status where status.code == .notFound && peers.withoutInvestment == .open {
-      return nil
-    } catch let status as Status {
-      throw failure(status, calling: "investment")
+      return try await peers.call(without: .open) { try await peers.investment.estimate(request, $0) }
     }
+    let reserved = mission.choice?.candidates.filter(\.refused.isEmpty).compactMap(\.worstCase).map(\.micros).max()
+    guard let reserved, var cost = answer?.estimates.first?.expected else { return nil }
+    cost.micros = min(cost.micros, reserved)
+    return cost
   }
 }

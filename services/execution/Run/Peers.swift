@@ -26,7 +26,8 @@ struct Peers: Sendable {
   /// The deadline of one call.
   let callTimeout: Duration
 
-  /// Calls until the service answers: an unreachable one is called again, with growing pauses, until `patience` is over.
+  /// Calls until the service answers: one that cannot be reached, or has no space left, is called again, with growing
+  /// pauses, until `patience` is over.
   func call<Answer>(
     patience: Duration? = nil, _ body: (CallOptions) async throws -> Answer
   ) async throws -> Answer {
@@ -35,7 +36,7 @@ struct Peers: Sendable {
     while true {
       do {
         return try await body(.timeout(callTimeout))
-      } catch let status as Status where status.code == .unavailable && !end.isExpired {
+      } catch let status as Status where (status.code == .unavailable || status == .noSpaceLeft) && !end.isExpired {
         try await Task.sleep(for: min(pause, end.remaining))
         pause = min(pause * 2, .seconds(2))
       }

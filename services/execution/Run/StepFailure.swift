@@ -1,5 +1,6 @@
 import Messages
 import RPC
+import ServiceKit
 
 /// Why a step failed, as the mission reports it.
 struct StepFailure: Error, Sendable {
@@ -28,6 +29,7 @@ struct StepFailure: Error, Sendable {
   init(_ status: Status, calling service: String) {
     switch status.code {
     case .deadlineExceeded: self.init("DEADLINE_EXCEEDED", "the \(service) service did not answer in time")
+    case _ where status == .noSpaceLeft: self.init("SERVICE_UNAVAILABLE", "the \(service) service has no space left")
     case .unavailable: self.init("SERVICE_UNAVAILABLE", "the \(service) service cannot be reached: \(status.message)")
     default: self.init(status.code.name, "\(service): \(status.message)")
     }

@@ -29,7 +29,7 @@ final class GatewayMetrics: Sendable {
 
   /// The answer, with its time taken once its body is written or cannot be.
   ///
-  /// - Parameter route: The template that the request's path matched: `/api/v1/missions/:id`; nil if there is none.
+  /// - Parameter route: The template that the request's path matched: `/api/v1/missions/{id}`; nil if there is none.
   func measured(
     _ response: Response, to method: HTTPRequest.Method, route: String?, since start: ContinuousClock.Instant
   ) -> Response {
@@ -51,8 +51,10 @@ final class GatewayMetrics: Sendable {
   }
 
   private func timer(_ method: HTTPRequest.Method, _ route: String?, _ status: HTTPResponse.Status) -> Timer {
+    // Hummingbird calls what no route matched by a name, which is no path.
+    let template = route.flatMap { $0.hasPrefix("/") ? $0 : nil }
     let key = Key(
-      method: Self.methods.contains(method) ? method.rawValue : "unknown", route: route ?? "unknown",
+      method: Self.methods.contains(method) ? method.rawValue : "unknown", route: template ?? "unknown",
       status: status.code)
     return timers.withLock { timers in
       if let timer = timers[key] { return timer }

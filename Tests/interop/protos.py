@@ -1,0 +1,26 @@
+"""Makes the modules of proto/ importable: importing this one is enough."""
+
+import pathlib
+import sys
+import tempfile
+
+from grpc_tools import protoc
+
+PROTO = pathlib.Path(__file__).parent.parent.parent / "proto"
+
+
+def _compile():
+    """Compiles proto/ with grpcio-tools into a folder of its own, so that nothing of ours is between the client and
+    the wire."""
+    folder = tempfile.mkdtemp(prefix="buddy-protos-")
+    files = [str(path.relative_to(PROTO)) for path in sorted(PROTO.rglob("*.proto"))]
+    # The health protocol comes with grpcio-health-checking, the well-known types with protobuf, and OpenTelemetry's
+    # from its own package: the real ones, of which ours are a part.
+    files = [file for file in files if not file.startswith(("google/", "grpc/health", "opentelemetry/"))]
+    include = pathlib.Path(protoc.__file__).parent / "_proto"
+    arguments = ["protoc", f"-I{PROTO}", f"-I{include}", f"--python_out={folder}", f"--grpc_python_out={folder}", *files]
+    assert protoc.main(arguments) == 0
+    return folder
+
+
+sys.path.insert(0, _compile())
