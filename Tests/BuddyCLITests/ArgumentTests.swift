@@ -131,6 +131,20 @@ struct ArgumentTests {
     }
   }
 
+  @Test("what `up` is given for the services goes on to all of them")
+  func passedOn() throws {
+    let folder = try TemporaryFolder("arguments")
+    let file = folder.file("buddy.json")
+    try #"{"log-level": "debug", "execution": {"maximum-running": 8}}"#.write(
+      toFile: file, atomically: true, encoding: .utf8)
+    let arguments = ["--config", file, "--otlp-endpoint", "127.0.0.1:4317", "--log-format", "json"]
+    #expect(try #require(try Buddy.parseAsRoot(["up"] + arguments) as? UpCommand).commonFlags == arguments)
+    #expect(try #require(try Buddy.parseAsRoot(["up"]) as? UpCommand).commonFlags == [])
+    try #"{"maximum-runing": 8}"#.write(toFile: file, atomically: true, encoding: .utf8)
+    let error = #expect(throws: (any Error).self) { try Buddy.parseAsRoot(["up", "--config", file]) }
+    #expect(Buddy.message(for: try #require(error)).contains("did you mean maximum-running?"))
+  }
+
   @Test("an id cannot climb out of its place in an address")
   func encoding() {
     let address = GatewayAddress.standard

@@ -57,6 +57,20 @@ import Testing
     #expect(text.contains("\(file): maximum-runing is not a setting; did you mean maximum-running?"))
   }
 
+  @Test func theLogTellsTheConfigurationAtTheStart() async throws {
+    let folder = try TemporaryFolder("settings")
+    let process = try ServiceProcess(
+      "buddy-learning", ["--port", "0", "--admin-port", "0", "--data", folder.path], in: folder,
+      environment: ["BUDDY_LOG_LEVEL": "debug"])
+    _ = try await process.port()
+    let line = process.log.split(separator: "\n").first { $0.contains("configuration") }
+    for text in [#"port="0 (flag)""#, #"log-level="debug (variable)""#, #"trace-sample="1 (default)""#] {
+      #expect(line?.contains(text) == true, "\(text)")
+    }
+    process.send(SIGTERM)
+    #expect(try await process.ended() == 0)
+  }
+
   /// The example in the repository is one that every service takes.
   @Test(arguments: services)
   func theExampleIsTaken(_ service: ServiceName) async throws {

@@ -11,7 +11,7 @@ import urllib.request
 import grpc
 import pages
 import pytest
-from collector import CLIENT, INTERNAL, SERVER, collect
+from collector import CLIENT, CONSUMER, INTERNAL, SERVER, collect
 from installation import SERVICES, Installation, free_port, wait_until
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from test_services import CSV, Buddy
@@ -148,10 +148,46 @@ def test_a_mission_is_one_trace(traced):
     assert only_line(log_lines(installation, "execution", trace), "mission ended")["metadata"]["span_id"] == mission.id
 
 
+def test_what_a_mission_causes_elsewhere_belongs_to_its_trace(traced):
+    installation, collector = traced
+    id, trace = run(installation, "What is 7 * 6?")
+
+    def taken(service, topic):
+        return [
+            span
+            for span in collector.trace(trace)
+            if (span.service, span.name, span.kind) == (f"buddy-{service}", f"take {topic}", CONSUMER)
+        ]
+
+    wait_until(lambda: taken("learning", "learning"), "learning has taken the outcome in")
+    # Every event has a span, the last one in the end.
+    events = Buddy(installation).watch(id)
+    count = len(list(events))
+    wait_until(lambda: len(taken("progress", "progress")) == count, "progress has taken every event in")
+    by_id = {span.id: span for span in mission_trace(collector, trace)}
+    for span in taken("progress", "progress") + taken("learning", "learning"):
+        assert span.attributes["messaging.message.key"] == id
+        assert span.attributes["messaging.outcome"] == "TAKEN"
+        # Caused by the submission, or by the mission's run; what causes something begins before it.
+        cause = by_id[span.parent]
+        assert cause.name in ("buddy.mission.v1.Missions/Submit", "mission")
+        assert cause.start <= span.start
+
+
 def only_line(lines, message):
     found = [line for line in lines if line["message"] == message]
     assert len(found) == 1, (message, lines)
     return found[0]
+
+
+def test_what_is_exported_is_counted(traced):
+    installation, _ = traced
+    before = metric(installation, "execution", "buddy_trace_exported_total")
+    run(installation, "What is 8 + 8?")
+    wait_until(
+        lambda: metric(installation, "execution", "buddy_trace_exported_total") >= before + 8, "exports are counted"
+    )
+    assert metric(installation, "execution", "buddy_trace_dropped_total") == 0
 
 
 def test_what_failed_says_so(traced):
@@ -272,6 +308,19 @@ def reject_some(request, _):
     )
 
 
+def metric(installation, service, name):
+    """The value of a metric of a service, as its admin port tells it."""
+
+    def addresses():
+        lines = [json.loads(line) for line in installation.log(service).splitlines() if line.startswith("{")]
+        return [line["metadata"]["address"] for line in lines if line["message"] == "admin listening"]
+
+    wait_until(addresses, "the admin port listens")
+    with urllib.request.urlopen(f"http://{addresses()[-1]}/metrics", timeout=30) as response:
+        lines = response.read().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+
+
 def missions_succeed(installation, count=10):
     for number in range(count):
         run(installation, f"What is {number} + {number}?")
@@ -281,6 +330,8 @@ def test_a_collector_that_refuses_costs_only_spans():
     with collect(refuse) as collector, Installation(**tracing(collector.address)) as installation:
         missions_succeed(installation)
         wait_until(lambda: "spans were dropped" in installation.log("execution"), "the drop is logged")
+        # Ten missions with seven spans each, at the least.
+        wait_until(lambda: metric(installation, "execution", "buddy_trace_dropped_total") >= 70, "drops are counted")
         assert "PERMISSION_DENIED: not yours" in installation.log("execution")
 
 

@@ -7,6 +7,7 @@ enum AdminPortNumber: SettingValue, Hashable {
 
   static let expected = "a port from 0 to 65535"
   static let placeholder = "N"
+  static var kind: SettingKind { .number }
 
   init?(settingText text: String) {
     guard let number = Int(text), (0...65535).contains(number) else { return nil }

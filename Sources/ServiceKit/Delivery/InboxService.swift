@@ -80,6 +80,8 @@ public final class InboxService: InboxHandler {
   // MARK: - Taking in
 
   private func take(_ batch: [Delivery]) async throws -> [DeliveryReceipt] {
+    // Those of a write that fails end when they are dropped.
+    let spans = batch.map { ServiceTracer.current.taking($0) }
     let (receipts, failures) = try await database.write { connection in
       var failures: [(Delivery, any Error)] = []
       let receipts = try batch.map { delivery in
@@ -87,6 +89,7 @@ public final class InboxService: InboxHandler {
       }
       return (receipts, failures)
     }
+    for (span, receipt) in zip(spans, receipts) { span?.end(receipt) }
     for (delivery, error) in failures {
       logger.error(
         "a message could not be taken in and was refused",

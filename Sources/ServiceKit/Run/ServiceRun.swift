@@ -60,9 +60,11 @@ struct ServiceRun: Sendable {
       await stops.observeSignals(limit: settings[CommonSettings.shutdownGrace] + .seconds(10))
       if settings[CommonSettings.exitWithParent] { stops.observeParent() }
     }
+    // First, for whoever makes a counter gets it from where metrics go at that time.
+    let metrics = makeMetrics()
     let traces = try Traces(name, settings, logger: logger)
     let environment = ServiceEnvironment(
-      name: name, settings: settings, logger: logger, metrics: makeMetrics(), tracer: traces.tracer)
+      name: name, settings: settings, logger: logger, metrics: metrics, tracer: traces.tracer)
     do {
       // Restoring is over before anybody could look at it.
       let isRestoring = name != .gateway && !settings[CommonSettings.restoreFrom].isEmpty

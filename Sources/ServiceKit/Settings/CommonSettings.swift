@@ -51,8 +51,8 @@ enum CommonSettings {
   static func all(_ service: ServiceName) -> [any SettingDeclaration] {
     let peers = ServiceName.allCases.filter { $0 != service && $0 != .gateway }
     let common: [any SettingDeclaration] = [
-      config, host, port(service), allowNetwork, adminPort, adminHost, data, database, logLevel, logFormat, shutdownGrace,
-      exitWithParent,
+      config, host, port(service), allowNetwork, adminPort, adminHost, data, database, logLevel, logFormat,
+      shutdownGrace, exitWithParent,
     ]
     let restoring: [any SettingDeclaration] = service == .gateway ? [] : [restoreFrom, restoreReplaces]
     return common + restoring + TraceSettings.all + peers.map(address)

@@ -15,6 +15,8 @@ struct ConfigurationFile: Sendable {
   let path: String
   /// What it says to this service, by setting, as the texts that flags would have.
   private(set) var values: [String: String] = [:]
+  /// Those of them that nobody else may read.
+  private var secrets: Set<String> = []
 
   /// - Parameters:
   ///   - service: Whose section counts; nil for none.
@@ -44,7 +46,7 @@ struct ConfigurationFile: Sendable {
       let names = SettingNames.of(section).union(section == service ? Set(own.keys) : [])
       try take(members, below: section, section == service ? own : [:], names)
     }
-    try checkSecrets(own, file)
+    try checkSecrets(file)
   }
 
   /// - Parameters:
@@ -65,13 +67,16 @@ struct ConfigurationFile: Sendable {
         let found = setting.mayHoldSecrets ? "…" : value.shown
         throw SettingError(source: place, found: found, expected: setting.kind.expectation(setting.expected))
       }
-      _ = try setting.value(of: text, from: place)
+      // One that is shown in another way than it is written holds something that must not be shown.
+      if try setting.isSecret || setting.value(of: text, from: place).settingText != text && setting.mayHoldSecrets {
+        secrets.insert(key)
+      }
       values[key] = text
     }
   }
 
-  private func checkSecrets(_ own: [String: any SettingDeclaration], _ file: SettingsFile) throws {
-    guard file.isReadableByOthers, let secret = values.keys.filter({ own[$0]?.mayHoldSecrets == true }).min() else { return }
+  private func checkSecrets(_ file: SettingsFile) throws {
+    guard file.isReadableByOthers, let secret = secrets.min() else { return }
     throw SettingError(
       "\(path) holds \(secret), and every user of this machine can read it: chmod o-r \(path), or name a file of its "
         + "own with \(secret)-file")

@@ -4,11 +4,13 @@ enum SettingNames {
   private static let own: [ServiceName: [String]] = [
     .gateway: ["allowed-host", "maximum-upload-bytes", "upstream-timeout"],
     .execution: [
-      "allow-private-fetch", "auto-approve-micros", "currency", "default-budget-micros", "maximum-running",
-      "peer-patience", "peer-timeout", "result-patience", "without-investment", "without-learning",
+      "allow-private-fetch", "auto-approve-micros", "currency", "default-budget-micros", "idempotency-retention",
+      "lease-duration", "maximum-running", "peer-patience", "peer-timeout", "result-patience", "without-investment",
+      "without-learning",
     ],
-    .progress: ["unknown-mission-wait"],
-    .investment: ["currency", "initial-budget-micros"],
+    .progress: ["inbox-retention", "unknown-mission-wait"],
+    .learning: ["inbox-retention"],
+    .investment: ["currency", "inbox-retention", "initial-budget-micros"],
     .artifact: ["maximum-artifact-bytes"],
   ]
 

@@ -56,7 +56,8 @@ public struct Settings: Sendable {
       Self.provider("file", file?.values ?? [:]),
     ])
     for setting in declarations {
-      guard let text = reader.string(forKey: ConfigKey([setting.name]), isSecret: setting.mayHoldSecrets) else { continue }
+      let found = reader.string(forKey: ConfigKey([setting.name]), isSecret: setting.mayHoldSecrets)
+      guard let text = found else { continue }
       let source: Source =
         flags.values[setting.name] != nil ? .flag : environment[setting.variable] != nil ? .variable : .file
       values[setting.name] = try setting.value(of: text, from: Self.place(of: setting, source, file))

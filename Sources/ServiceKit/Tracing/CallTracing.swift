@@ -11,8 +11,10 @@ struct ServerTracing: ServerInterceptor {
     var caller = ServiceContext.topLevel
     tracer.extract(context.metadata, into: &caller, using: MetadataHeaders())
     let span = tracer.startSpan(call.name, context: caller, ofKind: .server)
-    span.attributes = call.attributes
-    span.attributes["network.peer.address"] = context.peer
+    if span.isRecording {
+      span.attributes = call.attributes
+      span.attributes["network.peer.address"] = context.peer
+    }
     do {
       try await ServiceContext.withValue(span.context) { try await next() }
       span.end(.init(.ok), isError: false)
@@ -35,9 +37,11 @@ struct ClientTracing: ClientInterceptor {
     let traced = TracedCall(call.path)
     guard traced.isTraced else { return nil }
     let span = tracer.startSpan(traced.name, ofKind: .client)
-    span.attributes = traced.attributes
-    span.attributes["peer.service"] = peer
-    span.attributes["server.address"] = call.peer
+    if span.isRecording {
+      span.attributes = traced.attributes
+      span.attributes["peer.service"] = peer
+      span.attributes["server.address"] = call.peer
+    }
     tracer.inject(span.context, into: &call.options.metadata, using: MetadataHeaders())
     return { status in span.end(status, isError: status.code != .ok) }
   }
@@ -45,22 +49,17 @@ struct ClientTracing: ClientInterceptor {
 
 /// What spans say about a call (OpenTelemetry's conventions for RPC and gRPC).
 private struct TracedCall {
+  /// `package.Service/Method`.
   let name: String
-  let service: String
-  let method: String
 
-  init(_ path: String) {
-    name = String(path.drop { $0 == "/" })
-    let parts = name.split(separator: "/", maxSplits: 1)
-    service = parts.first.map(String.init) ?? ""
-    method = parts.count > 1 ? String(parts[1]) : ""
-  }
+  init(_ path: String) { name = String(path.dropFirst()) }
 
   /// Probes come all the time and tell nothing.
-  var isTraced: Bool { service != "grpc.health.v1.Health" }
+  var isTraced: Bool { !name.hasPrefix("grpc.health.v1.Health/") }
 
   var attributes: SpanAttributes {
-    ["rpc.system": "grpc", "rpc.service": .string(service), "rpc.method": .string(method)]
+    let parts = name.split(separator: "/", maxSplits: 1).map { SpanAttribute.string(String($0)) }
+    return ["rpc.system": "grpc", "rpc.service": parts.first ?? "", "rpc.method": parts.dropFirst().first ?? ""]
   }
 
   /// As against a refusal, which is the caller's error.
@@ -74,6 +73,7 @@ private struct TracedCall {
 
 extension ServiceSpan {
   fileprivate func end(_ status: Status, isError: Bool) {
+    guard isRecording else { return }
     attributes["rpc.grpc.status_code"] = status.code.rawValue
     if isError { setStatus(SpanStatus(code: .error, message: status.description)) }
     end()

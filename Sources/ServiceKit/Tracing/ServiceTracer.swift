@@ -1,3 +1,4 @@
+import Messages
 public import Tracing
 
 /// Makes a service's spans: ids, sampling and the way into and out of headers. Spans that are recorded go to a queue,
@@ -72,21 +73,27 @@ extension ServiceTracer {
 
 extension ServiceTracer {
   /// The tracer of the span around the current task; one that records nothing without a span.
-  public static var current: ServiceTracer { ServiceContext.current?.span?.tracer ?? ServiceTracer() }
+  static var current: ServiceTracer { ServiceContext.current?.span?.tracer ?? ServiceTracer() }
 
-  /// Takes in what another service's outbox delivered, inside a CONSUMER span of the trace that caused it.
-  ///
-  /// - Parameter traceParent: As it was delivered. Without one there is nothing to go on with, and no span.
-  public func consuming<Result>(
-    topic: String, key: String, traceParent: String, _ body: () async throws -> Result
-  ) async rethrows -> Result {
-    guard !traceParent.isEmpty else { return try await body() }
-    return try await withSpan("take \(topic)", context: .continuing(traceParent), ofKind: .consumer) { span in
-      span.attributes["messaging.system"] = "buddy"
-      span.attributes["messaging.operation.type"] = "process"
-      span.attributes["messaging.destination.name"] = topic
-      span.attributes["messaging.message.key"] = key
-      return try await body()
-    }
+  /// A CONSUMER span for the taking in of what another service's outbox delivered, in the trace that caused it.
+  /// Nil for one that came without a trace.
+  func taking(_ delivery: Delivery) -> ServiceSpan? {
+    guard TraceContext(traceparent: delivery.traceParent) != nil else { return nil }
+    let span = startSpan("take \(delivery.topic)", context: .continuing(delivery.traceParent), ofKind: .consumer)
+    span.attributes["messaging.system"] = "buddy"
+    span.attributes["messaging.operation.type"] = "process"
+    span.attributes["messaging.destination.name"] = delivery.topic
+    span.attributes["messaging.message.id"] = delivery.id
+    span.attributes["messaging.message.key"] = delivery.key
+    return span
+  }
+}
+
+extension ServiceSpan {
+  /// The delivery was taken in, or refused.
+  func end(_ receipt: DeliveryReceipt) {
+    attributes["messaging.outcome"] = String(receipt.outcome.protoName.dropFirst("DELIVERY_OUTCOME_".count))
+    if receipt.outcome == .refused { setStatus(SpanStatus(code: .error, message: receipt.reason)) }
+    end()
   }
 }

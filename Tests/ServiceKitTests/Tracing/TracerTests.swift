@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import Messages
 import TestSupport
 import Testing
 import Tracing
@@ -138,20 +139,23 @@ struct TestTracer {
     #expect(test.queue.dropped == 16)
   }
 
-  @Test func aDeliveryGoesOnInItsTrace() async throws {
+  @Test func aDeliveryGoesOnInItsTrace() throws {
     let test = TestTracer()
-    let parent = Self.parent + "01"
-    let result = await test.tracer.consuming(topic: "progress", key: "m1", traceParent: parent) {
-      #expect(TraceContext.current?.traceID.description == "4bf92f3577b34da6a3ce929d0e0e4736")
-      #expect(ServiceTracer.current.startSpan("inner").isRecording)
-      return 5
-    }
-    #expect(result == 5)
-    await test.tracer.consuming(topic: "progress", key: "m2", traceParent: "") { #expect(ServiceSpan.current == nil) }
-    let spans = test.finished.filter { $0.kind == .consumer }
-    #expect(spans.map(\.name) == ["take progress"])
-    #expect(spans.first?.parent?.description == "00f067aa0ba902b7")
+    let delivery = Delivery(id: "d1", topic: "progress", key: "m1", traceParent: Self.parent + "01")
+    test.tracer.taking(delivery)?.end(DeliveryReceipt(id: "d1", outcome: .taken))
+    test.tracer.taking(delivery)?.end(DeliveryReceipt(id: "d1", outcome: .refused, reason: "bad"))
+    #expect(test.tracer.taking(Delivery(id: "d2", topic: "progress")) == nil)
+    #expect(test.tracer.taking(Delivery(id: "d2", topic: "progress", traceParent: "nonsense")) == nil)
+    let spans = test.finished
+    #expect(spans.map(\.name) == ["take progress", "take progress"])
+    #expect(spans.allSatisfy { $0.kind == .consumer && $0.parent?.description == "00f067aa0ba902b7" })
     #expect(spans.first?.attributes.get("messaging.message.key") == "m1")
+    #expect(spans.map { $0.attributes.get("messaging.outcome") } == ["TAKEN", "REFUSED"])
+    #expect(spans.map { $0.status?.code } == [nil, .error])
+    #expect(!ServiceTracer.current.startSpan("outside").isRecording)
+    test.tracer.withSpan("inside") { _ in
+      #expect(ServiceTracer.current.startSpan("inner").isRecording)
+    }
   }
 
   @Test(arguments: LogFormat.allCases)

@@ -117,7 +117,7 @@ struct UpCommand: AsyncParsableCommand {
     if reason != .success { throw SilentExit(reason: reason) }
   }
 
-  private var commonFlags: [String] {
+  var commonFlags: [String] {
     let flags = [
       ("--config", config), ("--otlp-endpoint", otlpEndpoint), ("--log-level", logLevel), ("--log-format", logFormat),
     ]
