@@ -26,6 +26,8 @@ protocol Session: AnyObject {
 /// The statements by which `Storage` alone directs transactions.
 enum TransactionCommand: Int, CaseIterable {
   case begin, beginRead, commit, rollback, savepoint, release, rollbackToSavepoint
+  /// A savepoint inside a writer's own. Several may be open: a command means the innermost.
+  case nestedSavepoint, releaseNested, rollbackToNested
 }
 
 /// Opens connections. Both calls open one, run the body with it on the calling thread and close it afterwards.

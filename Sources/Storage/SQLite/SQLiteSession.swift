@@ -62,9 +62,9 @@ final class SQLiteSession: Session {
 
   func control(_ command: TransactionCommand) throws {
     switch command {
-    case .begin, .beginRead, .rollback, .rollbackToSavepoint: hasFailed = false
-    case .release, .commit: try requireHealthy()
-    case .savepoint: break
+    case .begin, .beginRead, .rollback, .rollbackToSavepoint, .rollbackToNested: hasFailed = false
+    case .release, .releaseNested, .commit: try requireHealthy()
+    case .savepoint, .nestedSavepoint: break
     }
     try coded(or: { commands[command] = nil }) {
       let statement = try commands[command] ?? database.makeStatement(sql: command.sql)
@@ -142,6 +142,9 @@ extension TransactionCommand {
     case .savepoint: "SAVEPOINT writer"
     case .release: "RELEASE writer"
     case .rollbackToSavepoint: "ROLLBACK TO writer"
+    case .nestedSavepoint: "SAVEPOINT part"
+    case .releaseNested: "RELEASE part"
+    case .rollbackToNested: "ROLLBACK TO part"
     }
   }
 }
