@@ -110,8 +110,6 @@ final class PostgresSession: Session {
   // MARK: - Transactions
 
   static let beginRead = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-  private static let savepoint = "SAVEPOINT writer"
-  private static let nestedSavepoint = "SAVEPOINT part"
 
   var isInTransaction: Bool { link.current?.isInTransaction ?? false }
 
@@ -121,27 +119,35 @@ final class PostgresSession: Session {
     case .beginRead:
       try tidy(link.connected())
       (pending, isFreshRead) = ([Self.beginRead], true)
-    case .savepoint:
-      try requireHealthy()
-      pending.append(Self.savepoint)
-    case .release:
-      try requireHealthy()
-      if pending.last == Self.savepoint { pending.removeLast() } else { pending.append("RELEASE writer") }
-    case .rollbackToSavepoint:
-      guard pending.last != Self.savepoint else { return }
-      try send(pending + ["ROLLBACK TO writer"])
-    case .nestedSavepoint:
-      try requireHealthy()
-      pending.append(Self.nestedSavepoint)
-    case .releaseNested:
-      try requireHealthy()
-      if pending.last == Self.nestedSavepoint { pending.removeLast() } else { pending.append("RELEASE part") }
-    case .rollbackToNested:
-      guard pending.last != Self.nestedSavepoint else { return }
-      try send(pending + ["ROLLBACK TO part"])
+    case .savepoint: try set("writer")
+    case .release: try release("writer")
+    case .rollbackToSavepoint: try rollback(to: "writer")
+    case .nestedSavepoint: try set("part")
+    case .releaseNested: try release("part")
+    case .rollbackToNested: try rollback(to: "part")
     case .commit: try commit()
     case .rollback: try rollback()
     }
+  }
+
+  private func set(_ savepoint: String) throws {
+    try requireHealthy()
+    pending.append("SAVEPOINT \(savepoint)")
+  }
+
+  private func release(_ savepoint: String) throws {
+    try requireHealthy()
+    // One with nothing after it need not be set at all.
+    if pending.last == "SAVEPOINT \(savepoint)" {
+      pending.removeLast()
+    } else {
+      pending.append("RELEASE \(savepoint)")
+    }
+  }
+
+  private func rollback(to savepoint: String) throws {
+    guard pending.last != "SAVEPOINT \(savepoint)" else { return }
+    try send(pending + ["ROLLBACK TO \(savepoint)"])
   }
 
   private func begin() throws {

@@ -63,8 +63,8 @@ final class SQLiteSession: Session {
   func control(_ command: TransactionCommand) throws {
     switch command {
     case .begin, .beginRead, .rollback, .rollbackToSavepoint, .rollbackToNested: hasFailed = false
-    case .release, .commit, .nestedSavepoint, .releaseNested: try requireHealthy()
-    case .savepoint: break
+    case .release, .releaseNested, .commit: try requireHealthy()
+    case .savepoint, .nestedSavepoint: break
     }
     try coded(or: { commands[command] = nil }) {
       let statement = try commands[command] ?? database.makeStatement(sql: command.sql)
