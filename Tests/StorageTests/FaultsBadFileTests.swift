@@ -114,7 +114,7 @@ import Testing
         Issue.record("got \(String(describing: error))")
         continue
       }
-      #expect(error.map { "\($0)" }?.hasPrefix("the database file is damaged: ") == true)
+      #expect(error.map { "\($0)" }?.hasPrefix("the database is damaged: ") == true)
     }
     #expect(try Data(contentsOf: file) == bytes)
   }

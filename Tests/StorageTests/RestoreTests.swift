@@ -5,7 +5,7 @@ import Testing
 
 /// Restoring is tested from a copy that a live database made.
 @Suite(.timeLimit(.minutes(2))) struct RestoreTests {
-  private let one = Migration(1, "one", sql: Outbox.schema)
+  private let one = Migration(1, "one", sql: Outbox.schema + ";\n" + Outbox.schema2)
   private let two = Migration(2, "two", sql: "CREATE TABLE note (id TEXT PRIMARY KEY, text TEXT NOT NULL);")
   private let three = Migration(
     3, "three",

@@ -19,7 +19,9 @@ import Testing
   }
 
   @Test(arguments: TestEngine.allCases) func aRepetitionGetsTheFirstAnswer(_ engine: TestEngine) async throws {
-    let store = MissionStore(database: try await TestStore(engine).open(migrations))
+    let place = try await TestStore(engine)
+    defer { withExtendedLifetime(place) {} }
+    let store = MissionStore(database: try await place.open(migrations))
     let first = try await submit(request, to: store)
     try await store.change(first.id, [.cancel(actor: "eva", reason: "")])
     #expect(try await submit(request, to: store) == first)
@@ -36,7 +38,9 @@ import Testing
   }
 
   @Test(arguments: TestEngine.allCases) func afterTheRetentionAKeyIsFree(_ engine: TestEngine) async throws {
-    let store = MissionStore(database: try await TestStore(engine).open(migrations))
+    let place = try await TestStore(engine)
+    defer { withExtendedLifetime(place) {} }
+    let store = MissionStore(database: try await place.open(migrations))
     let first = try await submit(request, to: store)
     let later = Date(timeIntervalSinceNow: 60)
     #expect(try await store.database.write { try Idempotency.prune(before: later, limit: 10, in: $0) } == 1)

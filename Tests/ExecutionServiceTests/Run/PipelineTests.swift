@@ -112,7 +112,8 @@ import Testing
     let ended = try await harness.store.mission(mission.id)
     #expect(ended.state == .cancelled)
     #expect(ended.steps.last?.outcome == .cancelled)
-    #expect(harness.peers.calls.withLock { $0.stored.isEmpty && $0.settled.isEmpty })
+    #expect(harness.peers.calls.withLock { $0.stored.isEmpty })
+    #expect(try await harness.waiting(MissionStore.Topic.settlement) == 0)
     await harness.close()
   }
 

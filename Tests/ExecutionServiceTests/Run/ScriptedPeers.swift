@@ -10,7 +10,6 @@ import TestSupport
 final class ScriptedPeers: InvestmentHandler, LearningHandler, ArtifactsHandler {
   struct Calls: Sendable {
     var reserved: [String] = []
-    var settled: [String] = []
     var stored: [String] = []
   }
 
@@ -27,7 +26,6 @@ final class ScriptedPeers: InvestmentHandler, LearningHandler, ArtifactsHandler 
   }
 
   func settle(_ request: SettleRequest, _ context: ServerContext) async throws -> Reservation {
-    calls.withLock { $0.settled.append(request.id) }
     return Reservation(id: request.id, state: .settled, settled: price)
   }
 
