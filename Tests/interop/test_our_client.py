@@ -7,10 +7,11 @@ import grpc
 import pytest
 from buddy.artifact.v1 import artifact_pb2, artifact_pb2_grpc
 from buddy.common.v1 import common_pb2
+from buddy.delivery.v1 import delivery_pb2, delivery_pb2_grpc
 from buddy.investment.v1 import investment_pb2, investment_pb2_grpc
 from buddy.learning.v1 import learning_pb2, learning_pb2_grpc
 from buddy.mission.v1 import mission_pb2, mission_pb2_grpc
-from buddy.progress.v1 import progress_pb2, progress_pb2_grpc
+from buddy.progress.v1 import progress_pb2
 from installation import Installation, wait_until
 
 CSV = b"region,price\n" + b"".join(b"North,%d\n" % number for number in range(100_000))
@@ -18,15 +19,16 @@ CSV = b"region,price\n" + b"".join(b"North,%d\n" % number for number in range(10
 
 class Peers(
     artifact_pb2_grpc.ArtifactsServicer,
+    delivery_pb2_grpc.InboxServicer,
     investment_pb2_grpc.InvestmentServicer,
     learning_pb2_grpc.LearningServicer,
-    progress_pb2_grpc.ProgressServicer,
 ):
     """What execution calls, as simple as can be, and remembering what it was asked."""
 
     def __init__(self):
         self.events = []
         self.outcomes = []
+        self.taken = set()
         self.stored = {}
         self.remaining = []
         self.user_agents = set()
@@ -34,13 +36,22 @@ class Peers(
         self.hang = threading.Event()
         self.lock = threading.Lock()
 
-    def Record(self, request, context):
-        with self.lock:
-            if self.refusals > 0:
-                self.refusals -= 1
-                context.abort(grpc.StatusCode.UNAVAILABLE, "not yet; é%")
-            self.events += request.events
-        return progress_pb2.RecordEventsResponse(stored=len(request.events))
+    def Deliver(self, deliveries, context):
+        """Fails before the first delivery, or after one that it has taken without a receipt."""
+        for delivery in deliveries:
+            with self.lock:
+                self.refusals = max(0, self.refusals - 1)
+                if self.refusals % 2 == 1:
+                    context.abort(grpc.StatusCode.UNAVAILABLE, "not yet; é%")
+                if delivery.id not in self.taken:
+                    self.taken.add(delivery.id)
+                    if delivery.topic == "progress":
+                        self.events.append(progress_pb2.ProgressEvent.FromString(delivery.payload))
+                    if delivery.topic == "learning":
+                        self.outcomes.append(learning_pb2.RecordOutcomeRequest.FromString(delivery.payload))
+                if self.refusals > 0:
+                    context.abort(grpc.StatusCode.UNAVAILABLE, "taken, and not a word about it")
+            yield delivery_pb2.DeliveryReceipt(id=delivery.id, outcome=delivery_pb2.DELIVERY_OUTCOME_TAKEN)
 
     def Describe(self, request, context):
         if request.id != "source":
@@ -70,20 +81,9 @@ class Peers(
     def Reserve(self, request, context):
         return investment_pb2.Reservation(id=request.id, state=investment_pb2.RESERVATION_STATE_HELD)
 
-    def Settle(self, request, context):
-        amount = common_pb2.Money(micros=7, currency="USD")
-        return investment_pb2.Reservation(id=request.id, settled=amount)
-
-    def Release(self, request, context):
-        return investment_pb2.Reservation(id=request.id)
-
     def GetMultipliers(self, request, context):
         multipliers = [learning_pb2.Multiplier(tool=tool, value=1.1) for tool in request.tools]
         return learning_pb2.GetMultipliersResponse(multipliers=multipliers)
-
-    def RecordOutcome(self, request, context):
-        self.outcomes.append(request)
-        return learning_pb2.RecordOutcomeResponse()
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def setting():
     artifact_pb2_grpc.add_ArtifactsServicer_to_server(peers, server)
     investment_pb2_grpc.add_InvestmentServicer_to_server(peers, server)
     learning_pb2_grpc.add_LearningServicer_to_server(peers, server)
-    progress_pb2_grpc.add_ProgressServicer_to_server(peers, server)
+    delivery_pb2_grpc.add_InboxServicer_to_server(peers, server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     overrides = dict.fromkeys(["artifact", "investment", "learning", "progress"], address)
@@ -130,7 +130,7 @@ def test_all_kinds_of_calls_against_a_grpcio_server(setting):
 
 def test_events_come_in_order_through_failures_of_the_server(setting):
     peers, stub = setting
-    peers.refusals = 3
+    peers.refusals = 4
     mission = run(stub, "What is 2 + 2?")
 
     def mine():
