@@ -11,11 +11,15 @@ struct SettingsFile {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw Self.error(path) }
     defer { close(descriptor) }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0 else { throw Self.error(path) }
-    if status.st_mode & S_IFMT == S_IFDIR { throw SettingError("\(path) cannot be read: it is a folder") }
-    isWritableByOthers = status.st_mode & S_IWOTH != 0
-    isReadableByOthers = status.st_mode & S_IROTH != 0
+    // What the descriptor is open on, however the name leads there; a pipe is nowhere, so nobody else can get at it.
+    let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\(descriptor)")
+    let attributes = target.flatMap { try? FileManager.default.attributesOfItem(atPath: $0) } ?? [:]
+    if attributes[.type] as? FileAttributeType == .typeDirectory {
+      throw SettingError("\(path) cannot be read: it is a folder")
+    }
+    let permissions = (attributes[.posixPermissions] as? NSNumber)?.intValue ?? 0
+    isWritableByOthers = permissions & 0o002 != 0
+    isReadableByOthers = permissions & 0o004 != 0
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 16_384)
     while true {
