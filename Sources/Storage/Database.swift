@@ -17,7 +17,7 @@ public struct DatabaseOptions: Sendable {
   /// PostgreSQL: how long one statement may take; zero for no limit.
   public var statementTimeout: Duration
   /// PostgreSQL: how long a transaction may stand still before the server ends it and frees its locks: a process that
-  /// is frozen inside of one would hold up all others.
+  /// is frozen inside of one would hold up all others. Well below `busyTimeout`, so that they wait long enough.
   public var idleTransactionTimeout: Duration
   /// PostgreSQL: how long one attempt to connect may take, in whole seconds, at least 2.
   public var connectTimeout: Duration
@@ -30,7 +30,7 @@ public struct DatabaseOptions: Sendable {
 
   public init(
     readers: Int = 4, largestBatch: Int = 512, busyTimeout: Duration = .seconds(5),
-    statementTimeout: Duration = .seconds(30), idleTransactionTimeout: Duration = .seconds(5),
+    statementTimeout: Duration = .seconds(30), idleTransactionTimeout: Duration = .seconds(2),
     connectTimeout: Duration = .seconds(5), startTimeout: Duration = .seconds(30),
     reconnectWait: Duration = .seconds(2), applicationName: String = "buddy"
   ) {

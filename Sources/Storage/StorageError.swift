@@ -55,6 +55,15 @@ extension StorageError {
     default: false
     }
   }
+
+  /// It comes from what was asked or from the rows it was asked of, so asking again gives it again; the database's own
+  /// troubles may pass.
+  public var isOfStatement: Bool {
+    switch self {
+    case .constraint, .sql, .column, .value: true
+    default: false
+    }
+  }
 }
 
 extension StorageError: CustomStringConvertible {

@@ -46,7 +46,7 @@ import Testing
     let fixture = try await Fixture(.postgres, options: DatabaseOptions(applicationName: "named"))
     let wanted = [
       "search_path": fixture.store.schema ?? "", "statement_timeout": "30s", "lock_timeout": "5s",
-      "idle_in_transaction_session_timeout": "5s", "client_encoding": "UTF8", "application_name": "named",
+      "idle_in_transaction_session_timeout": "2s", "client_encoding": "UTF8", "application_name": "named",
       "transaction_isolation": "read committed", "synchronous_commit": "on",
     ]
     for (name, value) in wanted {

@@ -185,14 +185,16 @@ struct Ledger: Sendable {
   }
 
   static func figures(_ connection: some ReadConnection) throws -> Figures {
-    guard let row = try connection.first("SELECT * FROM budget") else {
+    guard let row = try connection.first("SELECT currency, limit_micros, reserved_micros, spent_micros FROM budget") else {
       throw Status(.internalError, "the budget has not been created")
     }
     return try Figures(row: row)
   }
 
   private static func reservation(_ id: String, _ connection: some ReadConnection) throws -> Held? {
-    try connection.first("SELECT * FROM reservations WHERE id = $1", id).map(Held.init)
+    try connection.first(
+      "SELECT id, mission_id, state, amount_micros, settled_micros FROM reservations WHERE id = $1", id
+    ).map(Held.init)
   }
 
   private static func price(_ row: Row) throws -> ToolPrice {

@@ -49,10 +49,7 @@ enum InboxFailure {
       default: self = .refusal(reason: "\(status)", isOurs: false)
       }
     case let error as StorageError:
-      switch error {
-      case .constraint, .sql, .column, .value: self = .refusal(reason: "\(error.status)", isOurs: true)
-      default: self = .passing
-      }
+      self = error.isOfStatement ? .refusal(reason: "\(error.status)", isOurs: true) : .passing
     default: self = .refusal(reason: "the receiver failed on it; its log says more", isOurs: true)
     }
   }

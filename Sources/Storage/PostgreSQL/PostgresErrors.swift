@@ -39,9 +39,12 @@ extension StorageError {
     if let sql { detail += " in: \(sql)" }
     switch error.state {
     case "53100": self = .diskFull(detail)
-    case "25006": self = .readOnly(detail)
-    // A lock or the statement took too long, a deadlock, a conflict between transactions.
-    case "55P03", "57014", "40P01", "40001": self = .busy(detail)
+    case "25006", "42501": self = .readOnly(detail)
+    // A lock or the statement took too long, a deadlock, a conflict between transactions, a statement prepared for the
+    // tables of before a migration.
+    case "57014", "40P01", "40001", "0A000": self = .busy(detail)
+    case _ where error.state.hasPrefix("55"): self = .busy(detail)
+    case "XX000": self = .io(detail)
     case "XX001", "XX002": self = .corrupt(detail)
     case "53300", "53400": self = .unavailable(detail)
     case "25P02": self = .sql("an earlier statement of this transaction failed; nothing can follow it: \(sql ?? "")")

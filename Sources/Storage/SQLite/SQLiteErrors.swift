@@ -8,7 +8,9 @@ extension StorageError {
     switch error.resultCode {
     case .SQLITE_FULL: self = .diskFull(detail)
     case .SQLITE_READONLY: self = .readOnly(detail)
-    case .SQLITE_BUSY, .SQLITE_LOCKED: self = .busy(detail)
+    // Of the last ones none says anything about the statement: it may do the next time.
+    case .SQLITE_BUSY, .SQLITE_LOCKED, .SQLITE_NOMEM, .SQLITE_INTERRUPT, .SQLITE_ABORT, .SQLITE_SCHEMA:
+      self = .busy(detail)
     case .SQLITE_CORRUPT, .SQLITE_NOTADB: self = .corrupt(detail)
     case .SQLITE_CONSTRAINT: self = .constraint(Constraint(error.extendedResultCode), detail)
     case .SQLITE_IOERR, .SQLITE_CANTOPEN, .SQLITE_PERM, .SQLITE_NOLFS, .SQLITE_PROTOCOL: self = .io(detail)

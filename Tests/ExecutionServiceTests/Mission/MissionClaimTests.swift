@@ -2,6 +2,7 @@ import Foundation
 import Messages
 import RPC
 import Storage
+import Synchronization
 import TestSupport
 import Testing
 
@@ -93,6 +94,46 @@ import Testing
     #expect(again.map(\.mission.id) == [high.id, low.id])
     #expect(again.map(\.lease.lease.fence) == [2, 2])
     #expect(again.allSatisfy { $0.mission.steps.map(\.outcome) == [.running] })
+    await harness.close()
+  }
+
+  /// One whose record cannot be read must not keep those behind it from running.
+  @Test(arguments: TestEngine.allCases)
+  func aMissionThatCannotBeBegunHoldsUpNoOther(_ engine: TestEngine) async throws {
+    let harness = try await PipelineHarness(engine, Self.tool)
+    let damaged = try await harness.submit(priority: 50)
+    let state = Int(MissionState.running.rawValue)
+    let ended = try await harness.submit(priority: 40)
+    try await harness.store.change(ended.id, [.cancel(actor: "eva", reason: "")])
+    try await harness.store.database.write { connection in
+      try connection.execute("UPDATE missions SET record = $2 WHERE id = $1", damaged.id, [UInt8]([0xFF, 0xFF]))
+      // The column says otherwise than the record.
+      try connection.execute("UPDATE missions SET state = $2 WHERE id = $1", ended.id, state)
+    }
+    let sound = try await harness.submit()
+    let broken = Mutex<Set<String>>([])
+    let holder = LeaseHolder(id: "a", duration: .seconds(600))
+    let claims = try await harness.store.claim(by: holder, limit: 10) { id, _ in
+      broken.withLock { _ = $0.insert(id) }
+    }
+    #expect(claims.map(\.mission.id) == [sound.id])
+    #expect(broken.withLock { $0 } == [damaged.id, ended.id])
+    #expect(try await harness.store.claim(by: holder, limit: 10).isEmpty, "they are out of the way for a while")
+    await harness.close()
+  }
+
+  @Test(arguments: TestEngine.allCases)
+  func whatADeadProcessLeftOfAnEndedMissionIsDropped(_ engine: TestEngine) async throws {
+    let harness = try await PipelineHarness(engine, Self.tool)
+    let mission = try await harness.submit()
+    let dead = try await harness.store.claim(by: LeaseHolder(id: "dead", duration: .zero), limit: 1)
+    #expect(dead.map(\.mission.id) == [mission.id])
+    let holder = LeaseHolder(id: "a", duration: .seconds(600))
+    _ = try await harness.store.renew([], of: holder)
+    #expect(try await harness.store.database.read { try Lease.exists(mission.id, in: $0) }, "it is to go on")
+    try await harness.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    _ = try await harness.store.renew([], of: holder)
+    #expect(try await harness.store.database.read { try !Lease.exists(mission.id, in: $0) })
     await harness.close()
   }
 

@@ -19,6 +19,12 @@ extension MissionStore {
     WHERE holder = $1 AND NOT EXISTS (SELECT 1 FROM missions WHERE id = leases.resource AND state = $2)
     """
 
+  /// Walks the leases too. What is not RUNNING is not in the middle of anything that its fence would have to guard.
+  private static let dropLeft = """
+    DELETE FROM leases
+    WHERE expires_us <= $1 AND NOT EXISTS (SELECT 1 FROM missions WHERE id = leases.resource AND state = $2)
+    """
+
   func attention(of holder: LeaseHolder) async throws -> Attention {
     try await database.read { connection in
       let ended = try connection.rows(Self.ended, holder.id, Int(MissionState.running.rawValue))
@@ -30,14 +36,24 @@ extension MissionStore {
 
   /// Claims up to `limit` of the missions that wait, and begins the step at which each of them stands, in one
   /// transaction.
-  func claim(by holder: LeaseHolder, limit: Int) async throws -> [Claim] {
+  ///
+  /// - Parameter broken: told of a mission that cannot be begun. Under its lease, which nobody renews, it stays out of the
+  ///   others' way for a while. Called before the transaction is committed.
+  func claim(
+    by holder: LeaseHolder, limit: Int, broken: @escaping @Sendable (String, any Error) -> Void = { _, _ in }
+  ) async throws -> [Claim] {
     let liveUntil = ContinuousClock.now + holder.duration
     let claimed = try await database.write { connection in
       try Self.waiting(limit: limit, connection).compactMap { id -> (Begun, Lease)? in
-        guard let lease = try Lease.claim(id, by: holder, in: connection),
-          let begun = try Self.begin(id, connection)
-        else { return nil }
-        return (begun, lease)
+        guard let lease = try Lease.claim(id, by: holder, in: connection) else { return nil }
+        do {
+          return try connection.savepoint { try Self.begin(id, connection) }.map { ($0, lease) }
+        } catch let error as StorageError where !error.isOfStatement {
+          throw error
+        } catch {
+          broken(id, error)
+          return nil
+        }
       }
     }
     return claimed.map { begun, lease in
@@ -62,10 +78,10 @@ extension MissionStore {
     return found
   }
 
-  /// Begins the step at which a mission stands. Nil where it cannot be read: under its lease, which nobody renews, it
-  /// stays out of the others' way for a while.
+  /// Begins the step at which a mission stands; nil where it has done all of them.
   private static func begin(_ id: String, _ connection: WriteConnection) throws -> Begun? {
-    guard let stored = try? load(id, connection), let step = stored.mission.currentStep else { return nil }
+    let stored = try load(id, connection)
+    guard let step = stored.mission.currentStep else { return nil }
     return (try change(id, [.begin(step)], connection), stored.trace)
   }
 
@@ -92,9 +108,10 @@ extension MissionStore {
   }
 
   /// Gives leases another full duration. Tells which of them are kept, and which of the others are another holder's by
-  /// now; the rest was dropped with its mission's end.
+  /// now; the rest was dropped with its mission's end. Drops what dead processes left of missions that have ended.
   func renew(_ leases: [Lease], of holder: LeaseHolder) async throws -> (kept: Set<Lease>, taken: Set<Lease>) {
     try await database.write { connection in
+      try connection.execute(Self.dropLeft, try connection.now(), Int(MissionState.running.rawValue))
       let kept = try Lease.renew(leases, of: holder, in: connection)
       let taken = try leases.filter { lease in
         try !kept.contains(lease) && Lease.exists(lease.resource, in: connection)

@@ -116,7 +116,10 @@ final class MissionRunner: Sendable {
       }
       let room = state.withLock { $0.isStopped ? 0 : limit - $0.running.count }
       guard attention.isAnyWaiting, room > 0 else { return }
-      for claim in try await store.claim(by: holder, limit: room) { start(claim) }
+      let claims = try await store.claim(by: holder, limit: room) { [logger] id, error in
+        logger.error("a mission cannot be begun", metadata: ["mission": "\(id)", "error": "\(error)"])
+      }
+      for claim in claims { start(claim) }
     } catch StorageError.closed {
       return
     } catch {
