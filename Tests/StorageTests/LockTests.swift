@@ -6,7 +6,9 @@ import Testing
 @Suite struct LockTests {
   @Test func thisProcessCannotOpenItTwice() async throws {
     let fixture = try await Fixture(.sqlite)
-    let error = await storageError { _ = try await Database.open(.sqlite(path: fixture.path), migrations: Fixture.migrations) }
+    let error = await storageError {
+      _ = try await Database.open(.sqlite(path: fixture.path), migrations: Fixture.migrations)
+    }
     #expect(error == .locked(path: fixture.path, holder: getpid()))
     #expect("\(try #require(error))".contains("process \(getpid())"))
     try await fixture.insert(1, "the first one still writes")

@@ -185,7 +185,8 @@ struct Ledger: Sendable {
   }
 
   static func figures(_ connection: some ReadConnection) throws -> Figures {
-    guard let row = try connection.first("SELECT currency, limit_micros, reserved_micros, spent_micros FROM budget") else {
+    let sql = "SELECT currency, limit_micros, reserved_micros, spent_micros FROM budget"
+    guard let row = try connection.first(sql) else {
       throw Status(.internalError, "the budget has not been created")
     }
     return try Figures(row: row)

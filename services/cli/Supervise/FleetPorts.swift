@@ -12,7 +12,8 @@ struct FleetPorts: Sendable, Hashable {
 
   init() {}
 
-  /// Fixed ports: the gateway's own, for each other service one above it, and each admin port where its service would take it by itself.
+  /// Fixed ports: the gateway's own, for each other service one above it, and each admin port where its service would take
+  /// it by itself.
   init(from gateway: Int) {
     for (offset, name) in ServiceName.allCases.enumerated() where ServiceFleet.services.contains(name) {
       service[name] = gateway + offset

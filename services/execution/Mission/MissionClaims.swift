@@ -37,8 +37,8 @@ extension MissionStore {
   /// Claims up to `limit` of the missions that wait, and begins the step at which each of them stands, in one
   /// transaction.
   ///
-  /// - Parameter broken: told of a mission that cannot be begun. Under its lease, which nobody renews, it stays out of the
-  ///   others' way for a while. Called before the transaction is committed.
+  /// - Parameter broken: told of a mission that cannot be begun, before the transaction is committed. Under its lease,
+  ///   which nobody renews, it stays out of the others' way for a while.
   func claim(
     by holder: LeaseHolder, limit: Int, broken: @escaping @Sendable (String, any Error) -> Void = { _, _ in }
   ) async throws -> [Claim] {
