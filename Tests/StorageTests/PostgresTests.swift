@@ -42,6 +42,14 @@ import Testing
     #expect(throws: StorageError.self) { try PostgresAddress("postgres://h/d", schema: name) }
   }
 
+  @Test func aSlashInThePasswordIsRefusedWithoutShowingIt() {
+    let error = #expect(throws: StorageError.self) {
+      try PostgresAddress("postgres://bud:12/34SECRET@db.example/bud", schema: "s")
+    }
+    #expect(error.map { "\($0)" }?.contains("%2F") == true && error.map { "\($0)" }?.contains("SECRET") == false)
+    #expect(throws: Never.self) { try PostgresAddress("postgres://bud:12%2F34@db.example/bud", schema: "s") }
+  }
+
   @Test func settingsOfTheConnections() async throws {
     let fixture = try await Fixture(.postgres, options: DatabaseOptions(applicationName: "named"))
     let wanted = [

@@ -12,8 +12,9 @@ import NIOHTTPTypes
 /// - `/readyz`: 200 while the service does its work; else 503 and a JSON object that names what is not as it should be.
 struct AdminPort: Sendable {
   /// Connections at a time; more wait to be accepted.
-  private static let maximumConnections = 64
-  private static let idleTimeout = TimeAmount.seconds(75)
+  private static let maximumConnections = 256
+  /// Short, so that connections which say nothing do not keep a probe out for longer than it waits.
+  private static let idleTimeout = TimeAmount.seconds(5)
 
   let metrics: MetricsRegistry
   let readiness: Readiness

@@ -18,7 +18,7 @@ enum TraceSettings {
 /// A process's tracing: its tracer, and where its spans go.
 struct Traces: Sendable {
   /// How long the last spans may take when the process stops.
-  static let flushLimit = Duration.seconds(5)
+  static let flushLimit = Duration.seconds(1)
 
   let tracer: ServiceTracer
   private let exporter: SpanExporter?

@@ -46,6 +46,10 @@ public struct PostgresAddress: Sendable, Hashable {
       if let value = entry.pointee.val { options.append((String(cString: keyword), String(cString: value))) }
       entry += 1
     }
+    // Else a slash in the password would make its rest the database's name, which is shown.
+    if options.contains(where: { $0.name == "dbname" && $0.value.contains("@") }) {
+      throw refused("a slash in the password is written %2F, and an @ in the database's name is not taken")
+    }
     return options
   }
 
