@@ -163,7 +163,8 @@ import Testing
   ])
   func onlyAnAddressWithAPasswordIsASecret(_ url: String, _ isSecret: Bool) throws {
     try write(#"{"database": "\#(url)"}"#, mode: 0o644)
-    let read = { try Settings([CommonSettings.database], arguments: ["--config", path], environment: [:]) }
+    let all: [any SettingDeclaration] = [CommonSettings.config, CommonSettings.database]
+    let read = { try Settings(all, arguments: ["--config", path], environment: [:]) }
     if isSecret {
       let error = #expect(throws: SettingError.self) { try read() }
       #expect(error?.description.contains("chmod o-r") == true && error?.description.contains("hunter2") == false)
