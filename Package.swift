@@ -116,7 +116,7 @@ let package = Package(
         .nio("NIOHTTP1"), .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
       ]),
 
-    tests("ProgressService", ["Messages", "RPC", "Storage"]),
+    tests("ProgressService", ["Messages", "RPC", "Storage", .log, .nio("NIOCore")]),
     tests("LearningService", ["Messages", "RPC", "Storage"]),
     tests("InvestmentService", ["Messages", "RPC", "Storage"]),
     tests("ArtifactService", ["Messages", "RPC", "Storage"]),

@@ -49,6 +49,9 @@ public class ReadConnection {
     try first(sql, arguments: arguments).map(T.init(row:))
   }
 
+  /// Whether the database has a table of this name.
+  public final func hasTable(_ name: String) throws -> Bool { try session.hasTable(name) }
+
   /// The time by the database's clock, which all of its processes share, whatever their machines' clocks say.
   public final func now() throws -> Date { try session.now() }
 

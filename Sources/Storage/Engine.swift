@@ -19,6 +19,7 @@ protocol Session: AnyObject {
   var isInTransaction: Bool { get }
   /// Whether there is any table besides the one named.
   func hasTables(besides name: String) throws -> Bool
+  func hasTable(_ name: String) throws -> Bool
   /// Copies the database aside, under a name that ends in `suffix`.
   func backUp(suffix: String) throws
 }

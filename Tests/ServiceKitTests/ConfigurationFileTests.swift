@@ -156,6 +156,23 @@ import Testing
     #expect(try settings()[Self.key] == "hunter2")
   }
 
+  @Test(arguments: [
+    ("postgresql://u@h/db", false), ("postgres://h/db?sslmode=require", false), ("", false),
+    ("postgresql://u:hunter2@h/db", true), ("postgres://u@h/db?password=hunter2", true),
+    ("postgres://u@h/db?sslpassword=hunter2", true),
+  ])
+  func onlyAnAddressWithAPasswordIsASecret(_ url: String, _ isSecret: Bool) throws {
+    try write(#"{"database": "\#(url)"}"#, mode: 0o644)
+    let all: [any SettingDeclaration] = [CommonSettings.config, CommonSettings.database]
+    let read = { try Settings(all, arguments: ["--config", path], environment: [:]) }
+    if isSecret {
+      let error = #expect(throws: SettingError.self) { try read() }
+      #expect(error?.description.contains("chmod o-r") == true && error?.description.contains("hunter2") == false)
+    } else {
+      #expect(try read()[CommonSettings.database] == DatabaseSetting(settingText: url))
+    }
+  }
+
   @Test func theInstallationsCheck() throws {
     try write(#"{"port": "left to the service", "execution": {"maximum-running": 1}}"#)
     try checkConfigurationFile(path)

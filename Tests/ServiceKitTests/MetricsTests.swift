@@ -157,6 +157,29 @@ private func lines(_ text: String, _ name: String) -> [String] {
     continuation.finish()
   }
 
+  @Test func aResultIsShownAgainForAsLongAsItMay() async {
+    let metrics = MetricsRegistry()
+    let runs = Mutex((rarely: 0, always: 0))
+    metrics.collect("rarely", every: .seconds(3_600)) {
+      runs.withLock { $0.rarely += 1 }
+      return [MetricSample(MetricSeries("rare", .gauge, ""), 7)]
+    }
+    metrics.collect("always") {
+      runs.withLock { $0.always += 1 }
+      return []
+    }
+    for _ in 0..<3 { #expect(await lines(metrics.exposition(), "rare") == ["rare 7"]) }
+    #expect(runs.withLock { $0 } == (1, 3))
+  }
+
+  @Test func whatIsRecordedAnywhereKeepsItsMeaning() async {
+    let metrics = MetricsRegistry()
+    Counter(label: BuddySeries.spansDropped.name, factory: metrics).increment(by: 2)
+    let text = await metrics.exposition()
+    #expect(text.contains("# HELP buddy_trace_dropped_total \(BuddySeries.spansDropped.help)\n"))
+    #expect(lines(text, "buddy_trace_dropped_total") == ["buddy_trace_dropped_total 2"])
+  }
+
   @Test func collectedAndRecordedValuesOfOneNameComeTogether() async {
     let metrics = MetricsRegistry()
     let series = MetricSeries("g", .gauge, "Both.")

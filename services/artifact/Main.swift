@@ -13,7 +13,7 @@ enum Main {
       let database = try await environment.openDatabase(migrations: migrations)
       let files = try await ContentFiles.open(folder: "\(environment.dataDirectory)/\(ContentFiles.folder)")
       let store = ArtifactStore(database: database, files: files)
-      environment.metrics.collect("artifacts", store.samples)
+      environment.metrics.collect("artifacts", every: MetricsRegistry.tableInterval, store.samples)
       var router = Router()
       router.register(ArtifactsService(store: store, maximumSize: environment.settings[maximumSize]))
       return ServiceDefinition(

@@ -9,7 +9,7 @@ enum Main {
     await runService(.learning, settings: [InboxService.retention]) { environment in
       let database = try await environment.openDatabase(migrations: migrations)
       let store = LearningStore(database: database)
-      environment.metrics.collect("signals", store.samples)
+      environment.metrics.collect("signals", every: MetricsRegistry.tableInterval, store.samples)
       let inbox = InboxService(
         database: database, topics: [LearningService.inboxTopic], logger: environment.logger)
       var router = Router()

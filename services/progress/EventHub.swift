@@ -8,7 +8,20 @@ final class EventHub: Sendable {
     var followers = 0
     /// The newest sequence announced since the first of the followers came.
     var newest: UInt64 = 0
-    var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
+    var waiters: [UInt64: Waiter] = [:]
+
+    /// Those that waited for this sequence or one before it.
+    mutating func takeWaiters(upTo sequence: UInt64) -> [CheckedContinuation<Void, Never>] {
+      let woken = waiters.filter { $0.value.after < sequence }
+      for id in woken.keys { waiters[id] = nil }
+      return woken.values.map(\.continuation)
+    }
+  }
+
+  private struct Waiter {
+    /// The newest sequence it knows.
+    let after: UInt64
+    let continuation: CheckedContinuation<Void, Never>
   }
 
   private struct State {
@@ -19,18 +32,21 @@ final class EventHub: Sendable {
 
   private let state = Mutex(State())
 
-  /// Announces that events up to `sequence` of the mission are stored.
+  /// Announces that events up to `sequence` of the mission are stored. Wakes only those who do not know them yet, so it
+  /// does no harm to announce what was announced before.
   func announce(_ missionID: String, upTo sequence: UInt64) {
     let woken = state.withLock { state -> [CheckedContinuation<Void, Never>] in
       guard var topic = state.topics[missionID] else { return [] }
-      let waiters = Array(topic.waiters.values)
       topic.newest = max(topic.newest, sequence)
-      topic.waiters = [:]
+      let woken = topic.takeWaiters(upTo: sequence)
       state.topics[missionID] = topic
-      return waiters
+      return woken
     }
     for waiter in woken { waiter.resume() }
   }
+
+  /// The missions that somebody follows at this moment.
+  var followed: [String] { state.withLock { Array($0.topics.keys) } }
 
   /// How many follow any mission at this moment.
   var followers: Int { state.withLock { $0.topics.values.reduce(0) { $0 + $1.followers } } }
@@ -44,7 +60,7 @@ final class EventHub: Sendable {
   func close() {
     let woken = state.withLock { state -> [CheckedContinuation<Void, Never>] in
       state.isClosed = true
-      let waiters = state.topics.values.flatMap(\.waiters.values)
+      let waiters = state.topics.values.flatMap(\.waiters.values).map(\.continuation)
       for mission in state.topics.keys { state.topics[mission]?.waiters = [:] }
       return waiters
     }
@@ -84,13 +100,13 @@ final class EventHub: Sendable {
         let waits = state.withLock { state -> Bool in
           guard let topic = state.topics[missionID], topic.newest <= sequence, !state.isClosed, !Task.isCancelled
           else { return false }
-          state.topics[missionID]?.waiters[id] = continuation
+          state.topics[missionID]?.waiters[id] = Waiter(after: sequence, continuation: continuation)
           return true
         }
         if !waits { continuation.resume() }
       }
     } onCancel: {
-      state.withLock { $0.topics[missionID]?.waiters.removeValue(forKey: id) }?.resume()
+      state.withLock { $0.topics[missionID]?.waiters.removeValue(forKey: id) }?.continuation.resume()
     }
   }
 }

@@ -44,6 +44,29 @@ struct EventLog: Sendable {
     }
   }
 
+  /// Announces what is stored of the missions that are followed here, whoever stored it.
+  func announceStored() async throws {
+    var rest = hub.followed[...]
+    while let last = rest.last {
+      // Always as many, so that there is one statement to prepare.
+      let some = rest.prefix(Self.followedAtOnce)
+      let missions = Array(some) + Array(repeating: last, count: Self.followedAtOnce - some.count)
+      let stored = try await database.read { connection in
+        try connection.rows(Self.lastSequences, arguments: missions).map {
+          (mission: try $0.text("mission_id"), last: UInt64(try $0.int64("last_sequence")))
+        }
+      }
+      for (mission, last) in stored { hub.announce(mission, upTo: last) }
+      rest = rest.dropFirst(Self.followedAtOnce)
+    }
+  }
+
+  /// How many missions are looked up in one statement.
+  private static let followedAtOnce = 64
+  private static let lastSequences =
+    "SELECT mission_id, last_sequence FROM missions WHERE mission_id IN ("
+    + (1...followedAtOnce).map { "$\($0)" }.joined(separator: ", ") + ")"
+
   /// Returns how many were new.
   private func append(_ events: [ProgressEvent], _ connection: WriteConnection) throws -> Int {
     var count = 0
@@ -73,6 +96,8 @@ struct EventLog: Sendable {
       count += Int(last - before)
       connection.afterCommit { [hub, last] in hub.announce(mission, upTo: last) }
     }
+    // Followers in other processes cannot have heard that.
+    if count > 0, !database.isExclusive { connection.notify(EventNews.topic) }
     return count
   }
 }

@@ -20,7 +20,10 @@ enum Main {
       router.register(progress)
       router.register(inbox)
       return ServiceDefinition(
-        router: router, database: database, background: [InboxService.pruner(database, environment).run],
+        router: router, database: database,
+        background: [
+          InboxService.pruner(database, environment).run, EventNews(log: log, logger: environment.logger).run,
+        ],
         willStop: {
           inbox.stop()
           log.hub.close()

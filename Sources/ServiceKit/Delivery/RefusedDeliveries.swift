@@ -37,12 +37,7 @@ public enum RefusedDeliveries {
 
   /// A service that tells others nothing has no outbox.
   private static func hasOutbox(_ database: Database) async throws -> Bool {
-    do {
-      _ = try await database.read { try $0.first("SELECT 1 FROM outbox") != nil }
-      return true
-    } catch StorageError.sql {
-      return false
-    }
+    try await database.read { try $0.hasTable("outbox") }
   }
 }
 

@@ -44,6 +44,8 @@ public enum BuddySeries {
     "buddy_missions_queued", .gauge, "Missions of this process that wait for room to run.")
   public static let missionsRunning = MetricSeries(
     "buddy_missions_running", .gauge, "Missions that this process is working on.")
+  public static let leasesLost = MetricSeries(
+    "buddy_lease_lost_total", .counter, "Missions that this process had to leave to others, its lease having expired.")
   public static let progressSubscribers = MetricSeries(
     "buddy_progress_subscribers", .gauge, "Watches and long polls that follow a mission at this moment.")
   public static let artifacts = MetricSeries("buddy_artifacts", .gauge, "Artifacts stored.")
@@ -57,6 +59,17 @@ public enum BuddySeries {
     "buddy_budget_spent_micros", .gauge, "What was spent, in micro-units of the currency.")
   public static let learningSignals = MetricSeries(
     "buddy_learning_signals", .gauge, "Outcomes and feedback that were learned from, replaced ones included.")
+
+  // MARK: Traces
+
+  static let spansExported = MetricSeries(
+    "buddy_trace_exported_total", .counter, "Spans that the trace collector has taken.")
+  static let spansDropped = MetricSeries(
+    "buddy_trace_dropped_total", .counter, "Spans that were not exported: too many at once, or refused.")
+
+  /// Those that are recorded where no registry is at hand, through swift-metrics' own handles.
+  static let recordedAnywhere = Dictionary(
+    uniqueKeysWithValues: [leasesLost, spansExported, spansDropped].map { ($0.name, $0) })
 
   // MARK: The process
 

@@ -21,6 +21,9 @@ public final class MetricsRegistry: Sendable {
   /// How long one collector may take when it is scraped.
   public static let collectorLimit = Duration.seconds(2)
 
+  /// How old the size of a table may be that is shown: counting takes longer the larger it is.
+  public static let tableInterval = Duration.seconds(5)
+
   private let seriesLimit: Int
   private let collectorLimit: Duration
   private let state = Mutex(State())
@@ -42,9 +45,13 @@ public final class MetricsRegistry: Sendable {
   /// Runs at each scrape, for what costs a query. One that throws or takes longer than the limit is left out and
   /// counted; everything else is shown all the same.
   ///
-  /// - Parameter name: For the count of failures.
-  public func collect(_ name: String, _ body: @escaping @Sendable () async throws -> [MetricSample]) {
-    state.withLock { $0.collectors.append(Collector(name: name, work: SharedWork(body))) }
+  /// - Parameters:
+  ///   - name: For the count of failures.
+  ///   - interval: How old a result may be that is shown again: for what costs more the more there is stored.
+  public func collect(
+    _ name: String, every interval: Duration = .zero, _ body: @escaping @Sendable () async throws -> [MetricSample]
+  ) {
+    state.withLock { $0.collectors.append(Collector(name: name, work: SharedWork(validity: interval, body))) }
   }
 
   /// All metrics as Prometheus' text exposition format 0.0.4, in the order of their names and labels.
@@ -194,7 +201,9 @@ extension MetricsRegistry: MetricsFactory {
   private func attached<Cell: AnyObject>(
     _ label: String, _ kind: MetricSeries.Kind, _ dimensions: [(String, String)], otherwise: () -> Cell
   ) -> Cell {
-    let series = MetricSeries(MetricText.name(label), kind, "")
+    let name = MetricText.name(label)
+    let known = BuddySeries.recordedAnywhere[name]
+    let series = known.flatMap { $0.kind == kind ? $0 : nil } ?? MetricSeries(name, kind, "")
     if let cell = cell(series, LabelSet(dimensions))?.handler as? Cell { return cell }
     counter(BuddySeries.refusedMetrics, [])?.increment(by: Int64(1))
     return otherwise()

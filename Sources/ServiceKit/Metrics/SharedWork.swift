@@ -9,16 +9,26 @@ struct TimeLimitPassed: Error, CustomStringConvertible {
 
 /// Work that is never done twice at a time: who asks while it runs waits for that same run, and nobody waits longer
 /// than a limit. So what hangs, and cannot be cancelled (a query of a database), hangs once, however often it is asked.
+/// What it came to may be given to those who ask soon afterwards too.
 final class SharedWork<Value: Sendable>: Sendable {
   private let body: @Sendable () async throws -> Value
-  private let running = Mutex<Task<Value, any Error>?>(nil)
+  private let validity: Duration
+  private let state = Mutex(State())
 
-  init(_ body: @escaping @Sendable () async throws -> Value) {
+  private struct State {
+    var running: Task<Value, any Error>?
+    var last: (value: Value, end: ContinuousClock.Instant)?
+  }
+
+  /// - Parameter validity: How long a value is given again, from when its work began.
+  init(validity: Duration = .zero, _ body: @escaping @Sendable () async throws -> Value) {
     self.body = body
+    self.validity = validity
   }
 
   /// Throws what the work throws, `TimeLimitPassed`, or `CancellationError`; the work goes on without this caller then.
   func value(within limit: Duration) async throws -> Value {
+    if let last = state.withLock(\.last), ContinuousClock.now < last.end { return last.value }
     let task = current()
     let (outcomes, outcome) = AsyncStream.makeStream(of: Result<Value, any Error>.self)
     let waiting = Task { outcome.yield(await task.result) }
@@ -35,13 +45,16 @@ final class SharedWork<Value: Sendable>: Sendable {
   }
 
   private func current() -> Task<Value, any Error> {
-    running.withLock { running in
-      if let running { return running }
+    state.withLock { state in
+      if let running = state.running { return running }
+      let end = ContinuousClock.now + validity
       let task = Task {
-        defer { self.running.withLock { $0 = nil } }
-        return try await body()
+        defer { self.state.withLock { $0.running = nil } }
+        let value = try await body()
+        if validity > .zero { self.state.withLock { $0.last = (value, end) } }
+        return value
       }
-      running = task
+      state.running = task
       return task
     }
   }

@@ -130,28 +130,3 @@ final class OtherListener: Listener {
     limit.cancel()
   }
 }
-
-/// Logs what callers are not told: the error behind an INTERNAL or UNKNOWN.
-struct FailureLog: ServerInterceptor {
-  let logger: Logger
-
-  func intercept(_ context: ServerContext, _ next: @Sendable () async throws -> Void) async throws {
-    do {
-      try await next()
-    } catch {
-      if Self.isOurs(error) {
-        logger.error("call failed", metadata: ["path": "\(context.path)", "error": "\(error)"])
-      }
-      throw error
-    }
-  }
-
-  /// The service's own failure, as against a refusal of what was asked or a caller that went away.
-  static func isOurs(_ error: any Error) -> Bool {
-    switch Status(reporting: error).code {
-    case .internalError, .unknown, .dataLoss: true
-    case .resourceExhausted: !(error is Status)
-    default: false
-    }
-  }
-}

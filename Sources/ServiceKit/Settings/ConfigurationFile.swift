@@ -67,10 +67,7 @@ struct ConfigurationFile: Sendable {
         let found = setting.mayHoldSecrets ? "…" : value.shown
         throw SettingError(source: place, found: found, expected: setting.kind.expectation(setting.expected))
       }
-      // One that is shown in another way than it is written holds something that must not be shown.
-      if try setting.isSecret || setting.value(of: text, from: place).settingText != text && setting.mayHoldSecrets {
-        secrets.insert(key)
-      }
+      if try setting.isSecret || setting.value(of: text, from: place).holdsSecret { secrets.insert(key) }
       values[key] = text
     }
   }

@@ -28,6 +28,13 @@ enum DatabaseSetting: SettingValue, Hashable {
     }
   }
 
+  var holdsSecret: Bool {
+    switch self {
+    case .file: false
+    case .postgres(let url): (try? PostgresAddress(url, schema: "buddy"))?.holdsSecret ?? true
+    }
+  }
+
   func location(of service: ServiceName, dataFolder: String) throws -> DatabaseLocation {
     switch self {
     case .file: .sqlite(path: "\(dataFolder)/\(service.rawValue).sqlite3")

@@ -15,11 +15,14 @@ public protocol SettingValue: Sendable {
   init?(settingText text: String)
   /// The value as one would write it.
   var settingText: String { get }
+  /// Whether this value does hold one; of a type that may, every value unless declared otherwise.
+  var holdsSecret: Bool { get }
 }
 
 extension SettingValue {
   public static var mayHoldSecrets: Bool { false }
   public static var kind: SettingKind { .text }
+  public var holdsSecret: Bool { Self.mayHoldSecrets }
 }
 
 extension String: SettingValue {

@@ -30,7 +30,7 @@ final class SpanExporter: Sendable {
   private let client: Client
   private let resource: [(String, SpanAttribute)]
   private let logger: Logger
-  private let exportedTotal = Counter(label: "buddy_trace_exported_total")
+  private let exportedTotal = Counter(label: BuddySeries.spansExported.name)
   private let running = Mutex<Task<Void, Never>?>(nil)
   private let lastWarning = Mutex<ContinuousClock.Instant?>(nil)
 

@@ -15,7 +15,7 @@ final class SpanQueue: Sendable {
   private let limit: Int
   private let batch: Int
   private let state = Mutex(State())
-  private let droppedTotal = Counter(label: "buddy_trace_dropped_total")
+  private let droppedTotal = Counter(label: BuddySeries.spansDropped.name)
 
   /// Something happened: spans wait that did not before, a batch is full, or the queue is closed.
   let signals: AsyncStream<Void>
@@ -54,7 +54,6 @@ final class SpanQueue: Sendable {
   var count: Int { state.withLock { $0.spans.count } }
   var isEmpty: Bool { count == 0 }
   var isFull: Bool { count >= batch }
-  var isClosed: Bool { state.withLock(\.isClosed) }
   /// How many were dropped since the process began.
   var dropped: Int { state.withLock(\.dropped) }
 

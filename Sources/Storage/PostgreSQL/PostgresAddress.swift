@@ -5,6 +5,8 @@ public struct PostgresAddress: Sendable, Hashable {
   /// As it was given: handed to libpq as it is, which understands more than is shown. May hold a password.
   let conninfo: String
   public let schema: String
+  /// Whether a password stands in it.
+  public let holdsSecret: Bool
   private let shown: String
 
   /// - Parameters:
@@ -22,6 +24,7 @@ public struct PostgresAddress: Sendable, Hashable {
     conninfo = url
     self.schema = schema
     shown = Self.text(of: options)
+    holdsSecret = options.contains { Self.secrets.contains($0.name) && !$0.value.isEmpty }
   }
 
   private typealias Option = (name: String, value: String)

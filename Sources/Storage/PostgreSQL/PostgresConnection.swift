@@ -50,7 +50,6 @@ final class PostgresConnection {
   deinit { PQfinish(handle) }
 
   var socket: Int32 { PQsocket(handle) }
-  var serverProcess: Int32 { PQbackendPID(handle) }
   var isInTransaction: Bool { [PQTRANS_INTRANS, PQTRANS_INERROR].contains(status) }
   /// A statement of the transaction has failed: it can only be rolled back, as a whole or to a savepoint.
   var hasFailed: Bool { status == PQTRANS_INERROR }
@@ -97,12 +96,12 @@ final class PostgresConnection {
     if let failure { throw failure }
   }
 
-  /// The payloads of notifications that have come, and what process of the server sent them.
-  func notifications() throws -> [(payload: String, sender: Int32)] {
+  /// The payloads of notifications that have come.
+  func notifications() throws -> [String] {
     guard !isLost, PQconsumeInput(handle) == 1 else { throw lost() }
-    var all: [(String, Int32)] = []
+    var all: [String] = []
     while let notification = PQnotifies(handle) {
-      all.append((String(cString: notification.pointee.extra), notification.pointee.be_pid))
+      all.append(String(cString: notification.pointee.extra))
       PQfreemem(notification)
     }
     return all

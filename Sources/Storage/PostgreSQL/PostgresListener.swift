@@ -56,7 +56,7 @@ final class PostgresListener: SignalListener {
     _ = try connection.exchange([.once("LISTEN \"\(engine.channel)\"")], limit: engine.options.connectTimeout)
     listening()
     while !isStopping.load(ordering: .acquiring) {
-      for (topic, _) in try connection.notifications() { signals.notify(topic) }
+      for topic in try connection.notifications() { signals.notify(topic) }
       var waits = [
         pollfd(fd: connection.socket, events: Int16(POLLIN), revents: 0),
         pollfd(fd: stop.fileHandleForReading.fileDescriptor, events: Int16(POLLIN), revents: 0),

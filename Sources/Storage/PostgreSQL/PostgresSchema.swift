@@ -26,6 +26,11 @@ extension PostgresSession {
     try tables().contains { $0 != name }
   }
 
+  func hasTable(_ name: String) throws -> Bool {
+    let sql = "SELECT 1 AS found FROM pg_tables WHERE schemaname = $1 AND tablename = $2"
+    return try !query(sql, [.text(engine.address.schema), .text(name)], firstOnly: true).isEmpty
+  }
+
   func tables() throws -> [String] {
     try query(
       "SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY tablename", [.text(engine.address.schema)],

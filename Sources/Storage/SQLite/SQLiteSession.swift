@@ -87,6 +87,11 @@ final class SQLiteSession: Session {
     return try !query(sql, [.text(name)], firstOnly: true).isEmpty
   }
 
+  func hasTable(_ name: String) throws -> Bool {
+    let sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1"
+    return try !query(sql, [.text(name)], firstOnly: true).isEmpty
+  }
+
   /// Complete or absent: a crash on the way leaves only a `.partial` file.
   func backUp(suffix: String) throws {
     let target = "\(path).\(suffix)"

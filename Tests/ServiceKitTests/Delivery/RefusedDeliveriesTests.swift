@@ -55,6 +55,14 @@ import Testing
     }
     await receiver.close()
   }
+
+  /// Not "none": nobody knows.
+  @Test(arguments: TestEngine.allCases) func aDamagedOutboxIsAFailure(_ engine: TestEngine) async throws {
+    let sender = try await Sender(engine)
+    try await sender.database.write { _ = try $0.execute("ALTER TABLE outbox RENAME COLUMN topic TO other") }
+    await #expect(throws: StorageError.self) { try await RefusedDeliveries.list(.init(), sender.database) }
+    await sender.database.close()
+  }
 }
 
 @Suite(.timeLimit(.minutes(1))) struct PrunerTests {

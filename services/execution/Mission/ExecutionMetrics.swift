@@ -7,13 +7,14 @@ struct ExecutionMetrics: Sendable {
   let runner: MissionRunner
 
   func register(in metrics: MetricsRegistry) {
-    metrics.collect("missions") { [runner] in
+    metrics.collect("missions", every: MetricsRegistry.tableInterval) {
       let counts = try await store.countByState()
-      // What is approved waits for somebody to run it; which of what is RUNNING runs here, only the runner knows.
-      return Self.samples(counts) + [
-        MetricSample(BuddySeries.missionsQueued, Double(counts[.approved] ?? 0)),
-        MetricSample(BuddySeries.missionsRunning, Double(runner.runningCount)),
-      ]
+      // What is approved waits for somebody to run it.
+      return Self.samples(counts) + [MetricSample(BuddySeries.missionsQueued, Double(counts[.approved] ?? 0))]
+    }
+    // Which of what is RUNNING runs here, only the runner knows.
+    metrics.collect("running") { [runner] in
+      [MetricSample(BuddySeries.missionsRunning, Double(runner.runningCount))]
     }
     metrics.watchOutbox(
       of: store.database,

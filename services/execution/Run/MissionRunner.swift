@@ -1,6 +1,7 @@
 import Logging
 import Messages
 import Metrics
+import ServiceKit
 import Storage
 import Synchronization
 
@@ -40,7 +41,7 @@ final class MissionRunner: Sendable {
   private let logger: Logger
   private let runClaim: @Sendable (Claim) async -> Void
   private let wakeUps: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
-  private let lostLeases = Counter(label: "buddy_lease_lost_total")
+  private let lostLeases = Counter(label: BuddySeries.leasesLost.name)
   private let state = Mutex(State())
 
   /// - Parameters:

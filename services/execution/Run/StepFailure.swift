@@ -30,7 +30,7 @@ struct StepFailure: Error, Sendable {
     switch status.code {
     case .deadlineExceeded: self.init("DEADLINE_EXCEEDED", "the \(service) service did not answer in time")
     case _ where status == .noSpaceLeft: self.init("SERVICE_UNAVAILABLE", "the \(service) service has no space left")
-    case .unavailable: self.init("SERVICE_UNAVAILABLE", "the \(service) service cannot be reached: \(status.message)")
+    case .unavailable: self.init("SERVICE_UNAVAILABLE", "the \(service) service is unavailable: \(status.message)")
     default: self.init(status.code.name, "\(service): \(status.message)")
     }
   }

@@ -52,7 +52,8 @@ struct GatewayError: Error, Sendable {
   private static func sentence(_ status: Status, _ service: ServiceName) -> String {
     let detail = status.message.isEmpty ? "" : ": \(status.message)"
     return switch status.code {
-    case .unavailable: "The \(service.rawValue) service cannot be reached\(detail)"
+    // It may be that nobody listens there, or that it answered so: the detail tells.
+    case .unavailable: "The \(service.rawValue) service is unavailable\(detail)"
     case .deadlineExceeded: "The \(service.rawValue) service did not answer in time\(detail)"
     default: status.message.isEmpty ? "The \(service.rawValue) service answered \(status.code.name)." : status.message
     }
