@@ -224,6 +224,7 @@ struct BackupTests {
     ["backup", "x", "--service", "gateway=127.0.0.1:1"], ["backup", "x", "--service", "execution=127.0.0.1:1"],
     ["backup", "x", "--service", "execution=127.0.0.1:1", "--data", "y"], ["backup", "x", "--verify", "--data", "y"],
     ["restore"], ["restore", ""], ["restore", "x", "--data", ""],
+    ["restore", "x", "--replace", "yes"],
   ])
   func usage(_ arguments: [String]) {
     #expect(throws: (any Error).self) { _ = try Buddy.parseAsRoot(arguments) }

@@ -84,6 +84,45 @@ struct RestoreJournalTests {
     try expectRestored(folder)
   }
 
+  @Test("what was begun on a server stays marked, and nothing else can be done before it is whole")
+  func loading() async throws {
+    let (folder, journal) = try await prepared()
+    let target = ["execution": "postgres://eva@db/a", "learning": "postgres://eva@db/a"]
+    let attempt = RestoreJournal.Attempt(backup: "/saved", target: target)
+    #expect(try journal.interrupted(in: target) == nil)
+    try await journal.beginLoading(attempt)
+    for other in [[:], ["execution": "postgres://eva@db/b"]] {
+      let error = #expect(throws: CommandError.self) { try journal.interrupted(in: other) }
+      #expect(error?.message.contains("the restore of /saved into postgres://eva@db/a was interrupted") == true)
+    }
+    // The next attempt begins anew, and dies at once.
+    try await journal.begin()
+    #expect(try journal.interrupted(in: target) == attempt)
+    #expect(try RestoreJournal.state(in: journal.new) == [])
+    try await journal.beginLoading(RestoreJournal.Attempt(backup: "/other", target: target))
+    #expect(try journal.interrupted()?.backup == "/other")
+    try write(Self.state, "new", in: journal.new)
+    var plan = Self.plan
+    plan.target = target
+    try await journal.commit(plan)
+    #expect(throws: CommandError.self) { try journal.interrupted(in: [:]) }
+    try await journal.finish(plan)
+    try expectRestored(folder)
+    #expect(try journal.interrupted() == nil)
+  }
+
+  @Test("a name for what goes aside is free")
+  func aside() throws {
+    let folder = try TemporaryFolder("journal")
+    let journal = RestoreJournal(data: folder.path)
+    let names = try (1...4).map { _ in
+      let name = journal.freeAside()
+      try FileManager.default.createDirectory(atPath: folder.file(name), withIntermediateDirectories: false)
+      return name
+    }
+    #expect(Set(names).count == 4 && names.allSatisfy { $0.hasPrefix("before-restore-") })
+  }
+
   @Test("a journal that cannot be read stops everything")
   func unreadable() async throws {
     let (folder, journal) = try await prepared()

@@ -1,3 +1,4 @@
+import Dispatch
 import Foundation
 import Storage
 import TestSupport
@@ -101,6 +102,10 @@ import Testing
         Issue.record("it is open: \(String(describing: open))")
         return
       }
+    } else {
+      await #expect(throws: InUse.self) {
+        try await Database.restore(store.location, from: path, migrations: [one])
+      }
     }
     await database.close()
     await #expect(throws: NotEmpty.self) {
@@ -129,6 +134,88 @@ import Testing
     #expect(try await keys(new) == ["k1", "k2"])
     await new.close()
     #expect(try await keysAside(store) == ["old"])
+  }
+
+  @Test func aSchemaThatIsInUseIsLeftAloneAlsoAfterItsConnectionsBroke() async throws {
+    let folder = try TemporaryFolder("restore")
+    let path = try await backup([one], in: folder)
+    let store = try await TestStore(.postgres)
+    let server = try await PostgresServer.shared()
+    let name = "in use \(store.schema ?? "")"
+    var options = DatabaseOptions()
+    options.applicationName = name
+    let database = try await store.open([one], options: options)
+    try await database.write { try Outbox.add(topic: "t", key: "mine", payload: [], in: $0) }
+    for round in 1...2 {
+      let error = await #expect(throws: InUse.self) {
+        try await Database.restore(store.location, from: path, migrations: [one], replaces: true)
+      }
+      #expect(error?.users == [name], "round \(round)")
+      #expect(error?.description.hasSuffix("(schema \(store.schema ?? "")) is in use by \(name)") == true)
+      guard round == 1 else { break }
+      try await server.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '\(name)'")
+      try await eventually("writes again") {
+        do {
+          try await database.write { try $0.execute("UPDATE outbox SET key = 'still mine'") }
+          return true
+        } catch {
+          return false
+        }
+      }
+    }
+    #expect(try await keys(database) == ["still mine"])
+    await database.close()
+    try await Database.restore(store.location, from: path, migrations: [one], replaces: true)
+  }
+
+  @Test func whoOpensWaitsForARestore() async throws {
+    let store = try await TestStore(.postgres)
+    let other = try await TestStore(.postgres)
+    let restorer = try await other.open([one])
+    var options = DatabaseOptions()
+    options.startTimeout = .milliseconds(200)
+    let gate = DispatchSemaphore(value: 0)
+    let (taken, take) = AsyncStream.makeStream(of: Void.self)
+    let lock = "SELECT pg_try_advisory_xact_lock(hashtextextended('\(store.schema ?? ""):open', 0)) AS taken"
+    async let restoring: Void = restorer.read { connection in
+      _ = try connection.first(lock)
+      take.finish()
+      gate.wait()
+    }
+    for await _ in taken {}
+    let error = await storageError { _ = try await store.open([one], options: options) }
+    guard case .unavailable(let reason) = error else {
+      Issue.record("\(String(describing: error))")
+      gate.signal()
+      return
+    }
+    #expect(reason.hasSuffix("a backup is being restored into it"))
+    async let opened = store.open([one])
+    gate.signal()
+    try await restoring
+    await (try await opened).close()
+    await restorer.close()
+  }
+
+  @Test(arguments: TestEngine.allCases) func nothingThatWentAsideIsOverwritten(_ engine: TestEngine) async throws {
+    let folder = try TemporaryFolder("restore")
+    let path = try await backup([one], in: folder)
+    let store = try await TestStore(engine)
+    // At least two of them in one second.
+    for _ in 1...4 {
+      try await Database.restore(store.location, from: path, migrations: [one], replaces: true)
+    }
+    switch store.location {
+    case .sqlite(let path):
+      let place = URL(fileURLWithPath: path).deletingLastPathComponent().path
+      let aside = try FileManager.default.contentsOfDirectory(atPath: place).filter { $0.contains("_before_restore_") }
+      #expect(aside.count == 3, "\(aside)")
+    case .postgres(let address):
+      let count = try await PostgresServer.shared().sql(
+        "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '\(address.schema)\\_before\\_restore%'")
+      #expect(count == "3")
+    }
   }
 
   /// What is in the database that was put aside.

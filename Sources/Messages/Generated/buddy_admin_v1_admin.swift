@@ -32,7 +32,7 @@ public struct BackupRequest: ProtobufMessage {
 public struct HoldWrites: ProtobufMessage {
   public static var messageName: String { "buddy.admin.v1.HoldWrites" }
 
-  /// At most a minute; 10 s if absent.
+  /// At most a minute; 4 s if absent.
   public var limit: GoogleProtobufDuration?
 
   public init() {

@@ -10,7 +10,8 @@ import Synchronization
 ///     hold ──▶ writers wait, the moment is fixed ──copy──▶ writers go on; database, then files, are sent
 ///                          └── limit, or the caller goes ──▶ writers go on, nothing is sent
 final class StateBackup: Sendable {
-  static let standardLimit = Duration.seconds(10)
+  /// Less than writers wait, those of other processes included (`DatabaseOptions.busyTimeout`).
+  static let standardLimit = Duration.seconds(4)
   static let longestLimit = Duration.seconds(60)
 
   private let name: ServiceName

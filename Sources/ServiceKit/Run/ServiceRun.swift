@@ -188,7 +188,7 @@ struct ServiceRun: Sendable {
   private static func code(for error: any Error) -> ExitCode {
     switch error {
     case StorageError.cannotOpen, StorageError.readOnly, StorageError.diskFull, StorageError.io: .cannotCreate
-    case StorageError.unavailable: .unavailable
+    case StorageError.unavailable, is InUse: .unavailable
     case is CocoaError, is FileError, is NotEmpty: .cannotCreate
     default: .failure
     }

@@ -41,13 +41,16 @@ extension PostgresEngine {
       try source.checkBackup(backup)
       let migrator = Migrator(migrations: migrations, path: backup)
       let version = try migrator.version(of: source)
-      try withSession { target in
+      var engine = self
+      engine.showsUse = false
+      try engine.withSession { target in
         try target.exclusively {
+          try target.useAlone()
           let isEmpty = try !target.hasTables(besides: "")
           guard isEmpty || replaces else { throw NotEmpty(place: address.description) }
           try target.control(.begin)
           do {
-            if !isEmpty { try target.putSchemaAside(as: RestoreName.aside(address.schema)) }
+            if !isEmpty { try target.putSchemaAside() }
             try migrator.apply(migrations.prefix(version), to: target)
             try TableCopy(source: source, target: target) { false }.run(source.tablesInOrder())
             try migrator.apply(migrations.dropFirst(version), to: target)

@@ -5,6 +5,8 @@ import Foundation
 struct PostgresEngine: Engine {
   let address: PostgresAddress
   let options: DatabaseOptions
+  /// Whether connections show that the schema is in use; not those of a restore, which must be the only user.
+  var showsUse = true
 
   func withWriter(_ body: (any Session) throws -> Void) throws {
     try withSession(body)
@@ -28,17 +30,32 @@ struct PostgresEngine: Engine {
   /// The name of the channel by which writers tell other processes' listeners what has news.
   var channel: String { address.schema }
 
+  /// The advisory lock that each connection of those who use the schema shares for as long as it lives, and that a
+  /// restore has alone.
+  var useLock: String { "hashtextextended('\(address.schema):open', 0)" }
+
   /// A connection with the schema's settings. Throws ``ConnectFailure``.
   func connect() throws -> PostgresConnection {
     let connection = try PostgresConnection(address, options)
     do {
       _ = try connection.exchange(settings.map { .once($0) }, limit: options.connectTimeout)
+      if showsUse { try showUse(connection) }
     } catch let error as PostgresError {
       throw ConnectFailure(detail: "\(address.url): \(error.message)", isLasting: !error.endsConnection)
     } catch let error as ConnectionLost {
       throw ConnectFailure(detail: "\(address.url): \(error.detail)", isLasting: false)
     }
     return connection
+  }
+
+  /// Does not wait for a restore: whoever connects tries again anyway.
+  private func showUse(_ connection: PostgresConnection) throws {
+    let sql = "SELECT pg_try_advisory_lock_shared(\(useLock)) AS shared"
+    let result = try connection.exchange([.once(sql)], limit: options.connectTimeout).last
+    let row = try? result.flatMap { try $0.rows(Columns($0.columnNames), firstOnly: true).first }
+    guard (try? row?.int64("shared")) == 1 else {
+      throw ConnectFailure(detail: "\(address): a backup is being restored into it", isLasting: false)
+    }
   }
 
   private var settings: [String] {

@@ -1,3 +1,5 @@
+import Foundation
+
 /// What the migrator needs: the schema itself, and nobody else at work in it.
 extension PostgresSession {
   func exclusively(_ body: () throws -> Void) throws {
@@ -76,9 +78,44 @@ extension PostgresSession {
   /// The transaction stays.
   func releaseWriters() throws { try send(["SELECT pg_advisory_unlock(\(lock))"]) }
 
+  // MARK: - Restoring
+
+  /// Until the connection closes nobody else uses the schema. Throws ``InUse``, after the moment that the server may
+  /// need to notice that a process has ended.
+  func useAlone() throws {
+    let end = ContinuousClock.now + .seconds(2)
+    while true {
+      let row = try query("SELECT pg_try_advisory_lock(\(engine.useLock)) AS taken", [], firstOnly: true).first
+      if try row?.int64("taken") == 1 { return }
+      guard ContinuousClock.now < end else {
+        throw InUse(place: engine.address.description, users: try users())
+      }
+      Thread.sleep(forTimeInterval: 0.05)
+    }
+  }
+
+  /// What the server's list of connections shows of those who use the schema.
+  private func users() throws -> [String] {
+    // A lock of one 64-bit number is shown as its two halves.
+    try query(
+      """
+      SELECT DISTINCT a.application_name || coalesce(' at ' || host(a.client_addr), '') AS name
+      FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+      WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.pid <> pg_backend_pid()
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND ((l.classid::bigint << 32) | l.objid::bigint) = \(engine.useLock)
+      ORDER BY name
+      """, [], firstOnly: false
+    ).map { try $0.text("name") }
+  }
+
   /// Renames the schema and makes an empty one in its place, inside a transaction.
-  func putSchemaAside(as name: String) throws {
+  func putSchemaAside() throws {
     let schema = engine.address.schema
+    // What is longer the server would cut by itself, and two names could become one.
+    let name = try RestoreName.aside(schema, longest: 63) { name in
+      try !query("SELECT 1 AS n FROM pg_namespace WHERE nspname = $1", [.text(name)], firstOnly: true).isEmpty
+    }
     try send(["ALTER SCHEMA \"\(schema)\" RENAME TO \"\(name)\"", "CREATE SCHEMA \"\(schema)\""])
   }
 }

@@ -24,8 +24,9 @@ extension SQLiteEngine {
 
   /// The log first: the next database under this name must not find it.
   private func moveAside() throws {
-    let aside = RestoreName.aside(path)
-    for suffix in ["-shm", "-wal", ""] where access(path + suffix, F_OK) == 0 {
+    let suffixes = ["-shm", "-wal", ""]
+    let aside = RestoreName.aside(path) { name in suffixes.contains { access(name + $0, F_OK) == 0 } }
+    for suffix in suffixes where access(path + suffix, F_OK) == 0 {
       try SQLiteFile(path: path + suffix).move(to: aside + suffix)
     }
   }

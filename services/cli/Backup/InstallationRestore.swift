@@ -12,14 +12,22 @@ struct InstallationRestore: Sendable {
   let binaries: String
   /// Whether state that is there already is moved aside; else it is an error.
   let replaces: Bool
-  /// The server's database that takes the services' databases; nil for files.
-  let database: String?
+  /// Where each service's database goes.
+  let databases: [ServiceName: DatabaseChoice]
   let progress: @Sendable (String) -> Void
 
   private var journal: RestoreJournal { RestoreJournal(data: data.path) }
 
+  private var attempt: RestoreJournal.Attempt {
+    let servers = databases.mapValues(\.shown).filter { !$0.value.isEmpty }
+    let target = Dictionary(uniqueKeysWithValues: servers.map { ($0.key.rawValue, $0.value) })
+    return RestoreJournal.Attempt(backup: backup.folder, target: target)
+  }
+
   /// Returns the folder that the old state went to; nil where there was none.
   func run() async throws -> String? {
+    let attempt = attempt
+    let isRepeated = try journal.interrupted(in: attempt.target) != nil
     if let plan = try journal.unfinished() {
       progress("finishing the restore of \(plan.backup) that was interrupted")
       try await journal.finish(plan)
@@ -28,21 +36,26 @@ struct InstallationRestore: Sendable {
     try checkServices()
     try checkPlace()
     try await journal.begin()
-    if database != nil { try await journal.beginLoading(backup.folder) }
-    var loaded = 0
+    if !attempt.target.isEmpty { try await journal.beginLoading(attempt) }
+    var hasLoaded = isRepeated
     do {
       for name in ServiceFleet.stateful {
         try await restore(name)
-        loaded += 1
+        hasLoaded = true
       }
       let plan = RestoreJournal.Plan(
-        backup: backup.folder, time: backup.manifest.time, aside: "before-restore-\(Self.stamp())")
+        backup: backup.folder, time: backup.manifest.time, aside: journal.freeAside(), target: attempt.target)
       try await journal.commit(plan)
       try await journal.finish(plan)
       return aside(plan)
     } catch {
       // Files are not touched before the commit, each schema of a server is replaced at once.
-      if try journal.unfinished() == nil, database == nil || loaded == 0 { journal.discard() }
+      let isUnchanged = !hasLoaded && (error as? CommandError)?.code == Self.refusal
+      if try journal.unfinished() == nil, attempt.target.isEmpty || isUnchanged {
+        journal.discard()
+      } else {
+        progress("some of it may be there already: nothing starts on \(data.path) until a restore is complete")
+      }
       throw error
     }
   }
@@ -101,30 +114,60 @@ struct InstallationRestore: Sendable {
     ]
     if replaces { arguments.append("--restore-replaces") }
     // A URL may hold a password, and arguments can be read by everybody on the machine.
-    let environment = Environment.inherit.updating(["BUDDY_DATABASE": database ?? ""])
+    let variables = databases[name]?.environment ?? [:]
+    let environment = Environment.inherit.updating(
+      Dictionary(uniqueKeysWithValues: variables.map { (Environment.Key(stringLiteral: $0), Optional($1)) }))
     let result = try await Subprocess.run(
       .path(FilePath("\(binaries)/\(program)")), arguments: Arguments(arguments), environment: environment,
       output: .discarded, error: .string(limit: 1 << 20))
-    guard case .exited(0) = result.terminationStatus else {
-      throw failure(program, result.terminationStatus == .exited(73), log: result.standardError)
-    }
+    var code: Int32?
+    if case .exited(let number) = result.terminationStatus { code = number }
+    guard code == 0 else { throw Self.failure(program, code, log: result.standardError) }
     if let state = backup.manifest.services[name.rawValue] { progress(BackupReport.line(name.rawValue, state)) }
   }
 
-  private func failure(_ program: String, _ isPlace: Bool, log: String) -> CommandError {
-    struct Line: Decodable { let error: String? }
-    let lines = log.split(separator: "\n")
-    // The log's last error, or what was said before there was a log.
-    let errors = lines.compactMap { try? JSONDecoder().decode(Line.self, from: Data($0.utf8)).error }
-    var reason = errors.last ?? lines.last.map(String.init) ?? "it says nothing"
+  /// The code of an error after which the service's state is as it was.
+  static let refusal = "RESTORE_FAILED"
+
+  /// - Parameter code: What the service exited with; nil if it was killed.
+  static func failure(_ program: String, _ code: Int32?, log: String) -> CommandError {
+    guard let code else {
+      return CommandError(
+        code: "RESTORE_CUT_OFF", message: "\(program) was ended while it took its state; restore again", exit: .failed)
+    }
+    var reason = reason(in: log)
     if reason.contains("there is a database already") { reason += "; --replace moves it aside" }
-    return CommandError(
-      code: "RESTORE_FAILED", message: "\(program) did not take its state: \(reason)",
-      exit: isPlace ? .cannotWrite : .failed)
+    if reason.contains("is in use by") { reason += "; stop it first" }
+    let exit: ExitReason = switch code {
+    case ExitCode.cannotCreate.rawValue: .cannotWrite
+    case ExitCode.unavailable.rawValue: .unavailable
+    default: .failed
+    }
+    // The connection broke at the commit.
+    let name = reason.contains("it is not known whether") ? "RESTORE_CUT_OFF" : refusal
+    return CommandError(code: name, message: "\(program) did not take its state: \(reason)", exit: exit)
   }
 
-  private static func stamp() -> String {
-    let text: String = Date().formatted(.iso8601)
-    return text.replacing(":", with: "").replacing("-", with: "")
+  /// The last error of a service's log in JSON, or what it said before there was a log.
+  private static func reason(in log: String) -> String {
+    struct Line: Decodable {
+      struct Metadata: Decodable { let error: String? }
+      let level: String
+      let message: String
+      let metadata: Metadata?
+    }
+    var (logged, said): (String?, String?)
+    for text in log.split(separator: "\n") where !text.hasPrefix("Try '") {
+      guard let line = try? JSONDecoder().decode(Line.self, from: Data(text.utf8)) else {
+        if !text.hasPrefix("{") { said = String(text) }
+        continue
+      }
+      if let error = line.metadata?.error {
+        logged = error
+      } else if ["error", "critical"].contains(line.level) {
+        logged = line.message
+      }
+    }
+    return logged ?? said ?? "it says nothing"
   }
 }

@@ -3,6 +3,7 @@ import ServiceKit
 
 /// How restored state takes the place of what is in a data folder, so that a crash at any point loses neither.
 ///
+///     <data>/restoring/loading while databases of a server are filled: until the end only this can be done here
 ///     <data>/restoring/new     the services' state from the backup, until it is complete
 ///     <data>/restoring/ready   written then: what is in the data folder goes aside …
 ///     <data>/restoring/placing … and, once this has its name, what is in `new` takes its place
@@ -18,6 +19,23 @@ struct RestoreJournal: Sendable {
     var time: Date
     /// The folder inside the data folder that takes the old state.
     var aside: String
+    var target: Target = [:]
+  }
+
+  /// Where the state goes: by service, the server's database without its password; nothing for files.
+  typealias Target = [String: String]
+
+  /// A restore that was begun.
+  struct Attempt: Codable, Hashable, Sendable {
+    /// Where the backup is.
+    var backup: String
+    var target: Target
+
+    /// ` into postgres://…`, or nothing for files.
+    var place: String {
+      let names = Set(target.values).sorted()
+      return names.isEmpty ? "" : " into \(names.joined(separator: ", "))"
+    }
   }
 
   let data: String
@@ -29,34 +47,66 @@ struct RestoreJournal: Sendable {
 
   /// What an earlier restore did not come to finish; nil where there is nothing of that kind.
   func unfinished() throws -> Plan? {
-    guard let bytes = [ready, placing].lazy.compactMap({ FileManager.default.contents(atPath: $0) }).first else {
-      return nil
-    }
+    try read(Plan.self, [ready, placing])
+  }
+
+  private func read<Content: Decodable>(_ type: Content.Type, _ paths: [String]) throws -> Content? {
+    guard let bytes = paths.lazy.compactMap({ FileManager.default.contents(atPath: $0) }).first else { return nil }
     do {
-      return try JSONDecoder().decode(Plan.self, from: bytes)
+      return try JSONDecoder().decode(type, from: bytes)
     } catch {
       throw CommandError(
         code: "DATA_FOLDER", message: "\(folder) was left by a restore and cannot be read", exit: .damagedData)
     }
   }
 
-  /// The backup whose restore must be finished before anything may run here; nil where there is none.
-  func interrupted() throws -> String? {
-    if let plan = try unfinished() { return plan.backup }
-    return try? String(contentsOfFile: loading, encoding: .utf8)
+  /// The restore that must be finished before anything may run here; nil where there is none.
+  func interrupted() throws -> Attempt? {
+    if let plan = try unfinished() { return Attempt(backup: plan.backup, target: plan.target) }
+    return try read(Attempt.self, [loading])
+  }
+
+  /// What an earlier restore left half done, if anything. Throws where that went to another place: there it has to be
+  /// made whole, and from here nobody would know of it any more.
+  func interrupted(in target: Target) throws -> Attempt? {
+    guard let earlier = try interrupted() else { return nil }
+    guard earlier.target != target else { return earlier }
+    throw CommandError(
+      code: "RESTORE_UNFINISHED",
+      message: "the restore of \(earlier.backup)\(earlier.place.isEmpty ? " into files" : earlier.place) was "
+        + "interrupted; restore there again before you restore elsewhere, or use another data folder",
+      exit: .failed)
   }
 
   /// From here on a server's database may have the state of some services and not yet that of others. What follows is
   /// to be done as a whole, or again.
-  func beginLoading(_ backup: String) async throws {
-    try await FileBytes.write(loading, Array(backup.utf8))
+  func beginLoading(_ attempt: Attempt) async throws {
+    unlink(loading + ".partial")
+    try await FileBytes.write(loading + ".partial", Array(try JSONEncoder().encode(attempt)))
+    try Self.move(loading + ".partial", to: loading)
     try await FileBytes.syncFolder(folder)
   }
 
-  /// Starts with an empty `new`; what an attempt that did not get ready has left goes.
+  /// Starts with an empty `new`; what an attempt that did not get ready has left goes, but for the word of what it did
+  /// to a server's databases.
   func begin() async throws {
-    discard()
+    let left = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    for name in left where "\(folder)/\(name)" != loading {
+      try FileManager.default.removeItem(atPath: "\(folder)/\(name)")
+    }
     try await FileBytes.makeFolder(new)
+  }
+
+  /// A name inside the data folder that nothing has yet; it tells the second, in UTC.
+  func freeAside() -> String {
+    let time: String = Date().formatted(.iso8601)
+    let first = "before-restore-" + time.replacing(":", with: "").replacing("-", with: "")
+    var (name, number) = (first, 1)
+    while access("\(data)/\(name)", F_OK) == 0 {
+      number += 1
+      name = "\(first)-\(number)"
+    }
+    return name
   }
 
   /// Removes what is not complete.
@@ -85,6 +135,7 @@ struct RestoreJournal: Sendable {
     for name in try Self.state(in: new) { try Self.move("\(new)/\(name)", to: "\(data)/\(name)") }
     try await FileBytes.syncFolder(data)
     // The journal goes before its folder: half of a removal must not look like something to finish.
+    unlink(loading)
     unlink(placing)
     discard()
   }

@@ -25,9 +25,12 @@ struct BackupCommand: AsyncParsableCommand {
     help: ArgumentHelp("Where a service listens, instead of --data; once for each.", valueName: "name=host:port"))
   var service: [String] = []
 
-  @Option(help: ArgumentHelp("The longest time that writing stops for, up to 1m.", valueName: "time"),
+  @Option(help: ArgumentHelp("""
+    The longest time that writing stops for, up to 1m (default: 4s). Where several processes share a PostgreSQL \
+    schema, the others' writes are refused as busy after 5s.
+    """, valueName: "time"),
     transform: OptionValue.duration)
-  var holdLimit: Duration = .seconds(10)
+  var holdLimit: Duration = .seconds(4)
 
   @Flag(help: "Make no backup: read the one in the folder and compare every file with its digest.")
   var verify = false

@@ -97,11 +97,11 @@ struct UpCommand: AsyncParsableCommand {
     try fleet.checkPrograms()
     let folder = try DataFolder.open(data ?? standardDataFolder())
     fleet.data = folder.path
-    if let backup = try RestoreJournal(data: folder.path).interrupted() {
+    if let attempt = try RestoreJournal(data: folder.path).interrupted() {
       throw CommandError(
         code: "RESTORE_UNFINISHED",
-        message: "a restore into \(folder.path) was interrupted; finish it with `buddy restore \(backup) --data "
-          + "\(folder.path) --replace`",
+        message: "a restore into \(folder.path) was interrupted; finish it with `buddy restore \(attempt.backup) "
+          + "--data \(folder.path) --replace`\(attempt.place)",
         exit: .failed)
     }
     fleet.ports = port == 0 ? try await PortCheck.choose(ServiceFleet.services) : FleetPorts(from: port)
