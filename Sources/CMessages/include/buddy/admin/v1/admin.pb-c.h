@@ -62,7 +62,7 @@ struct  Buddy__Admin__V1__HoldWrites
 {
   ProtobufCMessage base;
   /*
-   * At most a minute; 10 s if absent.
+   * At most a minute; 4 s if absent.
    */
   Google__Protobuf__Duration *limit;
 };
