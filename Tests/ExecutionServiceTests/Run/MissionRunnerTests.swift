@@ -146,7 +146,8 @@ import Testing
       try connection.execute("UPDATE leases SET expires_us = 0")
       return try Lease.claim(mission.id, by: LeaseHolder(id: "b", duration: .seconds(600)), in: connection)
     }
-    #expect(taken?.fence == 2)
+    // More where this process was so slow that it had lost the lease before, and had claimed it again.
+    #expect(try #require(taken).fence >= 2)
     try await eventually("the tool was stopped") { runner.runningCount == 0 }
     #expect(try await harness.store.mission(mission.id).state == .running)
     loop.cancel()
