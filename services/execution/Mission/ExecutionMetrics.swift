@@ -16,12 +16,7 @@ struct ExecutionMetrics: Sendable {
     metrics.collect("running") { [runner] in
       [MetricSample(BuddySeries.missionsRunning, Double(runner.runningCount))]
     }
-    metrics.watchOutbox(
-      of: store.database,
-      topics: [
-        MissionStore.Topic.progress, MissionStore.Topic.investment, MissionStore.Topic.settlement,
-        MissionStore.Topic.learning,
-      ])
+    metrics.watchOutbox(of: store.database, topics: Deliveries.destinations.flatMap(\.topics))
   }
 
   /// Every state has its series, so that one which nothing is in shows 0.

@@ -27,9 +27,11 @@ struct MissionStore: Sendable {
     let trace = TraceContext.currentText
     var mission = mission
     mission.version = 1
+    guard !mission.idempotencyKey.isEmpty else {
+      return try await database.write { [mission] in try Self.insert(mission, effects, trace, $0) }
+    }
     let body = try request.bytes()
     return try await database.write { [mission] connection in
-      guard !mission.idempotencyKey.isEmpty else { return try Self.insert(mission, effects, trace, connection) }
       do {
         let reply = try Idempotency.once(
           owner: mission.owner, key: mission.idempotencyKey, body: body, in: connection
