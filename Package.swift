@@ -67,12 +67,18 @@ let package = Package(
     tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
     service(
-      "ExecutionService", path: "execution", migrations: ["001_initial.sql", "006_trace.sql"],
+      "ExecutionService", path: "execution",
+      migrations: ["001_initial.sql", "006_trace.sql", "007_commands.sql", "008_queue.sql"],
       [
         "CLibXML2", .asyncHTTPClient, .metrics, .nio("NIOHTTP1"), .nio("NIOPosix"), .bigInt, .tracing,
         .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
+        .product(name: "Subprocess", package: "swift-subprocess"),
+        .product(name: "SystemPackage", package: "swift-system"),
       ]),
-    service("ProgressService", path: "progress", migrations: ["001_initial.sql"]),
+    service(
+      "ProgressService", path: "progress",
+      migrations: ["001_initial.sql", "003_positions.sql", "004_durations.sql", "005_audit.sql"],
+      [.product(name: "Crypto", package: "swift-crypto")]),
     service("LearningService", path: "learning", migrations: ["001_initial.sql"]),
     service("InvestmentService", path: "investment", migrations: ["001_initial.sql"]),
     service(
@@ -81,7 +87,7 @@ let package = Package(
     service(
       "GatewayService", path: "gateway",
       [
-        .metrics, .tracing, .nio("NIOHTTP1"),
+        .metrics, .tracing, .nio("NIOHTTP1"), .nio("NIOPosix"), .nio("NIOWebSocket"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
@@ -92,7 +98,7 @@ let package = Package(
     service(
       "BuddyCLI", path: "cli",
       [
-        .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"),
+        .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"), .nio("NIOWebSocket"),
         .argumentParser,
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Subprocess", package: "swift-subprocess"),
@@ -116,7 +122,12 @@ let package = Package(
         .nio("NIOHTTP1"), .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
       ]),
 
-    tests("ProgressService", ["Messages", "RPC", "Storage", .log, .nio("NIOCore")]),
+    tests(
+      "ProgressService",
+      [
+        "Messages", "RPC", "ServiceKit", "Storage", "Stubs", .log, .nio("NIOCore"),
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]),
     tests("LearningService", ["Messages", "RPC", "Storage"]),
     tests("InvestmentService", ["Messages", "RPC", "Storage"]),
     tests("ArtifactService", ["Messages", "RPC", "Storage"]),
@@ -124,7 +135,7 @@ let package = Package(
       "GatewayService",
       [
         "Messages", "RPC", "Stubs", "ServiceKit", .asyncHTTPClient, .log, .nio("NIOCore"), .nio("NIOHTTP1"),
-        .nio("NIOPosix"),
+        .nio("NIOPosix"), .nio("NIOWebSocket"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -137,6 +148,12 @@ let package = Package(
       path: "Tests/EndToEndTests", swiftSettings: strict()),
     benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
     benchmark("mission-bench", ["RPC", "Messages", "Stubs", .argumentParser]),
+    benchmark(
+      "progress-bench",
+      [
+        "RPC", "Messages", "Stubs", .argumentParser, .nio("NIOCore"), .nio("NIOHTTP1"), .nio("NIOPosix"),
+        .nio("NIOWebSocket"),
+      ]),
     benchmark("storage-bench", ["Storage", "TestSupport", .argumentParser]),
 
     tests("HTTP2", [.nio("NIOCore")]),

@@ -11,6 +11,11 @@ struct ScriptedMissions: MissionsHandler {
   var onApprove: @Sendable (ApproveMissionRequest) async throws -> Mission = { _ in throw unscripted }
   var onReject: @Sendable (RejectMissionRequest) async throws -> Mission = { _ in throw unscripted }
   var onCancel: @Sendable (CancelMissionRequest) async throws -> Mission = { _ in throw unscripted }
+  var onPause: @Sendable (PauseMissionRequest) async throws -> Mission = { _ in throw unscripted }
+  var onResume: @Sendable (ResumeMissionRequest) async throws -> Mission = { _ in throw unscripted }
+  var onModify: @Sendable (ModifyMissionRequest) async throws -> Mission = { _ in throw unscripted }
+  var onAnswer: @Sendable (AnswerMissionRequest) async throws -> Mission = { _ in throw unscripted }
+  var onListQueue: @Sendable (ListQueueRequest) async throws -> ListQueueResponse = { _ in throw unscripted }
 
   func submit(_ request: SubmitMissionRequest, _: ServerContext) async throws -> Mission { try await onSubmit(request) }
   func get(_ request: GetMissionRequest, _: ServerContext) async throws -> Mission { try await onGet(request) }
@@ -22,6 +27,13 @@ struct ScriptedMissions: MissionsHandler {
   }
   func reject(_ request: RejectMissionRequest, _: ServerContext) async throws -> Mission { try await onReject(request) }
   func cancel(_ request: CancelMissionRequest, _: ServerContext) async throws -> Mission { try await onCancel(request) }
+  func pause(_ request: PauseMissionRequest, _: ServerContext) async throws -> Mission { try await onPause(request) }
+  func resume(_ request: ResumeMissionRequest, _: ServerContext) async throws -> Mission { try await onResume(request) }
+  func modify(_ request: ModifyMissionRequest, _: ServerContext) async throws -> Mission { try await onModify(request) }
+  func answer(_ request: AnswerMissionRequest, _: ServerContext) async throws -> Mission { try await onAnswer(request) }
+  func listQueue(_ request: ListQueueRequest, _: ServerContext) async throws -> ListQueueResponse {
+    try await onListQueue(request)
+  }
   func listTools(_: ListToolsRequest, _: ServerContext) async throws -> ListToolsResponse {
     ListToolsResponse(tools: [Tool(name: "calculate")])
   }
@@ -33,6 +45,9 @@ struct ScriptedProgress: ProgressHandler {
   var onWatch: Watch = { _, _ in throw unscripted }
   var onList: @Sendable (ListEventsRequest) async throws -> ListEventsResponse = { _ in throw unscripted }
   var onSnapshot: @Sendable (SnapshotRequest) async throws -> ProgressSnapshot = { _ in throw unscripted }
+  typealias WatchAll = @Sendable (WatchAllEventsRequest, ResponseWriter<PositionedEvent>) async throws -> Void
+  var onWatchAll: WatchAll = { _, _ in throw unscripted }
+  var onListAll: @Sendable (ListAllEventsRequest) async throws -> ListAllEventsResponse = { _ in throw unscripted }
 
   func record(_: RecordEventsRequest, _: ServerContext) async throws -> RecordEventsResponse { throw unscripted }
   func watch(
@@ -43,6 +58,12 @@ struct ScriptedProgress: ProgressHandler {
   }
   func snapshot(_ request: SnapshotRequest, _: ServerContext) async throws -> ProgressSnapshot {
     try await onSnapshot(request)
+  }
+  func watchAll(
+    _ request: WatchAllEventsRequest, _ responses: ResponseWriter<PositionedEvent>, _: ServerContext
+  ) async throws { try await onWatchAll(request, responses) }
+  func listAll(_ request: ListAllEventsRequest, _: ServerContext) async throws -> ListAllEventsResponse {
+    try await onListAll(request)
   }
 }
 

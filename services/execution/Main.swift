@@ -115,4 +115,6 @@ let migrations = [
   Migration(4, "idempotency", sql: Idempotency.schema),
   Migration(5, "leases", sql: Lease.schema),
   Migration(6, "trace", sql: PackageResources._06_trace_sql),
+  Migration(7, "commands", sql: PackageResources._07_commands_sql),
+  Migration(8, "queue", sql: PackageResources._08_queue_sql),
 ]

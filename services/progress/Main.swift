@@ -37,4 +37,7 @@ enum Main {
 let migrations = [
   Migration(1, "initial", sql: PackageResources._01_initial_sql),
   Migration(2, "inbox", sql: Inbox.schema),
+  Migration(3, "positions", sql: PackageResources._03_positions_sql),
+  Migration(4, "durations", sql: PackageResources._04_durations_sql),
+  Migration(5, "audit", sql: PackageResources._05_audit_sql),
 ]

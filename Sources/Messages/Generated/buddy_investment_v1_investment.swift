@@ -191,17 +191,21 @@ public struct ToolUse: ProtobufMessage {
   public var expectedBytes: UInt64
   /// The most the tool will read.
   public var maximumBytes: UInt64
+  /// What the tool itself asks; the price list goes first.
+  public var declared: Price?
 
   public init() {
     self.tool = ""
     self.expectedBytes = 0
     self.maximumBytes = 0
+    self.declared = nil
   }
 
-  public init(tool: String = "", expectedBytes: UInt64 = 0, maximumBytes: UInt64 = 0) {
+  public init(tool: String = "", expectedBytes: UInt64 = 0, maximumBytes: UInt64 = 0, declared: Price? = nil) {
     self.tool = tool
     self.expectedBytes = expectedBytes
     self.maximumBytes = maximumBytes
+    self.declared = declared
   }
 
   public init(wire: ByteBuffer, limits: WireLimits) throws {
@@ -643,12 +647,14 @@ extension ToolUse: NativeMessage {
     self.tool = CValue.string(c.pointee.tool)
     self.expectedBytes = c.pointee.expected_bytes
     self.maximumBytes = c.pointee.maximum_bytes
+    self.declared = CValue.message(c.pointee.declared)
   }
 
   func fill(_ c: UnsafeMutablePointer<Buddy__Investment__V1__ToolUse>, _ arena: inout Arena) throws {
     if !self.tool.isEmpty { c.pointee.tool = try arena.string(self.tool) }
     c.pointee.expected_bytes = self.expectedBytes
     c.pointee.maximum_bytes = self.maximumBytes
+    if let value = self.declared { c.pointee.declared = try arena.message(value) }
   }
 }
 

@@ -147,11 +147,15 @@ public enum StepOutcome: Sendable, Hashable {
   case completed
   case failed
   case cancelled
+  /// It was completed, but the mission was changed since: it runs anew.
+  case stale
+  /// It was stopped half way by a pause or a change: it begins anew.
+  case interrupted
   /// A number that this version has no name for.
   case unrecognized(Int32)
 
   /// Every named value, in the order of the .proto file.
-  public static let allKnown: [Self] = [.unspecified, .running, .completed, .failed, .cancelled]
+  public static let allKnown: [Self] = [.unspecified, .running, .completed, .failed, .cancelled, .stale, .interrupted]
 
   public init(rawValue: Int32) {
     self =
@@ -161,6 +165,8 @@ public enum StepOutcome: Sendable, Hashable {
       case 2: .completed
       case 3: .failed
       case 4: .cancelled
+      case 5: .stale
+      case 6: .interrupted
       default: .unrecognized(rawValue)
       }
   }
@@ -172,6 +178,8 @@ public enum StepOutcome: Sendable, Hashable {
     case .completed: 2
     case .failed: 3
     case .cancelled: 4
+    case .stale: 5
+    case .interrupted: 6
     case .unrecognized(let number): number
     }
   }
@@ -184,8 +192,291 @@ public enum StepOutcome: Sendable, Hashable {
     case .completed: "STEP_OUTCOME_COMPLETED"
     case .failed: "STEP_OUTCOME_FAILED"
     case .cancelled: "STEP_OUTCOME_CANCELLED"
+    case .stale: "STEP_OUTCOME_STALE"
+    case .interrupted: "STEP_OUTCOME_INTERRUPTED"
     case .unrecognized(let number): "\(number)"
     }
+  }
+}
+
+public enum MissionCommand: Sendable, Hashable {
+  case unspecified
+  case approve
+  case reject
+  case cancel
+  case pause
+  case resume
+  case modify
+  case answer
+  /// A number that this version has no name for.
+  case unrecognized(Int32)
+
+  /// Every named value, in the order of the .proto file.
+  public static let allKnown: [Self] = [.unspecified, .approve, .reject, .cancel, .pause, .resume, .modify, .answer]
+
+  public init(rawValue: Int32) {
+    self =
+      switch rawValue {
+      case 0: .unspecified
+      case 1: .approve
+      case 2: .reject
+      case 3: .cancel
+      case 4: .pause
+      case 5: .resume
+      case 6: .modify
+      case 7: .answer
+      default: .unrecognized(rawValue)
+      }
+  }
+
+  public var rawValue: Int32 {
+    switch self {
+    case .unspecified: 0
+    case .approve: 1
+    case .reject: 2
+    case .cancel: 3
+    case .pause: 4
+    case .resume: 5
+    case .modify: 6
+    case .answer: 7
+    case .unrecognized(let number): number
+    }
+  }
+
+  /// The name in the .proto file; the number where it has none.
+  public var protoName: String {
+    switch self {
+    case .unspecified: "MISSION_COMMAND_UNSPECIFIED"
+    case .approve: "MISSION_COMMAND_APPROVE"
+    case .reject: "MISSION_COMMAND_REJECT"
+    case .cancel: "MISSION_COMMAND_CANCEL"
+    case .pause: "MISSION_COMMAND_PAUSE"
+    case .resume: "MISSION_COMMAND_RESUME"
+    case .modify: "MISSION_COMMAND_MODIFY"
+    case .answer: "MISSION_COMMAND_ANSWER"
+    case .unrecognized(let number): "\(number)"
+    }
+  }
+}
+
+public enum AnswerKind: Sendable, Hashable {
+  case unspecified
+  case yesNo
+  case choice
+  case text
+  case number
+  /// A number that this version has no name for.
+  case unrecognized(Int32)
+
+  /// Every named value, in the order of the .proto file.
+  public static let allKnown: [Self] = [.unspecified, .yesNo, .choice, .text, .number]
+
+  public init(rawValue: Int32) {
+    self =
+      switch rawValue {
+      case 0: .unspecified
+      case 1: .yesNo
+      case 2: .choice
+      case 3: .text
+      case 4: .number
+      default: .unrecognized(rawValue)
+      }
+  }
+
+  public var rawValue: Int32 {
+    switch self {
+    case .unspecified: 0
+    case .yesNo: 1
+    case .choice: 2
+    case .text: 3
+    case .number: 4
+    case .unrecognized(let number): number
+    }
+  }
+
+  /// The name in the .proto file; the number where it has none.
+  public var protoName: String {
+    switch self {
+    case .unspecified: "ANSWER_KIND_UNSPECIFIED"
+    case .yesNo: "ANSWER_KIND_YES_NO"
+    case .choice: "ANSWER_KIND_CHOICE"
+    case .text: "ANSWER_KIND_TEXT"
+    case .number: "ANSWER_KIND_NUMBER"
+    case .unrecognized(let number): "\(number)"
+    }
+  }
+}
+
+/// A command that was taken, and what it did.
+public struct MissionChange: ProtobufMessage {
+  public static var messageName: String { "buddy.mission.v1.MissionChange" }
+
+  public var command: MissionCommand
+  /// Of the request; empty if it had none.
+  public var requestId: String
+  public var `actor`: String
+  public var reason: String
+  public var time: GoogleProtobufTimestamp?
+  /// The step at which it was or will be applied; unspecified if the mission had not begun.
+  public var step: Step
+  /// False while it waits for the end of `step`.
+  public var applied: Bool
+  /// The completed or interrupted steps that run anew because of it, in their order.
+  public var staleSteps: [Step]
+  /// Of Modify: the names of the fields that changed, for example "parameters".
+  public var fields: [String]
+
+  public init() {
+    self.command = .unspecified
+    self.requestId = ""
+    self.`actor` = ""
+    self.reason = ""
+    self.time = nil
+    self.step = .unspecified
+    self.applied = false
+    self.staleSteps = []
+    self.fields = []
+  }
+
+  public init(
+    command: MissionCommand = .unspecified,
+    requestId: String = "",
+    `actor`: String = "",
+    reason: String = "",
+    time: GoogleProtobufTimestamp? = nil,
+    step: Step = .unspecified,
+    applied: Bool = false,
+    staleSteps: [Step] = [],
+    fields: [String] = []
+  ) {
+    self.command = command
+    self.requestId = requestId
+    self.`actor` = `actor`
+    self.reason = reason
+    self.time = time
+    self.step = step
+    self.applied = applied
+    self.staleSteps = staleSteps
+    self.fields = fields
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+/// What a mission needs to know from a person before it goes on.
+public struct Question: ProtobufMessage {
+  public static var messageName: String { "buddy.mission.v1.Question" }
+
+  /// Unique within the mission.
+  public var id: String
+  public var step: Step
+  /// One or two sentences, ending in a question.
+  public var prompt: String
+  public var kind: AnswerKind
+  /// What can be chosen; only of CHOICE.
+  public var options: [String]
+  public var askedAt: GoogleProtobufTimestamp?
+
+  public init() {
+    self.id = ""
+    self.step = .unspecified
+    self.prompt = ""
+    self.kind = .unspecified
+    self.options = []
+    self.askedAt = nil
+  }
+
+  public init(
+    id: String = "",
+    step: Step = .unspecified,
+    prompt: String = "",
+    kind: AnswerKind = .unspecified,
+    options: [String] = [],
+    askedAt: GoogleProtobufTimestamp? = nil
+  ) {
+    self.id = id
+    self.step = step
+    self.prompt = prompt
+    self.kind = kind
+    self.options = options
+    self.askedAt = askedAt
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+public struct Answer: ProtobufMessage {
+  public static var messageName: String { "buddy.mission.v1.Answer" }
+
+  public enum Value: Sendable, Hashable {
+    case yes(Bool)
+    /// One of the question's options.
+    case choice(String)
+    /// 1 to 10,000 characters.
+    case text(String)
+    case number(Double)
+  }
+
+  public var value: Value?
+
+  public init() {
+  }
+
+  public init(value: Value? = nil) {
+    self.value = value
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+public struct AnsweredQuestion: ProtobufMessage {
+  public static var messageName: String { "buddy.mission.v1.AnsweredQuestion" }
+
+  public var question: Question?
+  public var answer: Answer?
+  public var `actor`: String
+  public var time: GoogleProtobufTimestamp?
+
+  public init() {
+    self.question = nil
+    self.answer = nil
+    self.`actor` = ""
+    self.time = nil
+  }
+
+  public init(
+    question: Question? = nil, answer: Answer? = nil, `actor`: String = "", time: GoogleProtobufTimestamp? = nil
+  ) {
+    self.question = question
+    self.answer = answer
+    self.`actor` = `actor`
+    self.time = time
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
   }
 }
 
@@ -258,6 +549,18 @@ public struct Mission: ProtobufMessage {
   public var cost: Money?
   /// Why it failed or was rejected or cancelled.
   public var error: Failure?
+  /// The recipe it was made from and its version; empty without one.
+  public var recipe: String
+  public var recipeVersion: String
+  /// The mission it is a part of; empty if of none.
+  public var parentId: String
+  /// Every command that was taken, oldest first; at most 200.
+  public var changes: [MissionChange]
+  /// Open in AWAITING_INPUT.
+  public var question: Question?
+  public var answers: [AnsweredQuestion]
+  /// Why it does not run although nothing holds it, for example "the tool data_analyze"; empty otherwise.
+  public var waitingFor: String
 
   public init() {
     self.id = ""
@@ -284,6 +587,13 @@ public struct Mission: ProtobufMessage {
     self.result = nil
     self.cost = nil
     self.error = nil
+    self.recipe = ""
+    self.recipeVersion = ""
+    self.parentId = ""
+    self.changes = []
+    self.question = nil
+    self.answers = []
+    self.waitingFor = ""
   }
 
   public init(
@@ -310,7 +620,14 @@ public struct Mission: ProtobufMessage {
     choice: ToolChoice? = nil,
     result: MissionResult? = nil,
     cost: Money? = nil,
-    error: Failure? = nil
+    error: Failure? = nil,
+    recipe: String = "",
+    recipeVersion: String = "",
+    parentId: String = "",
+    changes: [MissionChange] = [],
+    question: Question? = nil,
+    answers: [AnsweredQuestion] = [],
+    waitingFor: String = ""
   ) {
     self.id = id
     self.objective = objective
@@ -336,6 +653,13 @@ public struct Mission: ProtobufMessage {
     self.result = result
     self.cost = cost
     self.error = error
+    self.recipe = recipe
+    self.recipeVersion = recipeVersion
+    self.parentId = parentId
+    self.changes = changes
+    self.question = question
+    self.answers = answers
+    self.waitingFor = waitingFor
   }
 
   public init(wire: ByteBuffer, limits: WireLimits) throws {
@@ -508,15 +832,19 @@ public struct MissionResult: ProtobufMessage {
   /// What a person reads first: plain text, at most 64 KiB.
   public var text: String
   public var artifacts: [ResultArtifact]
+  /// True for what a mission had produced when it was cancelled or failed.
+  public var partial: Bool
 
   public init() {
     self.text = ""
     self.artifacts = []
+    self.partial = false
   }
 
-  public init(text: String = "", artifacts: [ResultArtifact] = []) {
+  public init(text: String = "", artifacts: [ResultArtifact] = [], partial: Bool = false) {
     self.text = text
     self.artifacts = artifacts
+    self.partial = partial
   }
 
   public init(wire: ByteBuffer, limits: WireLimits) throws {
@@ -577,6 +905,11 @@ public struct SubmitMissionRequest: ProtobufMessage {
   public var idempotencyKey: String
   /// Wait for a person's approval even where policy would not ask for it.
   public var requireApproval: Bool
+  /// The recipe it is made from and its version: at most 100 characters each.
+  public var recipe: String
+  public var recipeVersion: String
+  /// The mission it is a part of: at most 100 characters.
+  public var parentId: String
 
   public init() {
     self.objective = ""
@@ -590,6 +923,9 @@ public struct SubmitMissionRequest: ProtobufMessage {
     self.requestedTool = ""
     self.idempotencyKey = ""
     self.requireApproval = false
+    self.recipe = ""
+    self.recipeVersion = ""
+    self.parentId = ""
   }
 
   public init(
@@ -603,7 +939,10 @@ public struct SubmitMissionRequest: ProtobufMessage {
     deadline: GoogleProtobufTimestamp? = nil,
     requestedTool: String = "",
     idempotencyKey: String = "",
-    requireApproval: Bool = false
+    requireApproval: Bool = false,
+    recipe: String = "",
+    recipeVersion: String = "",
+    parentId: String = ""
   ) {
     self.objective = objective
     self.owner = owner
@@ -616,6 +955,9 @@ public struct SubmitMissionRequest: ProtobufMessage {
     self.requestedTool = requestedTool
     self.idempotencyKey = idempotencyKey
     self.requireApproval = requireApproval
+    self.recipe = recipe
+    self.recipeVersion = recipeVersion
+    self.parentId = parentId
   }
 
   public init(wire: ByteBuffer, limits: WireLimits) throws {
@@ -656,17 +998,20 @@ public struct ListMissionsRequest: ProtobufMessage {
   /// Only these states; none means all.
   public var states: [MissionState]
   public var owner: String
+  public var recipe: String
 
   public init() {
     self.page = nil
     self.states = []
     self.owner = ""
+    self.recipe = ""
   }
 
-  public init(page: PageRequest? = nil, states: [MissionState] = [], owner: String = "") {
+  public init(page: PageRequest? = nil, states: [MissionState] = [], owner: String = "", recipe: String = "") {
     self.page = page
     self.states = states
     self.owner = owner
+    self.recipe = recipe
   }
 
   public init(wire: ByteBuffer, limits: WireLimits) throws {
@@ -711,17 +1056,21 @@ public struct ApproveMissionRequest: ProtobufMessage {
   public var `actor`: String
   /// ABORTED if the mission's version is another one; 0 skips the check.
   public var expectedVersion: Int64
+  /// At most 200 characters; see the service.
+  public var requestId: String
 
   public init() {
     self.id = ""
     self.`actor` = ""
     self.expectedVersion = 0
+    self.requestId = ""
   }
 
-  public init(id: String = "", `actor`: String = "", expectedVersion: Int64 = 0) {
+  public init(id: String = "", `actor`: String = "", expectedVersion: Int64 = 0, requestId: String = "") {
     self.id = id
     self.`actor` = `actor`
     self.expectedVersion = expectedVersion
+    self.requestId = requestId
   }
 
   public init(wire: ByteBuffer, limits: WireLimits) throws {
@@ -740,19 +1089,25 @@ public struct RejectMissionRequest: ProtobufMessage {
   public var `actor`: String
   public var reason: String
   public var expectedVersion: Int64
+  /// At most 200 characters; see the service.
+  public var requestId: String
 
   public init() {
     self.id = ""
     self.`actor` = ""
     self.reason = ""
     self.expectedVersion = 0
+    self.requestId = ""
   }
 
-  public init(id: String = "", `actor`: String = "", reason: String = "", expectedVersion: Int64 = 0) {
+  public init(
+    id: String = "", `actor`: String = "", reason: String = "", expectedVersion: Int64 = 0, requestId: String = ""
+  ) {
     self.id = id
     self.`actor` = `actor`
     self.reason = reason
     self.expectedVersion = expectedVersion
+    self.requestId = requestId
   }
 
   public init(wire: ByteBuffer, limits: WireLimits) throws {
@@ -771,19 +1126,365 @@ public struct CancelMissionRequest: ProtobufMessage {
   public var `actor`: String
   public var reason: String
   public var expectedVersion: Int64
+  /// At most 200 characters; see the service.
+  public var requestId: String
 
   public init() {
     self.id = ""
     self.`actor` = ""
     self.reason = ""
     self.expectedVersion = 0
+    self.requestId = ""
   }
 
-  public init(id: String = "", `actor`: String = "", reason: String = "", expectedVersion: Int64 = 0) {
+  public init(
+    id: String = "", `actor`: String = "", reason: String = "", expectedVersion: Int64 = 0, requestId: String = ""
+  ) {
     self.id = id
     self.`actor` = `actor`
     self.reason = reason
     self.expectedVersion = expectedVersion
+    self.requestId = requestId
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+public struct PauseMissionRequest: ProtobufMessage {
+  public static var messageName: String { "buddy.mission.v1.PauseMissionRequest" }
+
+  public var id: String
+  public var `actor`: String
+  public var reason: String
+  public var expectedVersion: Int64
+  public var requestId: String
+
+  public init() {
+    self.id = ""
+    self.`actor` = ""
+    self.reason = ""
+    self.expectedVersion = 0
+    self.requestId = ""
+  }
+
+  public init(
+    id: String = "", `actor`: String = "", reason: String = "", expectedVersion: Int64 = 0, requestId: String = ""
+  ) {
+    self.id = id
+    self.`actor` = `actor`
+    self.reason = reason
+    self.expectedVersion = expectedVersion
+    self.requestId = requestId
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+public struct ResumeMissionRequest: ProtobufMessage {
+  public static var messageName: String { "buddy.mission.v1.ResumeMissionRequest" }
+
+  public var id: String
+  public var `actor`: String
+  public var expectedVersion: Int64
+  public var requestId: String
+
+  public init() {
+    self.id = ""
+    self.`actor` = ""
+    self.expectedVersion = 0
+    self.requestId = ""
+  }
+
+  public init(id: String = "", `actor`: String = "", expectedVersion: Int64 = 0, requestId: String = "") {
+    self.id = id
+    self.`actor` = `actor`
+    self.expectedVersion = expectedVersion
+    self.requestId = requestId
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+/// At least one of the fields after `request_id` has to be set.
+public struct ModifyMissionRequest: ProtobufMessage {
+  public static var messageName: String { "buddy.mission.v1.ModifyMissionRequest" }
+
+  public var id: String
+  public var `actor`: String
+  public var reason: String
+  public var expectedVersion: Int64
+  public var requestId: String
+  public var objective: GoogleProtobufStringValue?
+  /// Added, or put in the place of those of the same name.
+  public var setParameters: [String: String]
+  public var removeParameters: [String]
+  public var budget: Money?
+  public var deadline: GoogleProtobufTimestamp?
+  /// Not together with `deadline`.
+  public var removeDeadline: Bool
+  /// Empty: Buddy chooses.
+  public var requestedTool: GoogleProtobufStringValue?
+  public var priority: GoogleProtobufInt32Value?
+
+  public init() {
+    self.id = ""
+    self.`actor` = ""
+    self.reason = ""
+    self.expectedVersion = 0
+    self.requestId = ""
+    self.objective = nil
+    self.setParameters = [:]
+    self.removeParameters = []
+    self.budget = nil
+    self.deadline = nil
+    self.removeDeadline = false
+    self.requestedTool = nil
+    self.priority = nil
+  }
+
+  public init(
+    id: String = "",
+    `actor`: String = "",
+    reason: String = "",
+    expectedVersion: Int64 = 0,
+    requestId: String = "",
+    objective: GoogleProtobufStringValue? = nil,
+    setParameters: [String: String] = [:],
+    removeParameters: [String] = [],
+    budget: Money? = nil,
+    deadline: GoogleProtobufTimestamp? = nil,
+    removeDeadline: Bool = false,
+    requestedTool: GoogleProtobufStringValue? = nil,
+    priority: GoogleProtobufInt32Value? = nil
+  ) {
+    self.id = id
+    self.`actor` = `actor`
+    self.reason = reason
+    self.expectedVersion = expectedVersion
+    self.requestId = requestId
+    self.objective = objective
+    self.setParameters = setParameters
+    self.removeParameters = removeParameters
+    self.budget = budget
+    self.deadline = deadline
+    self.removeDeadline = removeDeadline
+    self.requestedTool = requestedTool
+    self.priority = priority
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+public struct AnswerMissionRequest: ProtobufMessage {
+  public static var messageName: String { "buddy.mission.v1.AnswerMissionRequest" }
+
+  public var id: String
+  public var `actor`: String
+  public var expectedVersion: Int64
+  public var requestId: String
+  /// FAILED_PRECONDITION if another question is open.
+  public var questionId: String
+  public var answer: Answer?
+
+  public init() {
+    self.id = ""
+    self.`actor` = ""
+    self.expectedVersion = 0
+    self.requestId = ""
+    self.questionId = ""
+    self.answer = nil
+  }
+
+  public init(
+    id: String = "",
+    `actor`: String = "",
+    expectedVersion: Int64 = 0,
+    requestId: String = "",
+    questionId: String = "",
+    answer: Answer? = nil
+  ) {
+    self.id = id
+    self.`actor` = `actor`
+    self.expectedVersion = expectedVersion
+    self.requestId = requestId
+    self.questionId = questionId
+    self.answer = answer
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+public struct ListQueueRequest: ProtobufMessage {
+  public static var messageName: String { "buddy.mission.v1.ListQueueRequest" }
+
+  public var page: PageRequest?
+  /// Only this owner's; positions stay those among all.
+  public var owner: String
+
+  public init() {
+    self.page = nil
+    self.owner = ""
+  }
+
+  public init(page: PageRequest? = nil, owner: String = "") {
+    self.page = page
+    self.owner = owner
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+public struct ListQueueResponse: ProtobufMessage {
+  public static var messageName: String { "buddy.mission.v1.ListQueueResponse" }
+
+  public var entries: [QueueEntry]
+  public var nextPageToken: String
+  /// How many missions wait in all.
+  public var waiting: Int64
+  /// How many this process runs, and how many it may.
+  public var running: Int32
+  public var runningLimit: Int32
+  /// Of each tool, how many calls this process runs and may run.
+  public var tools: [ToolLoad]
+
+  public init() {
+    self.entries = []
+    self.nextPageToken = ""
+    self.waiting = 0
+    self.running = 0
+    self.runningLimit = 0
+    self.tools = []
+  }
+
+  public init(
+    entries: [QueueEntry] = [],
+    nextPageToken: String = "",
+    waiting: Int64 = 0,
+    running: Int32 = 0,
+    runningLimit: Int32 = 0,
+    tools: [ToolLoad] = []
+  ) {
+    self.entries = entries
+    self.nextPageToken = nextPageToken
+    self.waiting = waiting
+    self.running = running
+    self.runningLimit = runningLimit
+    self.tools = tools
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+public struct QueueEntry: ProtobufMessage {
+  public static var messageName: String { "buddy.mission.v1.QueueEntry" }
+
+  public var missionId: String
+  public var owner: String
+  public var priority: Int32
+  /// With what waiting adds to it and what the owner's running missions take from it.
+  public var effectivePriority: Double
+  public var waitingSince: GoogleProtobufTimestamp?
+  /// "a place" or the name of the tool that is busy.
+  public var waitingFor: String
+  /// 1 for the one to run next.
+  public var position: Int64
+
+  public init() {
+    self.missionId = ""
+    self.owner = ""
+    self.priority = 0
+    self.effectivePriority = 0
+    self.waitingSince = nil
+    self.waitingFor = ""
+    self.position = 0
+  }
+
+  public init(
+    missionId: String = "",
+    owner: String = "",
+    priority: Int32 = 0,
+    effectivePriority: Double = 0,
+    waitingSince: GoogleProtobufTimestamp? = nil,
+    waitingFor: String = "",
+    position: Int64 = 0
+  ) {
+    self.missionId = missionId
+    self.owner = owner
+    self.priority = priority
+    self.effectivePriority = effectivePriority
+    self.waitingSince = waitingSince
+    self.waitingFor = waitingFor
+    self.position = position
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+public struct ToolLoad: ProtobufMessage {
+  public static var messageName: String { "buddy.mission.v1.ToolLoad" }
+
+  public var tool: String
+  public var running: Int32
+  public var limit: Int32
+
+  public init() {
+    self.tool = ""
+    self.running = 0
+    self.limit = 0
+  }
+
+  public init(tool: String = "", running: Int32 = 0, limit: Int32 = 0) {
+    self.tool = tool
+    self.running = running
+    self.limit = limit
   }
 
   public init(wire: ByteBuffer, limits: WireLimits) throws {
@@ -846,6 +1547,8 @@ public struct Tool: ProtobufMessage {
   /// "low", "medium" or "high".
   public var risk: String
   public var timeLimit: GoogleProtobufDuration?
+  /// How many calls one execution process runs at a time.
+  public var maximumRunning: Int32
 
   public init() {
     self.name = ""
@@ -856,6 +1559,7 @@ public struct Tool: ProtobufMessage {
     self.idempotent = false
     self.risk = ""
     self.timeLimit = nil
+    self.maximumRunning = 0
   }
 
   public init(
@@ -866,7 +1570,8 @@ public struct Tool: ProtobufMessage {
     hasSideEffects: Bool = false,
     idempotent: Bool = false,
     risk: String = "",
-    timeLimit: GoogleProtobufDuration? = nil
+    timeLimit: GoogleProtobufDuration? = nil,
+    maximumRunning: Int32 = 0
   ) {
     self.name = name
     self.description = description
@@ -876,6 +1581,7 @@ public struct Tool: ProtobufMessage {
     self.idempotent = idempotent
     self.risk = risk
     self.timeLimit = timeLimit
+    self.maximumRunning = maximumRunning
   }
 
   public init(wire: ByteBuffer, limits: WireLimits) throws {
@@ -884,6 +1590,130 @@ public struct Tool: ProtobufMessage {
 
   public func encode(into buffer: inout ByteBuffer) throws {
     try Wire.encode(self, into: &buffer)
+  }
+}
+
+extension MissionChange: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__mission__v1__mission_change__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Mission__V1__MissionChange>) {
+    buddy__mission__v1__mission_change__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Mission__V1__MissionChange>) {
+    self.init()
+    self.command = .init(rawValue: .init(truncatingIfNeeded: c.pointee.command.rawValue))
+    self.requestId = CValue.string(c.pointee.request_id)
+    self.`actor` = CValue.string(c.pointee.`actor`)
+    self.reason = CValue.string(c.pointee.reason)
+    self.time = CValue.message(c.pointee.time)
+    self.step = .init(rawValue: .init(truncatingIfNeeded: c.pointee.step.rawValue))
+    self.applied = c.pointee.applied != 0
+    self.staleSteps = CValue.list(c.pointee.stale_steps, c.pointee.n_stale_steps) {
+      .init(rawValue: .init(truncatingIfNeeded: $0.rawValue))
+    }
+    self.fields = CValue.list(c.pointee.fields, c.pointee.n_fields) { CValue.string($0) }
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__MissionChange>, _ arena: inout Arena) throws {
+    c.pointee.command = .init(rawValue: .init(truncatingIfNeeded: self.command.rawValue))
+    if !self.requestId.isEmpty { c.pointee.request_id = try arena.string(self.requestId) }
+    if !self.`actor`.isEmpty { c.pointee.`actor` = try arena.string(self.`actor`) }
+    if !self.reason.isEmpty { c.pointee.reason = try arena.string(self.reason) }
+    if let value = self.time { c.pointee.time = try arena.message(value) }
+    c.pointee.step = .init(rawValue: .init(truncatingIfNeeded: self.step.rawValue))
+    c.pointee.applied = self.applied ? 1 : 0
+    (c.pointee.n_stale_steps, c.pointee.stale_steps) = try arena.list(self.staleSteps) {
+      .init(rawValue: .init(truncatingIfNeeded: $0.rawValue))
+    }
+    (c.pointee.n_fields, c.pointee.fields) = try arena.strings(self.fields)
+  }
+}
+
+extension Question: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__mission__v1__question__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Mission__V1__Question>) {
+    buddy__mission__v1__question__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Mission__V1__Question>) {
+    self.init()
+    self.id = CValue.string(c.pointee.id)
+    self.step = .init(rawValue: .init(truncatingIfNeeded: c.pointee.step.rawValue))
+    self.prompt = CValue.string(c.pointee.prompt)
+    self.kind = .init(rawValue: .init(truncatingIfNeeded: c.pointee.kind.rawValue))
+    self.options = CValue.list(c.pointee.options, c.pointee.n_options) { CValue.string($0) }
+    self.askedAt = CValue.message(c.pointee.asked_at)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__Question>, _ arena: inout Arena) throws {
+    if !self.id.isEmpty { c.pointee.id = try arena.string(self.id) }
+    c.pointee.step = .init(rawValue: .init(truncatingIfNeeded: self.step.rawValue))
+    if !self.prompt.isEmpty { c.pointee.prompt = try arena.string(self.prompt) }
+    c.pointee.kind = .init(rawValue: .init(truncatingIfNeeded: self.kind.rawValue))
+    (c.pointee.n_options, c.pointee.options) = try arena.strings(self.options)
+    if let value = self.askedAt { c.pointee.asked_at = try arena.message(value) }
+  }
+}
+
+extension Answer: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__mission__v1__answer__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Mission__V1__Answer>) {
+    buddy__mission__v1__answer__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Mission__V1__Answer>) {
+    self.init()
+    switch c.pointee.value_case.rawValue {
+    case 1: self.value = .yes(c.pointee.yes != 0)
+    case 2: self.value = .choice(CValue.string(c.pointee.choice))
+    case 3: self.value = .text(CValue.string(c.pointee.text))
+    case 4: self.value = .number(c.pointee.number)
+    default: break
+    }
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__Answer>, _ arena: inout Arena) throws {
+    switch self.value {
+    case .yes(let value):
+      c.pointee.value_case = .init(rawValue: 1)
+      c.pointee.yes = value ? 1 : 0
+    case .choice(let value):
+      c.pointee.value_case = .init(rawValue: 2)
+      c.pointee.choice = try arena.string(value)
+    case .text(let value):
+      c.pointee.value_case = .init(rawValue: 3)
+      c.pointee.text = try arena.string(value)
+    case .number(let value):
+      c.pointee.value_case = .init(rawValue: 4)
+      c.pointee.number = value
+    case nil: break
+    }
+  }
+}
+
+extension AnsweredQuestion: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__mission__v1__answered_question__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Mission__V1__AnsweredQuestion>) {
+    buddy__mission__v1__answered_question__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Mission__V1__AnsweredQuestion>) {
+    self.init()
+    self.question = CValue.message(c.pointee.question)
+    self.answer = CValue.message(c.pointee.answer)
+    self.`actor` = CValue.string(c.pointee.`actor`)
+    self.time = CValue.message(c.pointee.time)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__AnsweredQuestion>, _ arena: inout Arena) throws {
+    if let value = self.question { c.pointee.question = try arena.message(value) }
+    if let value = self.answer { c.pointee.answer = try arena.message(value) }
+    if !self.`actor`.isEmpty { c.pointee.`actor` = try arena.string(self.`actor`) }
+    if let value = self.time { c.pointee.time = try arena.message(value) }
   }
 }
 
@@ -947,6 +1777,13 @@ extension Mission: NativeMessage {
     self.result = CValue.message(c.pointee.result)
     self.cost = CValue.message(c.pointee.cost)
     self.error = CValue.message(c.pointee.error)
+    self.recipe = CValue.string(c.pointee.recipe)
+    self.recipeVersion = CValue.string(c.pointee.recipe_version)
+    self.parentId = CValue.string(c.pointee.parent_id)
+    self.changes = CValue.messages(c.pointee.changes, c.pointee.n_changes)
+    self.question = CValue.message(c.pointee.question)
+    self.answers = CValue.messages(c.pointee.answers, c.pointee.n_answers)
+    self.waitingFor = CValue.string(c.pointee.waiting_for)
   }
 
   func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__Mission>, _ arena: inout Arena) throws {
@@ -984,6 +1821,13 @@ extension Mission: NativeMessage {
     if let value = self.result { c.pointee.result = try arena.message(value) }
     if let value = self.cost { c.pointee.cost = try arena.message(value) }
     if let value = self.error { c.pointee.error = try arena.message(value) }
+    if !self.recipe.isEmpty { c.pointee.recipe = try arena.string(self.recipe) }
+    if !self.recipeVersion.isEmpty { c.pointee.recipe_version = try arena.string(self.recipeVersion) }
+    if !self.parentId.isEmpty { c.pointee.parent_id = try arena.string(self.parentId) }
+    (c.pointee.n_changes, c.pointee.changes) = try arena.messages(self.changes)
+    if let value = self.question { c.pointee.question = try arena.message(value) }
+    (c.pointee.n_answers, c.pointee.answers) = try arena.messages(self.answers)
+    if !self.waitingFor.isEmpty { c.pointee.waiting_for = try arena.string(self.waitingFor) }
   }
 }
 
@@ -1096,11 +1940,13 @@ extension MissionResult: NativeMessage {
     self.init()
     self.text = CValue.string(c.pointee.text)
     self.artifacts = CValue.messages(c.pointee.artifacts, c.pointee.n_artifacts)
+    self.partial = c.pointee.partial != 0
   }
 
   func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__MissionResult>, _ arena: inout Arena) throws {
     if !self.text.isEmpty { c.pointee.text = try arena.string(self.text) }
     (c.pointee.n_artifacts, c.pointee.artifacts) = try arena.messages(self.artifacts)
+    c.pointee.partial = self.partial ? 1 : 0
   }
 }
 
@@ -1151,6 +1997,9 @@ extension SubmitMissionRequest: NativeMessage {
     self.requestedTool = CValue.string(c.pointee.requested_tool)
     self.idempotencyKey = CValue.string(c.pointee.idempotency_key)
     self.requireApproval = c.pointee.require_approval != 0
+    self.recipe = CValue.string(c.pointee.recipe)
+    self.recipeVersion = CValue.string(c.pointee.recipe_version)
+    self.parentId = CValue.string(c.pointee.parent_id)
   }
 
   func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__SubmitMissionRequest>, _ arena: inout Arena) throws {
@@ -1175,6 +2024,9 @@ extension SubmitMissionRequest: NativeMessage {
     if !self.requestedTool.isEmpty { c.pointee.requested_tool = try arena.string(self.requestedTool) }
     if !self.idempotencyKey.isEmpty { c.pointee.idempotency_key = try arena.string(self.idempotencyKey) }
     c.pointee.require_approval = self.requireApproval ? 1 : 0
+    if !self.recipe.isEmpty { c.pointee.recipe = try arena.string(self.recipe) }
+    if !self.recipeVersion.isEmpty { c.pointee.recipe_version = try arena.string(self.recipeVersion) }
+    if !self.parentId.isEmpty { c.pointee.parent_id = try arena.string(self.parentId) }
   }
 }
 
@@ -1209,6 +2061,7 @@ extension ListMissionsRequest: NativeMessage {
       .init(rawValue: .init(truncatingIfNeeded: $0.rawValue))
     }
     self.owner = CValue.string(c.pointee.owner)
+    self.recipe = CValue.string(c.pointee.recipe)
   }
 
   func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__ListMissionsRequest>, _ arena: inout Arena) throws {
@@ -1217,6 +2070,7 @@ extension ListMissionsRequest: NativeMessage {
       .init(rawValue: .init(truncatingIfNeeded: $0.rawValue))
     }
     if !self.owner.isEmpty { c.pointee.owner = try arena.string(self.owner) }
+    if !self.recipe.isEmpty { c.pointee.recipe = try arena.string(self.recipe) }
   }
 }
 
@@ -1251,12 +2105,14 @@ extension ApproveMissionRequest: NativeMessage {
     self.id = CValue.string(c.pointee.id)
     self.`actor` = CValue.string(c.pointee.`actor`)
     self.expectedVersion = c.pointee.expected_version
+    self.requestId = CValue.string(c.pointee.request_id)
   }
 
   func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__ApproveMissionRequest>, _ arena: inout Arena) throws {
     if !self.id.isEmpty { c.pointee.id = try arena.string(self.id) }
     if !self.`actor`.isEmpty { c.pointee.`actor` = try arena.string(self.`actor`) }
     c.pointee.expected_version = self.expectedVersion
+    if !self.requestId.isEmpty { c.pointee.request_id = try arena.string(self.requestId) }
   }
 }
 
@@ -1273,6 +2129,7 @@ extension RejectMissionRequest: NativeMessage {
     self.`actor` = CValue.string(c.pointee.`actor`)
     self.reason = CValue.string(c.pointee.reason)
     self.expectedVersion = c.pointee.expected_version
+    self.requestId = CValue.string(c.pointee.request_id)
   }
 
   func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__RejectMissionRequest>, _ arena: inout Arena) throws {
@@ -1280,6 +2137,7 @@ extension RejectMissionRequest: NativeMessage {
     if !self.`actor`.isEmpty { c.pointee.`actor` = try arena.string(self.`actor`) }
     if !self.reason.isEmpty { c.pointee.reason = try arena.string(self.reason) }
     c.pointee.expected_version = self.expectedVersion
+    if !self.requestId.isEmpty { c.pointee.request_id = try arena.string(self.requestId) }
   }
 }
 
@@ -1296,6 +2154,7 @@ extension CancelMissionRequest: NativeMessage {
     self.`actor` = CValue.string(c.pointee.`actor`)
     self.reason = CValue.string(c.pointee.reason)
     self.expectedVersion = c.pointee.expected_version
+    self.requestId = CValue.string(c.pointee.request_id)
   }
 
   func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__CancelMissionRequest>, _ arena: inout Arena) throws {
@@ -1303,6 +2162,228 @@ extension CancelMissionRequest: NativeMessage {
     if !self.`actor`.isEmpty { c.pointee.`actor` = try arena.string(self.`actor`) }
     if !self.reason.isEmpty { c.pointee.reason = try arena.string(self.reason) }
     c.pointee.expected_version = self.expectedVersion
+    if !self.requestId.isEmpty { c.pointee.request_id = try arena.string(self.requestId) }
+  }
+}
+
+extension PauseMissionRequest: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__mission__v1__pause_mission_request__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Mission__V1__PauseMissionRequest>) {
+    buddy__mission__v1__pause_mission_request__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Mission__V1__PauseMissionRequest>) {
+    self.init()
+    self.id = CValue.string(c.pointee.id)
+    self.`actor` = CValue.string(c.pointee.`actor`)
+    self.reason = CValue.string(c.pointee.reason)
+    self.expectedVersion = c.pointee.expected_version
+    self.requestId = CValue.string(c.pointee.request_id)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__PauseMissionRequest>, _ arena: inout Arena) throws {
+    if !self.id.isEmpty { c.pointee.id = try arena.string(self.id) }
+    if !self.`actor`.isEmpty { c.pointee.`actor` = try arena.string(self.`actor`) }
+    if !self.reason.isEmpty { c.pointee.reason = try arena.string(self.reason) }
+    c.pointee.expected_version = self.expectedVersion
+    if !self.requestId.isEmpty { c.pointee.request_id = try arena.string(self.requestId) }
+  }
+}
+
+extension ResumeMissionRequest: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__mission__v1__resume_mission_request__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Mission__V1__ResumeMissionRequest>) {
+    buddy__mission__v1__resume_mission_request__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Mission__V1__ResumeMissionRequest>) {
+    self.init()
+    self.id = CValue.string(c.pointee.id)
+    self.`actor` = CValue.string(c.pointee.`actor`)
+    self.expectedVersion = c.pointee.expected_version
+    self.requestId = CValue.string(c.pointee.request_id)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__ResumeMissionRequest>, _ arena: inout Arena) throws {
+    if !self.id.isEmpty { c.pointee.id = try arena.string(self.id) }
+    if !self.`actor`.isEmpty { c.pointee.`actor` = try arena.string(self.`actor`) }
+    c.pointee.expected_version = self.expectedVersion
+    if !self.requestId.isEmpty { c.pointee.request_id = try arena.string(self.requestId) }
+  }
+}
+
+extension ModifyMissionRequest: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__mission__v1__modify_mission_request__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Mission__V1__ModifyMissionRequest>) {
+    buddy__mission__v1__modify_mission_request__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Mission__V1__ModifyMissionRequest>) {
+    self.init()
+    self.id = CValue.string(c.pointee.id)
+    self.`actor` = CValue.string(c.pointee.`actor`)
+    self.reason = CValue.string(c.pointee.reason)
+    self.expectedVersion = c.pointee.expected_version
+    self.requestId = CValue.string(c.pointee.request_id)
+    self.objective = CValue.message(c.pointee.objective)
+    self.setParameters = CValue.map(c.pointee.set_parameters, c.pointee.n_set_parameters) {
+      (CValue.string($0.pointee.key), CValue.string($0.pointee.value))
+    }
+    self.removeParameters = CValue.list(c.pointee.remove_parameters, c.pointee.n_remove_parameters) {
+      CValue.string($0)
+    }
+    self.budget = CValue.message(c.pointee.budget)
+    self.deadline = CValue.message(c.pointee.deadline)
+    self.removeDeadline = c.pointee.remove_deadline != 0
+    self.requestedTool = CValue.message(c.pointee.requested_tool)
+    self.priority = CValue.message(c.pointee.priority)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__ModifyMissionRequest>, _ arena: inout Arena) throws {
+    if !self.id.isEmpty { c.pointee.id = try arena.string(self.id) }
+    if !self.`actor`.isEmpty { c.pointee.`actor` = try arena.string(self.`actor`) }
+    if !self.reason.isEmpty { c.pointee.reason = try arena.string(self.reason) }
+    c.pointee.expected_version = self.expectedVersion
+    if !self.requestId.isEmpty { c.pointee.request_id = try arena.string(self.requestId) }
+    if let value = self.objective { c.pointee.objective = try arena.message(value) }
+    (c.pointee.n_set_parameters, c.pointee.set_parameters) = try arena.map(
+      self.setParameters, buddy__mission__v1__modify_mission_request__set_parameters_entry__init
+    ) { entry, key, value, arena in
+      entry.pointee.key = try arena.string(key)
+      entry.pointee.value = try arena.string(value)
+    }
+    (c.pointee.n_remove_parameters, c.pointee.remove_parameters) = try arena.strings(self.removeParameters)
+    if let value = self.budget { c.pointee.budget = try arena.message(value) }
+    if let value = self.deadline { c.pointee.deadline = try arena.message(value) }
+    c.pointee.remove_deadline = self.removeDeadline ? 1 : 0
+    if let value = self.requestedTool { c.pointee.requested_tool = try arena.message(value) }
+    if let value = self.priority { c.pointee.priority = try arena.message(value) }
+  }
+}
+
+extension AnswerMissionRequest: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__mission__v1__answer_mission_request__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Mission__V1__AnswerMissionRequest>) {
+    buddy__mission__v1__answer_mission_request__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Mission__V1__AnswerMissionRequest>) {
+    self.init()
+    self.id = CValue.string(c.pointee.id)
+    self.`actor` = CValue.string(c.pointee.`actor`)
+    self.expectedVersion = c.pointee.expected_version
+    self.requestId = CValue.string(c.pointee.request_id)
+    self.questionId = CValue.string(c.pointee.question_id)
+    self.answer = CValue.message(c.pointee.answer)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__AnswerMissionRequest>, _ arena: inout Arena) throws {
+    if !self.id.isEmpty { c.pointee.id = try arena.string(self.id) }
+    if !self.`actor`.isEmpty { c.pointee.`actor` = try arena.string(self.`actor`) }
+    c.pointee.expected_version = self.expectedVersion
+    if !self.requestId.isEmpty { c.pointee.request_id = try arena.string(self.requestId) }
+    if !self.questionId.isEmpty { c.pointee.question_id = try arena.string(self.questionId) }
+    if let value = self.answer { c.pointee.answer = try arena.message(value) }
+  }
+}
+
+extension ListQueueRequest: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__mission__v1__list_queue_request__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Mission__V1__ListQueueRequest>) {
+    buddy__mission__v1__list_queue_request__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Mission__V1__ListQueueRequest>) {
+    self.init()
+    self.page = CValue.message(c.pointee.page)
+    self.owner = CValue.string(c.pointee.owner)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__ListQueueRequest>, _ arena: inout Arena) throws {
+    if let value = self.page { c.pointee.page = try arena.message(value) }
+    if !self.owner.isEmpty { c.pointee.owner = try arena.string(self.owner) }
+  }
+}
+
+extension ListQueueResponse: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__mission__v1__list_queue_response__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Mission__V1__ListQueueResponse>) {
+    buddy__mission__v1__list_queue_response__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Mission__V1__ListQueueResponse>) {
+    self.init()
+    self.entries = CValue.messages(c.pointee.entries, c.pointee.n_entries)
+    self.nextPageToken = CValue.string(c.pointee.next_page_token)
+    self.waiting = c.pointee.waiting
+    self.running = c.pointee.running
+    self.runningLimit = c.pointee.running_limit
+    self.tools = CValue.messages(c.pointee.tools, c.pointee.n_tools)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__ListQueueResponse>, _ arena: inout Arena) throws {
+    (c.pointee.n_entries, c.pointee.entries) = try arena.messages(self.entries)
+    if !self.nextPageToken.isEmpty { c.pointee.next_page_token = try arena.string(self.nextPageToken) }
+    c.pointee.waiting = self.waiting
+    c.pointee.running = self.running
+    c.pointee.running_limit = self.runningLimit
+    (c.pointee.n_tools, c.pointee.tools) = try arena.messages(self.tools)
+  }
+}
+
+extension QueueEntry: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__mission__v1__queue_entry__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Mission__V1__QueueEntry>) {
+    buddy__mission__v1__queue_entry__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Mission__V1__QueueEntry>) {
+    self.init()
+    self.missionId = CValue.string(c.pointee.mission_id)
+    self.owner = CValue.string(c.pointee.owner)
+    self.priority = c.pointee.priority
+    self.effectivePriority = c.pointee.effective_priority
+    self.waitingSince = CValue.message(c.pointee.waiting_since)
+    self.waitingFor = CValue.string(c.pointee.waiting_for)
+    self.position = c.pointee.position
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__QueueEntry>, _ arena: inout Arena) throws {
+    if !self.missionId.isEmpty { c.pointee.mission_id = try arena.string(self.missionId) }
+    if !self.owner.isEmpty { c.pointee.owner = try arena.string(self.owner) }
+    c.pointee.priority = self.priority
+    c.pointee.effective_priority = self.effectivePriority
+    if let value = self.waitingSince { c.pointee.waiting_since = try arena.message(value) }
+    if !self.waitingFor.isEmpty { c.pointee.waiting_for = try arena.string(self.waitingFor) }
+    c.pointee.position = self.position
+  }
+}
+
+extension ToolLoad: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__mission__v1__tool_load__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Mission__V1__ToolLoad>) {
+    buddy__mission__v1__tool_load__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Mission__V1__ToolLoad>) {
+    self.init()
+    self.tool = CValue.string(c.pointee.tool)
+    self.running = c.pointee.running
+    self.limit = c.pointee.limit
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__ToolLoad>, _ arena: inout Arena) throws {
+    if !self.tool.isEmpty { c.pointee.tool = try arena.string(self.tool) }
+    c.pointee.running = self.running
+    c.pointee.limit = self.limit
   }
 }
 
@@ -1357,6 +2438,7 @@ extension Tool: NativeMessage {
     self.idempotent = c.pointee.idempotent != 0
     self.risk = CValue.string(c.pointee.risk)
     self.timeLimit = CValue.message(c.pointee.time_limit)
+    self.maximumRunning = c.pointee.maximum_running
   }
 
   func fill(_ c: UnsafeMutablePointer<Buddy__Mission__V1__Tool>, _ arena: inout Arena) throws {
@@ -1373,5 +2455,6 @@ extension Tool: NativeMessage {
     c.pointee.idempotent = self.idempotent ? 1 : 0
     if !self.risk.isEmpty { c.pointee.risk = try arena.string(self.risk) }
     if let value = self.timeLimit { c.pointee.time_limit = try arena.message(value) }
+    c.pointee.maximum_running = self.maximumRunning
   }
 }

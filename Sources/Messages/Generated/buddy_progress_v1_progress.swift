@@ -11,12 +11,17 @@ public enum EventType: Sendable, Hashable {
   case stepProgress
   case stepCompleted
   case stepFailed
+  /// A command changed the mission but not its state; `change` says how.
+  case missionChanged
+  /// Not of the log: what follows up to and with `sequence` (in WatchAll: up to and with the entry's position) is left
+  /// out.
+  case gap
   /// A number that this version has no name for.
   case unrecognized(Int32)
 
   /// Every named value, in the order of the .proto file.
   public static let allKnown: [Self] = [
-    .unspecified, .stateChanged, .stepStarted, .stepProgress, .stepCompleted, .stepFailed
+    .unspecified, .stateChanged, .stepStarted, .stepProgress, .stepCompleted, .stepFailed, .missionChanged, .gap
   ]
 
   public init(rawValue: Int32) {
@@ -28,6 +33,8 @@ public enum EventType: Sendable, Hashable {
       case 3: .stepProgress
       case 4: .stepCompleted
       case 5: .stepFailed
+      case 6: .missionChanged
+      case 7: .gap
       default: .unrecognized(rawValue)
       }
   }
@@ -40,6 +47,8 @@ public enum EventType: Sendable, Hashable {
     case .stepProgress: 3
     case .stepCompleted: 4
     case .stepFailed: 5
+    case .missionChanged: 6
+    case .gap: 7
     case .unrecognized(let number): number
     }
   }
@@ -53,8 +62,69 @@ public enum EventType: Sendable, Hashable {
     case .stepProgress: "EVENT_TYPE_STEP_PROGRESS"
     case .stepCompleted: "EVENT_TYPE_STEP_COMPLETED"
     case .stepFailed: "EVENT_TYPE_STEP_FAILED"
+    case .missionChanged: "EVENT_TYPE_MISSION_CHANGED"
+    case .gap: "EVENT_TYPE_GAP"
     case .unrecognized(let number): "\(number)"
     }
+  }
+}
+
+/// What missions are told apart by.
+public struct MissionFacts: ProtobufMessage {
+  public static var messageName: String { "buddy.progress.v1.MissionFacts" }
+
+  public var owner: String
+  public var labels: [String: String]
+  public var recipe: String
+  public var recipeVersion: String
+  /// The first 500 characters.
+  public var objective: String
+  /// Empty until known.
+  public var intent: String
+  public var tool: String
+  public var priority: Int32
+  public var parentId: String
+
+  public init() {
+    self.owner = ""
+    self.labels = [:]
+    self.recipe = ""
+    self.recipeVersion = ""
+    self.objective = ""
+    self.intent = ""
+    self.tool = ""
+    self.priority = 0
+    self.parentId = ""
+  }
+
+  public init(
+    owner: String = "",
+    labels: [String: String] = [:],
+    recipe: String = "",
+    recipeVersion: String = "",
+    objective: String = "",
+    intent: String = "",
+    tool: String = "",
+    priority: Int32 = 0,
+    parentId: String = ""
+  ) {
+    self.owner = owner
+    self.labels = labels
+    self.recipe = recipe
+    self.recipeVersion = recipeVersion
+    self.objective = objective
+    self.intent = intent
+    self.tool = tool
+    self.priority = priority
+    self.parentId = parentId
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
   }
 }
 
@@ -74,6 +144,17 @@ public struct ProgressEvent: ProtobufMessage {
   /// The mission's state when this happened.
   public var state: MissionState
   public var error: Failure?
+  /// Who caused it; empty if Buddy did.
+  public var `actor`: String
+  /// In the mission's first event, and again whenever they changed.
+  public var facts: MissionFacts?
+  /// The command that caused it.
+  public var change: MissionChange?
+  /// With the state AWAITING_INPUT.
+  public var question: Question?
+  /// Not of the log: how many STEP_PROGRESS events of the same step, directly before this one, were left out for a
+  /// watcher that asked for it and is behind.
+  public var coalesced: UInt32
 
   public init() {
     self.missionId = ""
@@ -85,6 +166,11 @@ public struct ProgressEvent: ProtobufMessage {
     self.message = ""
     self.state = .unspecified
     self.error = nil
+    self.`actor` = ""
+    self.facts = nil
+    self.change = nil
+    self.question = nil
+    self.coalesced = 0
   }
 
   public init(
@@ -96,7 +182,12 @@ public struct ProgressEvent: ProtobufMessage {
     percent: Double = 0,
     message: String = "",
     state: MissionState = .unspecified,
-    error: Failure? = nil
+    error: Failure? = nil,
+    `actor`: String = "",
+    facts: MissionFacts? = nil,
+    change: MissionChange? = nil,
+    question: Question? = nil,
+    coalesced: UInt32 = 0
   ) {
     self.missionId = missionId
     self.sequence = sequence
@@ -107,6 +198,11 @@ public struct ProgressEvent: ProtobufMessage {
     self.message = message
     self.state = state
     self.error = error
+    self.`actor` = `actor`
+    self.facts = facts
+    self.change = change
+    self.question = question
+    self.coalesced = coalesced
   }
 
   public init(wire: ByteBuffer, limits: WireLimits) throws {
@@ -169,15 +265,176 @@ public struct WatchEventsRequest: ProtobufMessage {
 
   public var missionId: String
   public var afterSequence: UInt64
+  /// While the watcher is more than this many events behind, STEP_PROGRESS events which a newer one of the same step
+  /// follows are left out. 0: never.
+  public var coalesceAfter: UInt32
 
   public init() {
     self.missionId = ""
     self.afterSequence = 0
+    self.coalesceAfter = 0
   }
 
-  public init(missionId: String = "", afterSequence: UInt64 = 0) {
+  public init(missionId: String = "", afterSequence: UInt64 = 0, coalesceAfter: UInt32 = 0) {
     self.missionId = missionId
     self.afterSequence = afterSequence
+    self.coalesceAfter = coalesceAfter
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+/// Which missions' events; what is empty lets all through.
+public struct EventFilter: ProtobufMessage {
+  public static var messageName: String { "buddy.progress.v1.EventFilter" }
+
+  public var owner: String
+  /// All of them, with these values.
+  public var labels: [String: String]
+  /// The mission's state after the event is one of these.
+  public var states: [MissionState]
+  public var recipe: String
+
+  public init() {
+    self.owner = ""
+    self.labels = [:]
+    self.states = []
+    self.recipe = ""
+  }
+
+  public init(owner: String = "", labels: [String: String] = [:], states: [MissionState] = [], recipe: String = "") {
+    self.owner = owner
+    self.labels = labels
+    self.states = states
+    self.recipe = recipe
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+public struct WatchAllEventsRequest: ProtobufMessage {
+  public static var messageName: String { "buddy.progress.v1.WatchAllEventsRequest" }
+
+  public enum Start: Sendable, Hashable {
+    /// The position of the last entry seen; 0 for everything that is kept.
+    case afterPosition(UInt64)
+    /// Only what is stored from now on.
+    case fromNow(Bool)
+  }
+
+  public var filter: EventFilter?
+  /// As of WatchEventsRequest.
+  public var coalesceAfter: UInt32
+  public var start: Start?
+
+  public init() {
+    self.filter = nil
+    self.coalesceAfter = 0
+  }
+
+  public init(filter: EventFilter? = nil, coalesceAfter: UInt32 = 0, start: Start? = nil) {
+    self.filter = filter
+    self.coalesceAfter = coalesceAfter
+    self.start = start
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+public struct PositionedEvent: ProtobufMessage {
+  public static var messageName: String { "buddy.progress.v1.PositionedEvent" }
+
+  /// Rises with every event of any mission; what the filter keeps back leaves holes.
+  public var position: UInt64
+  public var event: ProgressEvent?
+
+  public init() {
+    self.position = 0
+    self.event = nil
+  }
+
+  public init(position: UInt64 = 0, event: ProgressEvent? = nil) {
+    self.position = position
+    self.event = event
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+public struct ListAllEventsRequest: ProtobufMessage {
+  public static var messageName: String { "buddy.progress.v1.ListAllEventsRequest" }
+
+  public var filter: EventFilter?
+  public var afterPosition: UInt64
+  /// 0 to 60 s; absent: answer at once.
+  public var wait: GoogleProtobufDuration?
+  /// 1 to 1000; 0 means 1000.
+  public var limit: Int32
+
+  public init() {
+    self.filter = nil
+    self.afterPosition = 0
+    self.wait = nil
+    self.limit = 0
+  }
+
+  public init(
+    filter: EventFilter? = nil, afterPosition: UInt64 = 0, wait: GoogleProtobufDuration? = nil, limit: Int32 = 0
+  ) {
+    self.filter = filter
+    self.afterPosition = afterPosition
+    self.wait = wait
+    self.limit = limit
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+public struct ListAllEventsResponse: ProtobufMessage {
+  public static var messageName: String { "buddy.progress.v1.ListAllEventsResponse" }
+
+  public var events: [PositionedEvent]
+  /// Where to go on: everything up to it was looked at.
+  public var position: UInt64
+
+  public init() {
+    self.events = []
+    self.position = 0
+  }
+
+  public init(events: [PositionedEvent] = [], position: UInt64 = 0) {
+    self.events = events
+    self.position = position
   }
 
   public init(wire: ByteBuffer, limits: WireLimits) throws {
@@ -280,10 +537,24 @@ public struct ProgressSnapshot: ProtobufMessage {
   public var steps: [StepRecord]
   public var percent: Double
   public var message: String
+  /// Since it first ran; without the time in which it was paused or waited for an answer.
   public var elapsed: GoogleProtobufDuration?
-  /// Time left; absent while there is nothing to go by, and once the mission has ended.
+  /// Time left, as likely to be longer as to be shorter; absent while there is nothing to go by, while the mission is
+  /// held, and once it has ended.
   public var eta: GoogleProtobufDuration?
   public var lastSequence: UInt64
+  /// Nine of ten missions take no longer than this; absent where `eta` rests on the plain rule.
+  public var etaP90: GoogleProtobufDuration?
+  /// What the time left rests on: "history of 57 runs (recipe, tool, intent)" or "plain rule".
+  public var etaBasis: String
+  /// The first event that is kept; 0 if none is.
+  public var firstSequence: UInt64
+  public var facts: MissionFacts?
+  public var question: Question?
+  /// How long it was paused or waited for an answer.
+  public var held: GoogleProtobufDuration?
+  public var startedAt: GoogleProtobufTimestamp?
+  public var finishedAt: GoogleProtobufTimestamp?
 
   public init() {
     self.missionId = ""
@@ -294,6 +565,14 @@ public struct ProgressSnapshot: ProtobufMessage {
     self.elapsed = nil
     self.eta = nil
     self.lastSequence = 0
+    self.etaP90 = nil
+    self.etaBasis = ""
+    self.firstSequence = 0
+    self.facts = nil
+    self.question = nil
+    self.held = nil
+    self.startedAt = nil
+    self.finishedAt = nil
   }
 
   public init(
@@ -304,7 +583,15 @@ public struct ProgressSnapshot: ProtobufMessage {
     message: String = "",
     elapsed: GoogleProtobufDuration? = nil,
     eta: GoogleProtobufDuration? = nil,
-    lastSequence: UInt64 = 0
+    lastSequence: UInt64 = 0,
+    etaP90: GoogleProtobufDuration? = nil,
+    etaBasis: String = "",
+    firstSequence: UInt64 = 0,
+    facts: MissionFacts? = nil,
+    question: Question? = nil,
+    held: GoogleProtobufDuration? = nil,
+    startedAt: GoogleProtobufTimestamp? = nil,
+    finishedAt: GoogleProtobufTimestamp? = nil
   ) {
     self.missionId = missionId
     self.state = state
@@ -314,6 +601,14 @@ public struct ProgressSnapshot: ProtobufMessage {
     self.elapsed = elapsed
     self.eta = eta
     self.lastSequence = lastSequence
+    self.etaP90 = etaP90
+    self.etaBasis = etaBasis
+    self.firstSequence = firstSequence
+    self.facts = facts
+    self.question = question
+    self.held = held
+    self.startedAt = startedAt
+    self.finishedAt = finishedAt
   }
 
   public init(wire: ByteBuffer, limits: WireLimits) throws {
@@ -322,6 +617,46 @@ public struct ProgressSnapshot: ProtobufMessage {
 
   public func encode(into buffer: inout ByteBuffer) throws {
     try Wire.encode(self, into: &buffer)
+  }
+}
+
+extension MissionFacts: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__progress__v1__mission_facts__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Progress__V1__MissionFacts>) {
+    buddy__progress__v1__mission_facts__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Progress__V1__MissionFacts>) {
+    self.init()
+    self.owner = CValue.string(c.pointee.owner)
+    self.labels = CValue.map(c.pointee.labels, c.pointee.n_labels) {
+      (CValue.string($0.pointee.key), CValue.string($0.pointee.value))
+    }
+    self.recipe = CValue.string(c.pointee.recipe)
+    self.recipeVersion = CValue.string(c.pointee.recipe_version)
+    self.objective = CValue.string(c.pointee.objective)
+    self.intent = CValue.string(c.pointee.intent)
+    self.tool = CValue.string(c.pointee.tool)
+    self.priority = c.pointee.priority
+    self.parentId = CValue.string(c.pointee.parent_id)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Progress__V1__MissionFacts>, _ arena: inout Arena) throws {
+    if !self.owner.isEmpty { c.pointee.owner = try arena.string(self.owner) }
+    (c.pointee.n_labels, c.pointee.labels) = try arena.map(
+      self.labels, buddy__progress__v1__mission_facts__labels_entry__init
+    ) { entry, key, value, arena in
+      entry.pointee.key = try arena.string(key)
+      entry.pointee.value = try arena.string(value)
+    }
+    if !self.recipe.isEmpty { c.pointee.recipe = try arena.string(self.recipe) }
+    if !self.recipeVersion.isEmpty { c.pointee.recipe_version = try arena.string(self.recipeVersion) }
+    if !self.objective.isEmpty { c.pointee.objective = try arena.string(self.objective) }
+    if !self.intent.isEmpty { c.pointee.intent = try arena.string(self.intent) }
+    if !self.tool.isEmpty { c.pointee.tool = try arena.string(self.tool) }
+    c.pointee.priority = self.priority
+    if !self.parentId.isEmpty { c.pointee.parent_id = try arena.string(self.parentId) }
   }
 }
 
@@ -343,6 +678,11 @@ extension ProgressEvent: NativeMessage {
     self.message = CValue.string(c.pointee.message)
     self.state = .init(rawValue: .init(truncatingIfNeeded: c.pointee.state.rawValue))
     self.error = CValue.message(c.pointee.error)
+    self.`actor` = CValue.string(c.pointee.`actor`)
+    self.facts = CValue.message(c.pointee.facts)
+    self.change = CValue.message(c.pointee.change)
+    self.question = CValue.message(c.pointee.question)
+    self.coalesced = c.pointee.coalesced
   }
 
   func fill(_ c: UnsafeMutablePointer<Buddy__Progress__V1__ProgressEvent>, _ arena: inout Arena) throws {
@@ -355,6 +695,11 @@ extension ProgressEvent: NativeMessage {
     if !self.message.isEmpty { c.pointee.message = try arena.string(self.message) }
     c.pointee.state = .init(rawValue: .init(truncatingIfNeeded: self.state.rawValue))
     if let value = self.error { c.pointee.error = try arena.message(value) }
+    if !self.`actor`.isEmpty { c.pointee.`actor` = try arena.string(self.`actor`) }
+    if let value = self.facts { c.pointee.facts = try arena.message(value) }
+    if let value = self.change { c.pointee.change = try arena.message(value) }
+    if let value = self.question { c.pointee.question = try arena.message(value) }
+    c.pointee.coalesced = self.coalesced
   }
 }
 
@@ -403,11 +748,141 @@ extension WatchEventsRequest: NativeMessage {
     self.init()
     self.missionId = CValue.string(c.pointee.mission_id)
     self.afterSequence = c.pointee.after_sequence
+    self.coalesceAfter = c.pointee.coalesce_after
   }
 
   func fill(_ c: UnsafeMutablePointer<Buddy__Progress__V1__WatchEventsRequest>, _ arena: inout Arena) throws {
     if !self.missionId.isEmpty { c.pointee.mission_id = try arena.string(self.missionId) }
     c.pointee.after_sequence = self.afterSequence
+    c.pointee.coalesce_after = self.coalesceAfter
+  }
+}
+
+extension EventFilter: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__progress__v1__event_filter__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Progress__V1__EventFilter>) {
+    buddy__progress__v1__event_filter__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Progress__V1__EventFilter>) {
+    self.init()
+    self.owner = CValue.string(c.pointee.owner)
+    self.labels = CValue.map(c.pointee.labels, c.pointee.n_labels) {
+      (CValue.string($0.pointee.key), CValue.string($0.pointee.value))
+    }
+    self.states = CValue.list(c.pointee.states, c.pointee.n_states) {
+      .init(rawValue: .init(truncatingIfNeeded: $0.rawValue))
+    }
+    self.recipe = CValue.string(c.pointee.recipe)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Progress__V1__EventFilter>, _ arena: inout Arena) throws {
+    if !self.owner.isEmpty { c.pointee.owner = try arena.string(self.owner) }
+    (c.pointee.n_labels, c.pointee.labels) = try arena.map(
+      self.labels, buddy__progress__v1__event_filter__labels_entry__init
+    ) { entry, key, value, arena in
+      entry.pointee.key = try arena.string(key)
+      entry.pointee.value = try arena.string(value)
+    }
+    (c.pointee.n_states, c.pointee.states) = try arena.list(self.states) {
+      .init(rawValue: .init(truncatingIfNeeded: $0.rawValue))
+    }
+    if !self.recipe.isEmpty { c.pointee.recipe = try arena.string(self.recipe) }
+  }
+}
+
+extension WatchAllEventsRequest: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__progress__v1__watch_all_events_request__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Progress__V1__WatchAllEventsRequest>) {
+    buddy__progress__v1__watch_all_events_request__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Progress__V1__WatchAllEventsRequest>) {
+    self.init()
+    self.filter = CValue.message(c.pointee.filter)
+    self.coalesceAfter = c.pointee.coalesce_after
+    switch c.pointee.start_case.rawValue {
+    case 2: self.start = .afterPosition(c.pointee.after_position)
+    case 3: self.start = .fromNow(c.pointee.from_now != 0)
+    default: break
+    }
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Progress__V1__WatchAllEventsRequest>, _ arena: inout Arena) throws {
+    if let value = self.filter { c.pointee.filter = try arena.message(value) }
+    c.pointee.coalesce_after = self.coalesceAfter
+    switch self.start {
+    case .afterPosition(let value):
+      c.pointee.start_case = .init(rawValue: 2)
+      c.pointee.after_position = value
+    case .fromNow(let value):
+      c.pointee.start_case = .init(rawValue: 3)
+      c.pointee.from_now = value ? 1 : 0
+    case nil: break
+    }
+  }
+}
+
+extension PositionedEvent: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__progress__v1__positioned_event__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Progress__V1__PositionedEvent>) {
+    buddy__progress__v1__positioned_event__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Progress__V1__PositionedEvent>) {
+    self.init()
+    self.position = c.pointee.position
+    self.event = CValue.message(c.pointee.event)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Progress__V1__PositionedEvent>, _ arena: inout Arena) throws {
+    c.pointee.position = self.position
+    if let value = self.event { c.pointee.event = try arena.message(value) }
+  }
+}
+
+extension ListAllEventsRequest: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__progress__v1__list_all_events_request__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Progress__V1__ListAllEventsRequest>) {
+    buddy__progress__v1__list_all_events_request__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Progress__V1__ListAllEventsRequest>) {
+    self.init()
+    self.filter = CValue.message(c.pointee.filter)
+    self.afterPosition = c.pointee.after_position
+    self.wait = CValue.message(c.pointee.wait)
+    self.limit = c.pointee.limit
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Progress__V1__ListAllEventsRequest>, _ arena: inout Arena) throws {
+    if let value = self.filter { c.pointee.filter = try arena.message(value) }
+    c.pointee.after_position = self.afterPosition
+    if let value = self.wait { c.pointee.wait = try arena.message(value) }
+    c.pointee.limit = self.limit
+  }
+}
+
+extension ListAllEventsResponse: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(buddy__progress__v1__list_all_events_response__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Buddy__Progress__V1__ListAllEventsResponse>) {
+    buddy__progress__v1__list_all_events_response__init(c)
+  }
+
+  init(c: UnsafePointer<Buddy__Progress__V1__ListAllEventsResponse>) {
+    self.init()
+    self.events = CValue.messages(c.pointee.events, c.pointee.n_events)
+    self.position = c.pointee.position
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Buddy__Progress__V1__ListAllEventsResponse>, _ arena: inout Arena) throws {
+    (c.pointee.n_events, c.pointee.events) = try arena.messages(self.events)
+    c.pointee.position = self.position
   }
 }
 
@@ -487,6 +962,14 @@ extension ProgressSnapshot: NativeMessage {
     self.elapsed = CValue.message(c.pointee.elapsed)
     self.eta = CValue.message(c.pointee.eta)
     self.lastSequence = c.pointee.last_sequence
+    self.etaP90 = CValue.message(c.pointee.eta_p90)
+    self.etaBasis = CValue.string(c.pointee.eta_basis)
+    self.firstSequence = c.pointee.first_sequence
+    self.facts = CValue.message(c.pointee.facts)
+    self.question = CValue.message(c.pointee.question)
+    self.held = CValue.message(c.pointee.held)
+    self.startedAt = CValue.message(c.pointee.started_at)
+    self.finishedAt = CValue.message(c.pointee.finished_at)
   }
 
   func fill(_ c: UnsafeMutablePointer<Buddy__Progress__V1__ProgressSnapshot>, _ arena: inout Arena) throws {
@@ -498,5 +981,13 @@ extension ProgressSnapshot: NativeMessage {
     if let value = self.elapsed { c.pointee.elapsed = try arena.message(value) }
     if let value = self.eta { c.pointee.eta = try arena.message(value) }
     c.pointee.last_sequence = self.lastSequence
+    if let value = self.etaP90 { c.pointee.eta_p90 = try arena.message(value) }
+    if !self.etaBasis.isEmpty { c.pointee.eta_basis = try arena.string(self.etaBasis) }
+    c.pointee.first_sequence = self.firstSequence
+    if let value = self.facts { c.pointee.facts = try arena.message(value) }
+    if let value = self.question { c.pointee.question = try arena.message(value) }
+    if let value = self.held { c.pointee.held = try arena.message(value) }
+    if let value = self.startedAt { c.pointee.started_at = try arena.message(value) }
+    if let value = self.finishedAt { c.pointee.finished_at = try arena.message(value) }
   }
 }

@@ -6,10 +6,11 @@ public import RPC
 /// Money: what tools cost, what may be spent, what was spent.
 public protocol InvestmentHandler: Sendable {
   func listPrices(_ request: ListPricesRequest, _ context: ServerContext) async throws -> ListPricesResponse
-  /// What a call of each tool is expected to cost and can cost at the most. NOT_FOUND for a tool without a price.
+  /// What a call of each tool is expected to cost and can cost at the most. NOT_FOUND for a tool that neither the price
+  /// list nor the request has a price for.
   func estimate(_ request: EstimateRequest, _ context: ServerContext) async throws -> EstimateResponse
-  /// Sets the worst case aside before anything runs. The same reservation id gives the same reservation.
-  /// RESOURCE_EXHAUSTED if the budget cannot cover it.
+  /// Sets the worst case aside before anything runs. The same reservation id gives the same reservation; with another
+  /// amount it is changed to that while it is held. RESOURCE_EXHAUSTED if the budget cannot cover it.
   func reserve(_ request: ReserveRequest, _ context: ServerContext) async throws -> Reservation
   /// Books what was really spent, at most what was reserved, and frees the rest. Settling again changes nothing.
   func settle(_ request: SettleRequest, _ context: ServerContext) async throws -> Reservation
@@ -80,13 +81,14 @@ public struct InvestmentClient: Sendable {
     try await client.unary(InvestmentMethods.listPrices, request, options)
   }
 
-  /// What a call of each tool is expected to cost and can cost at the most. NOT_FOUND for a tool without a price.
+  /// What a call of each tool is expected to cost and can cost at the most. NOT_FOUND for a tool that neither the price
+  /// list nor the request has a price for.
   public func estimate(_ request: EstimateRequest, _ options: CallOptions = .init()) async throws -> EstimateResponse {
     try await client.unary(InvestmentMethods.estimate, request, options)
   }
 
-  /// Sets the worst case aside before anything runs. The same reservation id gives the same reservation.
-  /// RESOURCE_EXHAUSTED if the budget cannot cover it.
+  /// Sets the worst case aside before anything runs. The same reservation id gives the same reservation; with another
+  /// amount it is changed to that while it is held. RESOURCE_EXHAUSTED if the budget cannot cover it.
   public func reserve(_ request: ReserveRequest, _ options: CallOptions = .init()) async throws -> Reservation {
     try await client.unary(InvestmentMethods.reserve, request, options)
   }

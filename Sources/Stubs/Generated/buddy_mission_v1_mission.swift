@@ -4,6 +4,11 @@ public import Messages
 public import RPC
 
 /// Missions: an objective goes in, a result comes out, every step is on record.
+///
+/// The commands (Approve to Answer) are idempotent by `request_id`: the same request again gives the first answer,
+/// ALREADY_EXISTS if the id was used for another one. They throw NOT_FOUND for an unknown mission, ABORTED if its version
+/// is not `expected_version`, FAILED_PRECONDITION where its state does not allow the command. The last of the mission's
+/// `changes` says at which step the command was or will be applied, and which steps run anew because of it.
 public protocol MissionsHandler: Sendable {
   /// Stores a mission and answers once it is durable. The same owner and idempotency key give the same mission;
   /// ALREADY_EXISTS if the key was used for another request. INVALID_ARGUMENT for a malformed one.
@@ -16,8 +21,22 @@ public protocol MissionsHandler: Sendable {
   func approve(_ request: ApproveMissionRequest, _ context: ServerContext) async throws -> Mission
   /// PENDING_APPROVAL to REJECTED.
   func reject(_ request: RejectMissionRequest, _ context: ServerContext) async throws -> Mission
-  /// Ends a mission that has not ended. Final: no step and no side effect begins after the answer.
+  /// Ends a mission that has not ended. Final: no step and no side effect begins after the answer. What its tool had
+  /// produced is kept as partial artifacts, and what was reserved for it is released.
   func cancel(_ request: CancelMissionRequest, _ context: ServerContext) async throws -> Mission
+  /// Holds a mission that is approved or runs. A running step is interrupted, and begins anew after Resume; a tool that
+  /// cannot be interrupted runs to the end of its step first.
+  func pause(_ request: PauseMissionRequest, _ context: ServerContext) async throws -> Mission
+  /// PAUSED to where it stood; also takes back a pause that waits for the end of a step.
+  func resume(_ request: ResumeMissionRequest, _ context: ServerContext) async throws -> Mission
+  /// Changes what is asked for; what is absent stays. Steps that rested on it run anew. FAILED_PRECONDITION where a tool
+  /// with side effects has begun and would have to run again.
+  func modify(_ request: ModifyMissionRequest, _ context: ServerContext) async throws -> Mission
+  /// Answers the question of a mission in AWAITING_INPUT, which goes on. INVALID_ARGUMENT if the answer is not of the
+  /// question's kind.
+  func answer(_ request: AnswerMissionRequest, _ context: ServerContext) async throws -> Mission
+  /// The missions that wait to be run, those to run first in front, and what runs.
+  func listQueue(_ request: ListQueueRequest, _ context: ServerContext) async throws -> ListQueueResponse
   /// What this service can run, with each tool's declaration.
   func listTools(_ request: ListToolsRequest, _ context: ServerContext) async throws -> ListToolsResponse
 }
@@ -31,6 +50,11 @@ extension Router {
     unary(MissionsMethods.approve) { try await handler.approve($0, $1) }
     unary(MissionsMethods.reject) { try await handler.reject($0, $1) }
     unary(MissionsMethods.cancel) { try await handler.cancel($0, $1) }
+    unary(MissionsMethods.pause) { try await handler.pause($0, $1) }
+    unary(MissionsMethods.resume) { try await handler.resume($0, $1) }
+    unary(MissionsMethods.modify) { try await handler.modify($0, $1) }
+    unary(MissionsMethods.answer) { try await handler.answer($0, $1) }
+    unary(MissionsMethods.listQueue) { try await handler.listQueue($0, $1) }
     unary(MissionsMethods.listTools) { try await handler.listTools($0, $1) }
   }
 }
@@ -56,12 +80,32 @@ public enum MissionsMethods {
   public static let cancel = Method<CancelMissionRequest, Mission>(
     "/buddy.mission.v1.Missions/Cancel", request: .protobuf, response: .protobuf
   )
+  public static let pause = Method<PauseMissionRequest, Mission>(
+    "/buddy.mission.v1.Missions/Pause", request: .protobuf, response: .protobuf
+  )
+  public static let resume = Method<ResumeMissionRequest, Mission>(
+    "/buddy.mission.v1.Missions/Resume", request: .protobuf, response: .protobuf
+  )
+  public static let modify = Method<ModifyMissionRequest, Mission>(
+    "/buddy.mission.v1.Missions/Modify", request: .protobuf, response: .protobuf
+  )
+  public static let answer = Method<AnswerMissionRequest, Mission>(
+    "/buddy.mission.v1.Missions/Answer", request: .protobuf, response: .protobuf
+  )
+  public static let listQueue = Method<ListQueueRequest, ListQueueResponse>(
+    "/buddy.mission.v1.Missions/ListQueue", request: .protobuf, response: .protobuf
+  )
   public static let listTools = Method<ListToolsRequest, ListToolsResponse>(
     "/buddy.mission.v1.Missions/ListTools", request: .protobuf, response: .protobuf
   )
 }
 
 /// Missions: an objective goes in, a result comes out, every step is on record.
+///
+/// The commands (Approve to Answer) are idempotent by `request_id`: the same request again gives the first answer,
+/// ALREADY_EXISTS if the id was used for another one. They throw NOT_FOUND for an unknown mission, ABORTED if its version
+/// is not `expected_version`, FAILED_PRECONDITION where its state does not allow the command. The last of the mission's
+/// `changes` says at which step the command was or will be applied, and which steps run anew because of it.
 ///
 /// Every call throws `Status`, and nothing else.
 public struct MissionsClient: Sendable {
@@ -97,9 +141,40 @@ public struct MissionsClient: Sendable {
     try await client.unary(MissionsMethods.reject, request, options)
   }
 
-  /// Ends a mission that has not ended. Final: no step and no side effect begins after the answer.
+  /// Ends a mission that has not ended. Final: no step and no side effect begins after the answer. What its tool had
+  /// produced is kept as partial artifacts, and what was reserved for it is released.
   public func cancel(_ request: CancelMissionRequest, _ options: CallOptions = .init()) async throws -> Mission {
     try await client.unary(MissionsMethods.cancel, request, options)
+  }
+
+  /// Holds a mission that is approved or runs. A running step is interrupted, and begins anew after Resume; a tool that
+  /// cannot be interrupted runs to the end of its step first.
+  public func pause(_ request: PauseMissionRequest, _ options: CallOptions = .init()) async throws -> Mission {
+    try await client.unary(MissionsMethods.pause, request, options)
+  }
+
+  /// PAUSED to where it stood; also takes back a pause that waits for the end of a step.
+  public func resume(_ request: ResumeMissionRequest, _ options: CallOptions = .init()) async throws -> Mission {
+    try await client.unary(MissionsMethods.resume, request, options)
+  }
+
+  /// Changes what is asked for; what is absent stays. Steps that rested on it run anew. FAILED_PRECONDITION where a tool
+  /// with side effects has begun and would have to run again.
+  public func modify(_ request: ModifyMissionRequest, _ options: CallOptions = .init()) async throws -> Mission {
+    try await client.unary(MissionsMethods.modify, request, options)
+  }
+
+  /// Answers the question of a mission in AWAITING_INPUT, which goes on. INVALID_ARGUMENT if the answer is not of the
+  /// question's kind.
+  public func answer(_ request: AnswerMissionRequest, _ options: CallOptions = .init()) async throws -> Mission {
+    try await client.unary(MissionsMethods.answer, request, options)
+  }
+
+  /// The missions that wait to be run, those to run first in front, and what runs.
+  public func listQueue(
+    _ request: ListQueueRequest, _ options: CallOptions = .init()
+  ) async throws -> ListQueueResponse {
+    try await client.unary(MissionsMethods.listQueue, request, options)
   }
 
   /// What this service can run, with each tool's declaration.

@@ -9,12 +9,21 @@ public protocol ProgressHandler: Sendable {
   /// leave a gap.
   func record(_ request: RecordEventsRequest, _ context: ServerContext) async throws -> RecordEventsResponse
   /// Replays what is stored after `after_sequence`, goes on live, and ends after the mission's last event.
-  /// NOT_FOUND if no event of the mission is known after a short wait.
+  /// NOT_FOUND if no event of the mission is known after a short wait; OUT_OF_RANGE if events after `after_sequence` are
+  /// not kept any more: take a snapshot, and watch after its `last_sequence`.
   func watch(
     _ request: WatchEventsRequest, _ responses: ResponseWriter<ProgressEvent>, _ context: ServerContext
   ) async throws
-  /// What is stored after `after_sequence`; waits up to `wait` for at least one event (a long poll).
+  /// What is stored after `after_sequence`; waits up to `wait` for at least one event (a long poll). Status as Watch's.
   func list(_ request: ListEventsRequest, _ context: ServerContext) async throws -> ListEventsResponse
+  /// The events of all missions that the filter lets through, in the order in which they were stored; never ends. A
+  /// watcher that falls too far behind gets a GAP entry, and goes on after it.
+  func watchAll(
+    _ request: WatchAllEventsRequest, _ responses: ResponseWriter<PositionedEvent>, _ context: ServerContext
+  ) async throws
+  /// As WatchAll, by polling.
+  func listAll(_ request: ListAllEventsRequest, _ context: ServerContext) async throws -> ListAllEventsResponse
+  /// Where a mission stands. Unlike the log it is kept as long as the mission.
   func snapshot(_ request: SnapshotRequest, _ context: ServerContext) async throws -> ProgressSnapshot
 }
 
@@ -24,6 +33,8 @@ extension Router {
     unary(ProgressMethods.record) { try await handler.record($0, $1) }
     serverStreaming(ProgressMethods.watch) { try await handler.watch($0, $1, $2) }
     unary(ProgressMethods.list) { try await handler.list($0, $1) }
+    serverStreaming(ProgressMethods.watchAll) { try await handler.watchAll($0, $1, $2) }
+    unary(ProgressMethods.listAll) { try await handler.listAll($0, $1) }
     unary(ProgressMethods.snapshot) { try await handler.snapshot($0, $1) }
   }
 }
@@ -39,6 +50,12 @@ public enum ProgressMethods {
   )
   public static let list = Method<ListEventsRequest, ListEventsResponse>(
     "/buddy.progress.v1.Progress/List", request: .protobuf, response: .protobuf
+  )
+  public static let watchAll = Method<WatchAllEventsRequest, PositionedEvent>(
+    "/buddy.progress.v1.Progress/WatchAll", request: .protobuf, response: .protobuf
+  )
+  public static let listAll = Method<ListAllEventsRequest, ListAllEventsResponse>(
+    "/buddy.progress.v1.Progress/ListAll", request: .protobuf, response: .protobuf
   )
   public static let snapshot = Method<SnapshotRequest, ProgressSnapshot>(
     "/buddy.progress.v1.Progress/Snapshot", request: .protobuf, response: .protobuf
@@ -62,18 +79,35 @@ public struct ProgressClient: Sendable {
   }
 
   /// Replays what is stored after `after_sequence`, goes on live, and ends after the mission's last event.
-  /// NOT_FOUND if no event of the mission is known after a short wait.
+  /// NOT_FOUND if no event of the mission is known after a short wait; OUT_OF_RANGE if events after `after_sequence` are
+  /// not kept any more: take a snapshot, and watch after its `last_sequence`.
   public func watch(
     _ request: WatchEventsRequest, _ options: CallOptions = .init()
   ) async throws -> ResponseStream<ProgressEvent> {
     try await client.serverStreaming(ProgressMethods.watch, request, options)
   }
 
-  /// What is stored after `after_sequence`; waits up to `wait` for at least one event (a long poll).
+  /// What is stored after `after_sequence`; waits up to `wait` for at least one event (a long poll). Status as Watch's.
   public func list(_ request: ListEventsRequest, _ options: CallOptions = .init()) async throws -> ListEventsResponse {
     try await client.unary(ProgressMethods.list, request, options)
   }
 
+  /// The events of all missions that the filter lets through, in the order in which they were stored; never ends. A
+  /// watcher that falls too far behind gets a GAP entry, and goes on after it.
+  public func watchAll(
+    _ request: WatchAllEventsRequest, _ options: CallOptions = .init()
+  ) async throws -> ResponseStream<PositionedEvent> {
+    try await client.serverStreaming(ProgressMethods.watchAll, request, options)
+  }
+
+  /// As WatchAll, by polling.
+  public func listAll(
+    _ request: ListAllEventsRequest, _ options: CallOptions = .init()
+  ) async throws -> ListAllEventsResponse {
+    try await client.unary(ProgressMethods.listAll, request, options)
+  }
+
+  /// Where a mission stands. Unlike the log it is kept as long as the mission.
   public func snapshot(_ request: SnapshotRequest, _ options: CallOptions = .init()) async throws -> ProgressSnapshot {
     try await client.unary(ProgressMethods.snapshot, request, options)
   }

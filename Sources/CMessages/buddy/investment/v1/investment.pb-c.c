@@ -930,7 +930,7 @@ const ProtobufCMessageDescriptor buddy__investment__v1__estimate_request__descri
   (ProtobufCMessageInit) buddy__investment__v1__estimate_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor buddy__investment__v1__tool_use__field_descriptors[3] =
+static const ProtobufCFieldDescriptor buddy__investment__v1__tool_use__field_descriptors[4] =
 {
   {
     "tool",
@@ -968,8 +968,21 @@ static const ProtobufCFieldDescriptor buddy__investment__v1__tool_use__field_des
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "declared",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Investment__V1__ToolUse, declared),
+    &buddy__investment__v1__price__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned buddy__investment__v1__tool_use__field_indices_by_name[] = {
+  3,   /* field[3] = declared */
   1,   /* field[1] = expected_bytes */
   2,   /* field[2] = maximum_bytes */
   0,   /* field[0] = tool */
@@ -977,7 +990,7 @@ static const unsigned buddy__investment__v1__tool_use__field_indices_by_name[] =
 static const ProtobufCIntRange buddy__investment__v1__tool_use__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor buddy__investment__v1__tool_use__descriptor =
 {
@@ -987,7 +1000,7 @@ const ProtobufCMessageDescriptor buddy__investment__v1__tool_use__descriptor =
   "Buddy__Investment__V1__ToolUse",
   "buddy.investment.v1",
   sizeof(Buddy__Investment__V1__ToolUse),
-  3,
+  4,
   buddy__investment__v1__tool_use__field_descriptors,
   buddy__investment__v1__tool_use__field_indices_by_name,
   1,  buddy__investment__v1__tool_use__number_ranges,

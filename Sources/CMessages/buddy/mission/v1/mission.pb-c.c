@@ -7,6 +7,186 @@
 #endif
 
 #include "buddy/mission/v1/mission.pb-c.h"
+void   buddy__mission__v1__mission_change__init
+                     (Buddy__Mission__V1__MissionChange         *message)
+{
+  static const Buddy__Mission__V1__MissionChange init_value = BUDDY__MISSION__V1__MISSION_CHANGE__INIT;
+  *message = init_value;
+}
+size_t buddy__mission__v1__mission_change__get_packed_size
+                     (const Buddy__Mission__V1__MissionChange *message)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__mission_change__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__mission__v1__mission_change__pack
+                     (const Buddy__Mission__V1__MissionChange *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__mission_change__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__mission__v1__mission_change__pack_to_buffer
+                     (const Buddy__Mission__V1__MissionChange *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__mission_change__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Mission__V1__MissionChange *
+       buddy__mission__v1__mission_change__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Mission__V1__MissionChange *)
+     protobuf_c_message_unpack (&buddy__mission__v1__mission_change__descriptor,
+                                allocator, len, data);
+}
+void   buddy__mission__v1__mission_change__free_unpacked
+                     (Buddy__Mission__V1__MissionChange *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__mission__v1__mission_change__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   buddy__mission__v1__question__init
+                     (Buddy__Mission__V1__Question         *message)
+{
+  static const Buddy__Mission__V1__Question init_value = BUDDY__MISSION__V1__QUESTION__INIT;
+  *message = init_value;
+}
+size_t buddy__mission__v1__question__get_packed_size
+                     (const Buddy__Mission__V1__Question *message)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__question__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__mission__v1__question__pack
+                     (const Buddy__Mission__V1__Question *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__question__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__mission__v1__question__pack_to_buffer
+                     (const Buddy__Mission__V1__Question *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__question__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Mission__V1__Question *
+       buddy__mission__v1__question__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Mission__V1__Question *)
+     protobuf_c_message_unpack (&buddy__mission__v1__question__descriptor,
+                                allocator, len, data);
+}
+void   buddy__mission__v1__question__free_unpacked
+                     (Buddy__Mission__V1__Question *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__mission__v1__question__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   buddy__mission__v1__answer__init
+                     (Buddy__Mission__V1__Answer         *message)
+{
+  static const Buddy__Mission__V1__Answer init_value = BUDDY__MISSION__V1__ANSWER__INIT;
+  *message = init_value;
+}
+size_t buddy__mission__v1__answer__get_packed_size
+                     (const Buddy__Mission__V1__Answer *message)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__answer__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__mission__v1__answer__pack
+                     (const Buddy__Mission__V1__Answer *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__answer__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__mission__v1__answer__pack_to_buffer
+                     (const Buddy__Mission__V1__Answer *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__answer__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Mission__V1__Answer *
+       buddy__mission__v1__answer__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Mission__V1__Answer *)
+     protobuf_c_message_unpack (&buddy__mission__v1__answer__descriptor,
+                                allocator, len, data);
+}
+void   buddy__mission__v1__answer__free_unpacked
+                     (Buddy__Mission__V1__Answer *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__mission__v1__answer__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   buddy__mission__v1__answered_question__init
+                     (Buddy__Mission__V1__AnsweredQuestion         *message)
+{
+  static const Buddy__Mission__V1__AnsweredQuestion init_value = BUDDY__MISSION__V1__ANSWERED_QUESTION__INIT;
+  *message = init_value;
+}
+size_t buddy__mission__v1__answered_question__get_packed_size
+                     (const Buddy__Mission__V1__AnsweredQuestion *message)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__answered_question__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__mission__v1__answered_question__pack
+                     (const Buddy__Mission__V1__AnsweredQuestion *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__answered_question__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__mission__v1__answered_question__pack_to_buffer
+                     (const Buddy__Mission__V1__AnsweredQuestion *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__answered_question__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Mission__V1__AnsweredQuestion *
+       buddy__mission__v1__answered_question__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Mission__V1__AnsweredQuestion *)
+     protobuf_c_message_unpack (&buddy__mission__v1__answered_question__descriptor,
+                                allocator, len, data);
+}
+void   buddy__mission__v1__answered_question__free_unpacked
+                     (Buddy__Mission__V1__AnsweredQuestion *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__mission__v1__answered_question__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   buddy__mission__v1__mission_input__init
                      (Buddy__Mission__V1__MissionInput         *message)
 {
@@ -706,6 +886,372 @@ void   buddy__mission__v1__cancel_mission_request__free_unpacked
   assert(message->base.descriptor == &buddy__mission__v1__cancel_mission_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   buddy__mission__v1__pause_mission_request__init
+                     (Buddy__Mission__V1__PauseMissionRequest         *message)
+{
+  static const Buddy__Mission__V1__PauseMissionRequest init_value = BUDDY__MISSION__V1__PAUSE_MISSION_REQUEST__INIT;
+  *message = init_value;
+}
+size_t buddy__mission__v1__pause_mission_request__get_packed_size
+                     (const Buddy__Mission__V1__PauseMissionRequest *message)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__pause_mission_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__mission__v1__pause_mission_request__pack
+                     (const Buddy__Mission__V1__PauseMissionRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__pause_mission_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__mission__v1__pause_mission_request__pack_to_buffer
+                     (const Buddy__Mission__V1__PauseMissionRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__pause_mission_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Mission__V1__PauseMissionRequest *
+       buddy__mission__v1__pause_mission_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Mission__V1__PauseMissionRequest *)
+     protobuf_c_message_unpack (&buddy__mission__v1__pause_mission_request__descriptor,
+                                allocator, len, data);
+}
+void   buddy__mission__v1__pause_mission_request__free_unpacked
+                     (Buddy__Mission__V1__PauseMissionRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__mission__v1__pause_mission_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   buddy__mission__v1__resume_mission_request__init
+                     (Buddy__Mission__V1__ResumeMissionRequest         *message)
+{
+  static const Buddy__Mission__V1__ResumeMissionRequest init_value = BUDDY__MISSION__V1__RESUME_MISSION_REQUEST__INIT;
+  *message = init_value;
+}
+size_t buddy__mission__v1__resume_mission_request__get_packed_size
+                     (const Buddy__Mission__V1__ResumeMissionRequest *message)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__resume_mission_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__mission__v1__resume_mission_request__pack
+                     (const Buddy__Mission__V1__ResumeMissionRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__resume_mission_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__mission__v1__resume_mission_request__pack_to_buffer
+                     (const Buddy__Mission__V1__ResumeMissionRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__resume_mission_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Mission__V1__ResumeMissionRequest *
+       buddy__mission__v1__resume_mission_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Mission__V1__ResumeMissionRequest *)
+     protobuf_c_message_unpack (&buddy__mission__v1__resume_mission_request__descriptor,
+                                allocator, len, data);
+}
+void   buddy__mission__v1__resume_mission_request__free_unpacked
+                     (Buddy__Mission__V1__ResumeMissionRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__mission__v1__resume_mission_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   buddy__mission__v1__modify_mission_request__set_parameters_entry__init
+                     (Buddy__Mission__V1__ModifyMissionRequest__SetParametersEntry         *message)
+{
+  static const Buddy__Mission__V1__ModifyMissionRequest__SetParametersEntry init_value = BUDDY__MISSION__V1__MODIFY_MISSION_REQUEST__SET_PARAMETERS_ENTRY__INIT;
+  *message = init_value;
+}
+void   buddy__mission__v1__modify_mission_request__init
+                     (Buddy__Mission__V1__ModifyMissionRequest         *message)
+{
+  static const Buddy__Mission__V1__ModifyMissionRequest init_value = BUDDY__MISSION__V1__MODIFY_MISSION_REQUEST__INIT;
+  *message = init_value;
+}
+size_t buddy__mission__v1__modify_mission_request__get_packed_size
+                     (const Buddy__Mission__V1__ModifyMissionRequest *message)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__modify_mission_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__mission__v1__modify_mission_request__pack
+                     (const Buddy__Mission__V1__ModifyMissionRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__modify_mission_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__mission__v1__modify_mission_request__pack_to_buffer
+                     (const Buddy__Mission__V1__ModifyMissionRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__modify_mission_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Mission__V1__ModifyMissionRequest *
+       buddy__mission__v1__modify_mission_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Mission__V1__ModifyMissionRequest *)
+     protobuf_c_message_unpack (&buddy__mission__v1__modify_mission_request__descriptor,
+                                allocator, len, data);
+}
+void   buddy__mission__v1__modify_mission_request__free_unpacked
+                     (Buddy__Mission__V1__ModifyMissionRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__mission__v1__modify_mission_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   buddy__mission__v1__answer_mission_request__init
+                     (Buddy__Mission__V1__AnswerMissionRequest         *message)
+{
+  static const Buddy__Mission__V1__AnswerMissionRequest init_value = BUDDY__MISSION__V1__ANSWER_MISSION_REQUEST__INIT;
+  *message = init_value;
+}
+size_t buddy__mission__v1__answer_mission_request__get_packed_size
+                     (const Buddy__Mission__V1__AnswerMissionRequest *message)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__answer_mission_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__mission__v1__answer_mission_request__pack
+                     (const Buddy__Mission__V1__AnswerMissionRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__answer_mission_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__mission__v1__answer_mission_request__pack_to_buffer
+                     (const Buddy__Mission__V1__AnswerMissionRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__answer_mission_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Mission__V1__AnswerMissionRequest *
+       buddy__mission__v1__answer_mission_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Mission__V1__AnswerMissionRequest *)
+     protobuf_c_message_unpack (&buddy__mission__v1__answer_mission_request__descriptor,
+                                allocator, len, data);
+}
+void   buddy__mission__v1__answer_mission_request__free_unpacked
+                     (Buddy__Mission__V1__AnswerMissionRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__mission__v1__answer_mission_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   buddy__mission__v1__list_queue_request__init
+                     (Buddy__Mission__V1__ListQueueRequest         *message)
+{
+  static const Buddy__Mission__V1__ListQueueRequest init_value = BUDDY__MISSION__V1__LIST_QUEUE_REQUEST__INIT;
+  *message = init_value;
+}
+size_t buddy__mission__v1__list_queue_request__get_packed_size
+                     (const Buddy__Mission__V1__ListQueueRequest *message)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__list_queue_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__mission__v1__list_queue_request__pack
+                     (const Buddy__Mission__V1__ListQueueRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__list_queue_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__mission__v1__list_queue_request__pack_to_buffer
+                     (const Buddy__Mission__V1__ListQueueRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__list_queue_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Mission__V1__ListQueueRequest *
+       buddy__mission__v1__list_queue_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Mission__V1__ListQueueRequest *)
+     protobuf_c_message_unpack (&buddy__mission__v1__list_queue_request__descriptor,
+                                allocator, len, data);
+}
+void   buddy__mission__v1__list_queue_request__free_unpacked
+                     (Buddy__Mission__V1__ListQueueRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__mission__v1__list_queue_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   buddy__mission__v1__list_queue_response__init
+                     (Buddy__Mission__V1__ListQueueResponse         *message)
+{
+  static const Buddy__Mission__V1__ListQueueResponse init_value = BUDDY__MISSION__V1__LIST_QUEUE_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t buddy__mission__v1__list_queue_response__get_packed_size
+                     (const Buddy__Mission__V1__ListQueueResponse *message)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__list_queue_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__mission__v1__list_queue_response__pack
+                     (const Buddy__Mission__V1__ListQueueResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__list_queue_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__mission__v1__list_queue_response__pack_to_buffer
+                     (const Buddy__Mission__V1__ListQueueResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__list_queue_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Mission__V1__ListQueueResponse *
+       buddy__mission__v1__list_queue_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Mission__V1__ListQueueResponse *)
+     protobuf_c_message_unpack (&buddy__mission__v1__list_queue_response__descriptor,
+                                allocator, len, data);
+}
+void   buddy__mission__v1__list_queue_response__free_unpacked
+                     (Buddy__Mission__V1__ListQueueResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__mission__v1__list_queue_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   buddy__mission__v1__queue_entry__init
+                     (Buddy__Mission__V1__QueueEntry         *message)
+{
+  static const Buddy__Mission__V1__QueueEntry init_value = BUDDY__MISSION__V1__QUEUE_ENTRY__INIT;
+  *message = init_value;
+}
+size_t buddy__mission__v1__queue_entry__get_packed_size
+                     (const Buddy__Mission__V1__QueueEntry *message)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__queue_entry__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__mission__v1__queue_entry__pack
+                     (const Buddy__Mission__V1__QueueEntry *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__queue_entry__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__mission__v1__queue_entry__pack_to_buffer
+                     (const Buddy__Mission__V1__QueueEntry *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__queue_entry__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Mission__V1__QueueEntry *
+       buddy__mission__v1__queue_entry__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Mission__V1__QueueEntry *)
+     protobuf_c_message_unpack (&buddy__mission__v1__queue_entry__descriptor,
+                                allocator, len, data);
+}
+void   buddy__mission__v1__queue_entry__free_unpacked
+                     (Buddy__Mission__V1__QueueEntry *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__mission__v1__queue_entry__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   buddy__mission__v1__tool_load__init
+                     (Buddy__Mission__V1__ToolLoad         *message)
+{
+  static const Buddy__Mission__V1__ToolLoad init_value = BUDDY__MISSION__V1__TOOL_LOAD__INIT;
+  *message = init_value;
+}
+size_t buddy__mission__v1__tool_load__get_packed_size
+                     (const Buddy__Mission__V1__ToolLoad *message)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__tool_load__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__mission__v1__tool_load__pack
+                     (const Buddy__Mission__V1__ToolLoad *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__tool_load__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__mission__v1__tool_load__pack_to_buffer
+                     (const Buddy__Mission__V1__ToolLoad *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__mission__v1__tool_load__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Mission__V1__ToolLoad *
+       buddy__mission__v1__tool_load__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Mission__V1__ToolLoad *)
+     protobuf_c_message_unpack (&buddy__mission__v1__tool_load__descriptor,
+                                allocator, len, data);
+}
+void   buddy__mission__v1__tool_load__free_unpacked
+                     (Buddy__Mission__V1__ToolLoad *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__mission__v1__tool_load__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   buddy__mission__v1__list_tools_request__init
                      (Buddy__Mission__V1__ListToolsRequest         *message)
 {
@@ -847,6 +1393,405 @@ void   buddy__mission__v1__tool__free_unpacked
   assert(message->base.descriptor == &buddy__mission__v1__tool__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+static const ProtobufCFieldDescriptor buddy__mission__v1__mission_change__field_descriptors[9] =
+{
+  {
+    "command",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__MissionChange, command),
+    &buddy__mission__v1__mission_command__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "request_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__MissionChange, request_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__MissionChange, actor),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__MissionChange, reason),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "time",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__MissionChange, time),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "step",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__MissionChange, step),
+    &buddy__mission__v1__step__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "applied",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__MissionChange, applied),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "stale_steps",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_ENUM,
+    offsetof(Buddy__Mission__V1__MissionChange, n_stale_steps),
+    offsetof(Buddy__Mission__V1__MissionChange, stale_steps),
+    &buddy__mission__v1__step__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "fields",
+    9,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Buddy__Mission__V1__MissionChange, n_fields),
+    offsetof(Buddy__Mission__V1__MissionChange, fields),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__mission__v1__mission_change__field_indices_by_name[] = {
+  2,   /* field[2] = actor */
+  6,   /* field[6] = applied */
+  0,   /* field[0] = command */
+  8,   /* field[8] = fields */
+  3,   /* field[3] = reason */
+  1,   /* field[1] = request_id */
+  7,   /* field[7] = stale_steps */
+  5,   /* field[5] = step */
+  4,   /* field[4] = time */
+};
+static const ProtobufCIntRange buddy__mission__v1__mission_change__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 9 }
+};
+const ProtobufCMessageDescriptor buddy__mission__v1__mission_change__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.mission.v1.MissionChange",
+  "MissionChange",
+  "Buddy__Mission__V1__MissionChange",
+  "buddy.mission.v1",
+  sizeof(Buddy__Mission__V1__MissionChange),
+  9,
+  buddy__mission__v1__mission_change__field_descriptors,
+  buddy__mission__v1__mission_change__field_indices_by_name,
+  1,  buddy__mission__v1__mission_change__number_ranges,
+  (ProtobufCMessageInit) buddy__mission__v1__mission_change__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__mission__v1__question__field_descriptors[6] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__Question, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "step",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__Question, step),
+    &buddy__mission__v1__step__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "prompt",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__Question, prompt),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kind",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__Question, kind),
+    &buddy__mission__v1__answer_kind__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "options",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Buddy__Mission__V1__Question, n_options),
+    offsetof(Buddy__Mission__V1__Question, options),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "asked_at",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__Question, asked_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__mission__v1__question__field_indices_by_name[] = {
+  5,   /* field[5] = asked_at */
+  0,   /* field[0] = id */
+  3,   /* field[3] = kind */
+  4,   /* field[4] = options */
+  2,   /* field[2] = prompt */
+  1,   /* field[1] = step */
+};
+static const ProtobufCIntRange buddy__mission__v1__question__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor buddy__mission__v1__question__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.mission.v1.Question",
+  "Question",
+  "Buddy__Mission__V1__Question",
+  "buddy.mission.v1",
+  sizeof(Buddy__Mission__V1__Question),
+  6,
+  buddy__mission__v1__question__field_descriptors,
+  buddy__mission__v1__question__field_indices_by_name,
+  1,  buddy__mission__v1__question__number_ranges,
+  (ProtobufCMessageInit) buddy__mission__v1__question__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__mission__v1__answer__field_descriptors[4] =
+{
+  {
+    "yes",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    offsetof(Buddy__Mission__V1__Answer, value_case),
+    offsetof(Buddy__Mission__V1__Answer, yes),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "choice",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Buddy__Mission__V1__Answer, value_case),
+    offsetof(Buddy__Mission__V1__Answer, choice),
+    NULL,
+    &protobuf_c_empty_string,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "text",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Buddy__Mission__V1__Answer, value_case),
+    offsetof(Buddy__Mission__V1__Answer, text),
+    NULL,
+    &protobuf_c_empty_string,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "number",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    offsetof(Buddy__Mission__V1__Answer, value_case),
+    offsetof(Buddy__Mission__V1__Answer, number),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__mission__v1__answer__field_indices_by_name[] = {
+  1,   /* field[1] = choice */
+  3,   /* field[3] = number */
+  2,   /* field[2] = text */
+  0,   /* field[0] = yes */
+};
+static const ProtobufCIntRange buddy__mission__v1__answer__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor buddy__mission__v1__answer__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.mission.v1.Answer",
+  "Answer",
+  "Buddy__Mission__V1__Answer",
+  "buddy.mission.v1",
+  sizeof(Buddy__Mission__V1__Answer),
+  4,
+  buddy__mission__v1__answer__field_descriptors,
+  buddy__mission__v1__answer__field_indices_by_name,
+  1,  buddy__mission__v1__answer__number_ranges,
+  (ProtobufCMessageInit) buddy__mission__v1__answer__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__mission__v1__answered_question__field_descriptors[4] =
+{
+  {
+    "question",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__AnsweredQuestion, question),
+    &buddy__mission__v1__question__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "answer",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__AnsweredQuestion, answer),
+    &buddy__mission__v1__answer__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__AnsweredQuestion, actor),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "time",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__AnsweredQuestion, time),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__mission__v1__answered_question__field_indices_by_name[] = {
+  2,   /* field[2] = actor */
+  1,   /* field[1] = answer */
+  0,   /* field[0] = question */
+  3,   /* field[3] = time */
+};
+static const ProtobufCIntRange buddy__mission__v1__answered_question__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor buddy__mission__v1__answered_question__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.mission.v1.AnsweredQuestion",
+  "AnsweredQuestion",
+  "Buddy__Mission__V1__AnsweredQuestion",
+  "buddy.mission.v1",
+  sizeof(Buddy__Mission__V1__AnsweredQuestion),
+  4,
+  buddy__mission__v1__answered_question__field_descriptors,
+  buddy__mission__v1__answered_question__field_indices_by_name,
+  1,  buddy__mission__v1__answered_question__number_ranges,
+  (ProtobufCMessageInit) buddy__mission__v1__answered_question__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor buddy__mission__v1__mission_input__field_descriptors[4] =
 {
   {
@@ -1026,7 +1971,7 @@ const ProtobufCMessageDescriptor buddy__mission__v1__mission__labels_entry__desc
   (ProtobufCMessageInit) buddy__mission__v1__mission__labels_entry__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor buddy__mission__v1__mission__field_descriptors[24] =
+static const ProtobufCFieldDescriptor buddy__mission__v1__mission__field_descriptors[31] =
 {
   {
     "id",
@@ -1316,9 +2261,95 @@ static const ProtobufCFieldDescriptor buddy__mission__v1__mission__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "recipe",
+    25,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__Mission, recipe),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "recipe_version",
+    26,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__Mission, recipe_version),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "parent_id",
+    27,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__Mission, parent_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "changes",
+    28,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Buddy__Mission__V1__Mission, n_changes),
+    offsetof(Buddy__Mission__V1__Mission, changes),
+    &buddy__mission__v1__mission_change__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "question",
+    29,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__Mission, question),
+    &buddy__mission__v1__question__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "answers",
+    30,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Buddy__Mission__V1__Mission, n_answers),
+    offsetof(Buddy__Mission__V1__Mission, answers),
+    &buddy__mission__v1__answered_question__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "waiting_for",
+    31,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__Mission, waiting_for),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned buddy__mission__v1__mission__field_indices_by_name[] = {
+  29,   /* field[29] = answers */
   9,   /* field[9] = budget */
+  27,   /* field[27] = changes */
   20,   /* field[20] = choice */
   22,   /* field[22] = cost */
   13,   /* field[13] = created_at */
@@ -1333,8 +2364,12 @@ static const unsigned buddy__mission__v1__mission__field_indices_by_name[] = {
   1,   /* field[1] = objective */
   3,   /* field[3] = owner */
   6,   /* field[6] = parameters */
+  26,   /* field[26] = parent_id */
   17,   /* field[17] = percent */
   8,   /* field[8] = priority */
+  28,   /* field[28] = question */
+  24,   /* field[24] = recipe */
+  25,   /* field[25] = recipe_version */
   11,   /* field[11] = requested_tool */
   21,   /* field[21] = result */
   15,   /* field[15] = started_at */
@@ -1342,11 +2377,12 @@ static const unsigned buddy__mission__v1__mission__field_indices_by_name[] = {
   18,   /* field[18] = steps */
   14,   /* field[14] = updated_at */
   4,   /* field[4] = version */
+  30,   /* field[30] = waiting_for */
 };
 static const ProtobufCIntRange buddy__mission__v1__mission__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 24 }
+  { 0, 31 }
 };
 const ProtobufCMessageDescriptor buddy__mission__v1__mission__descriptor =
 {
@@ -1356,7 +2392,7 @@ const ProtobufCMessageDescriptor buddy__mission__v1__mission__descriptor =
   "Buddy__Mission__V1__Mission",
   "buddy.mission.v1",
   sizeof(Buddy__Mission__V1__Mission),
-  24,
+  31,
   buddy__mission__v1__mission__field_descriptors,
   buddy__mission__v1__mission__field_indices_by_name,
   1,  buddy__mission__v1__mission__number_ranges,
@@ -1710,7 +2746,7 @@ const ProtobufCMessageDescriptor buddy__mission__v1__tool_candidate__descriptor 
   (ProtobufCMessageInit) buddy__mission__v1__tool_candidate__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor buddy__mission__v1__mission_result__field_descriptors[2] =
+static const ProtobufCFieldDescriptor buddy__mission__v1__mission_result__field_descriptors[3] =
 {
   {
     "text",
@@ -1736,15 +2772,28 @@ static const ProtobufCFieldDescriptor buddy__mission__v1__mission_result__field_
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "partial",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__MissionResult, partial),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned buddy__mission__v1__mission_result__field_indices_by_name[] = {
   1,   /* field[1] = artifacts */
+  2,   /* field[2] = partial */
   0,   /* field[0] = text */
 };
 static const ProtobufCIntRange buddy__mission__v1__mission_result__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor buddy__mission__v1__mission_result__descriptor =
 {
@@ -1754,7 +2803,7 @@ const ProtobufCMessageDescriptor buddy__mission__v1__mission_result__descriptor 
   "Buddy__Mission__V1__MissionResult",
   "buddy.mission.v1",
   sizeof(Buddy__Mission__V1__MissionResult),
-  2,
+  3,
   buddy__mission__v1__mission_result__field_descriptors,
   buddy__mission__v1__mission_result__field_indices_by_name,
   1,  buddy__mission__v1__mission_result__number_ranges,
@@ -1940,7 +2989,7 @@ const ProtobufCMessageDescriptor buddy__mission__v1__submit_mission_request__lab
   (ProtobufCMessageInit) buddy__mission__v1__submit_mission_request__labels_entry__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor buddy__mission__v1__submit_mission_request__field_descriptors[11] =
+static const ProtobufCFieldDescriptor buddy__mission__v1__submit_mission_request__field_descriptors[14] =
 {
   {
     "objective",
@@ -2074,6 +3123,42 @@ static const ProtobufCFieldDescriptor buddy__mission__v1__submit_mission_request
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "recipe",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__SubmitMissionRequest, recipe),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "recipe_version",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__SubmitMissionRequest, recipe_version),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "parent_id",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__SubmitMissionRequest, parent_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned buddy__mission__v1__submit_mission_request__field_indices_by_name[] = {
   6,   /* field[6] = budget */
@@ -2084,14 +3169,17 @@ static const unsigned buddy__mission__v1__submit_mission_request__field_indices_
   0,   /* field[0] = objective */
   1,   /* field[1] = owner */
   3,   /* field[3] = parameters */
+  13,   /* field[13] = parent_id */
   5,   /* field[5] = priority */
+  11,   /* field[11] = recipe */
+  12,   /* field[12] = recipe_version */
   8,   /* field[8] = requested_tool */
   10,   /* field[10] = require_approval */
 };
 static const ProtobufCIntRange buddy__mission__v1__submit_mission_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor buddy__mission__v1__submit_mission_request__descriptor =
 {
@@ -2101,7 +3189,7 @@ const ProtobufCMessageDescriptor buddy__mission__v1__submit_mission_request__des
   "Buddy__Mission__V1__SubmitMissionRequest",
   "buddy.mission.v1",
   sizeof(Buddy__Mission__V1__SubmitMissionRequest),
-  11,
+  14,
   buddy__mission__v1__submit_mission_request__field_descriptors,
   buddy__mission__v1__submit_mission_request__field_indices_by_name,
   1,  buddy__mission__v1__submit_mission_request__number_ranges,
@@ -2146,7 +3234,7 @@ const ProtobufCMessageDescriptor buddy__mission__v1__get_mission_request__descri
   (ProtobufCMessageInit) buddy__mission__v1__get_mission_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor buddy__mission__v1__list_missions_request__field_descriptors[3] =
+static const ProtobufCFieldDescriptor buddy__mission__v1__list_missions_request__field_descriptors[4] =
 {
   {
     "page",
@@ -2184,16 +3272,29 @@ static const ProtobufCFieldDescriptor buddy__mission__v1__list_missions_request_
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "recipe",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ListMissionsRequest, recipe),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned buddy__mission__v1__list_missions_request__field_indices_by_name[] = {
   2,   /* field[2] = owner */
   0,   /* field[0] = page */
+  3,   /* field[3] = recipe */
   1,   /* field[1] = states */
 };
 static const ProtobufCIntRange buddy__mission__v1__list_missions_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor buddy__mission__v1__list_missions_request__descriptor =
 {
@@ -2203,7 +3304,7 @@ const ProtobufCMessageDescriptor buddy__mission__v1__list_missions_request__desc
   "Buddy__Mission__V1__ListMissionsRequest",
   "buddy.mission.v1",
   sizeof(Buddy__Mission__V1__ListMissionsRequest),
-  3,
+  4,
   buddy__mission__v1__list_missions_request__field_descriptors,
   buddy__mission__v1__list_missions_request__field_indices_by_name,
   1,  buddy__mission__v1__list_missions_request__number_ranges,
@@ -2261,7 +3362,7 @@ const ProtobufCMessageDescriptor buddy__mission__v1__list_missions_response__des
   (ProtobufCMessageInit) buddy__mission__v1__list_missions_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor buddy__mission__v1__approve_mission_request__field_descriptors[3] =
+static const ProtobufCFieldDescriptor buddy__mission__v1__approve_mission_request__field_descriptors[4] =
 {
   {
     "id",
@@ -2299,16 +3400,29 @@ static const ProtobufCFieldDescriptor buddy__mission__v1__approve_mission_reques
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "request_id",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ApproveMissionRequest, request_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned buddy__mission__v1__approve_mission_request__field_indices_by_name[] = {
   1,   /* field[1] = actor */
   2,   /* field[2] = expected_version */
   0,   /* field[0] = id */
+  3,   /* field[3] = request_id */
 };
 static const ProtobufCIntRange buddy__mission__v1__approve_mission_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor buddy__mission__v1__approve_mission_request__descriptor =
 {
@@ -2318,14 +3432,14 @@ const ProtobufCMessageDescriptor buddy__mission__v1__approve_mission_request__de
   "Buddy__Mission__V1__ApproveMissionRequest",
   "buddy.mission.v1",
   sizeof(Buddy__Mission__V1__ApproveMissionRequest),
-  3,
+  4,
   buddy__mission__v1__approve_mission_request__field_descriptors,
   buddy__mission__v1__approve_mission_request__field_indices_by_name,
   1,  buddy__mission__v1__approve_mission_request__number_ranges,
   (ProtobufCMessageInit) buddy__mission__v1__approve_mission_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor buddy__mission__v1__reject_mission_request__field_descriptors[4] =
+static const ProtobufCFieldDescriptor buddy__mission__v1__reject_mission_request__field_descriptors[5] =
 {
   {
     "id",
@@ -2375,17 +3489,30 @@ static const ProtobufCFieldDescriptor buddy__mission__v1__reject_mission_request
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "request_id",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__RejectMissionRequest, request_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned buddy__mission__v1__reject_mission_request__field_indices_by_name[] = {
   1,   /* field[1] = actor */
   3,   /* field[3] = expected_version */
   0,   /* field[0] = id */
   2,   /* field[2] = reason */
+  4,   /* field[4] = request_id */
 };
 static const ProtobufCIntRange buddy__mission__v1__reject_mission_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor buddy__mission__v1__reject_mission_request__descriptor =
 {
@@ -2395,14 +3522,14 @@ const ProtobufCMessageDescriptor buddy__mission__v1__reject_mission_request__des
   "Buddy__Mission__V1__RejectMissionRequest",
   "buddy.mission.v1",
   sizeof(Buddy__Mission__V1__RejectMissionRequest),
-  4,
+  5,
   buddy__mission__v1__reject_mission_request__field_descriptors,
   buddy__mission__v1__reject_mission_request__field_indices_by_name,
   1,  buddy__mission__v1__reject_mission_request__number_ranges,
   (ProtobufCMessageInit) buddy__mission__v1__reject_mission_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor buddy__mission__v1__cancel_mission_request__field_descriptors[4] =
+static const ProtobufCFieldDescriptor buddy__mission__v1__cancel_mission_request__field_descriptors[5] =
 {
   {
     "id",
@@ -2452,17 +3579,30 @@ static const ProtobufCFieldDescriptor buddy__mission__v1__cancel_mission_request
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "request_id",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__CancelMissionRequest, request_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned buddy__mission__v1__cancel_mission_request__field_indices_by_name[] = {
   1,   /* field[1] = actor */
   3,   /* field[3] = expected_version */
   0,   /* field[0] = id */
   2,   /* field[2] = reason */
+  4,   /* field[4] = request_id */
 };
 static const ProtobufCIntRange buddy__mission__v1__cancel_mission_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor buddy__mission__v1__cancel_mission_request__descriptor =
 {
@@ -2472,11 +3612,860 @@ const ProtobufCMessageDescriptor buddy__mission__v1__cancel_mission_request__des
   "Buddy__Mission__V1__CancelMissionRequest",
   "buddy.mission.v1",
   sizeof(Buddy__Mission__V1__CancelMissionRequest),
-  4,
+  5,
   buddy__mission__v1__cancel_mission_request__field_descriptors,
   buddy__mission__v1__cancel_mission_request__field_indices_by_name,
   1,  buddy__mission__v1__cancel_mission_request__number_ranges,
   (ProtobufCMessageInit) buddy__mission__v1__cancel_mission_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__mission__v1__pause_mission_request__field_descriptors[5] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__PauseMissionRequest, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__PauseMissionRequest, actor),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__PauseMissionRequest, reason),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "expected_version",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__PauseMissionRequest, expected_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "request_id",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__PauseMissionRequest, request_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__mission__v1__pause_mission_request__field_indices_by_name[] = {
+  1,   /* field[1] = actor */
+  3,   /* field[3] = expected_version */
+  0,   /* field[0] = id */
+  2,   /* field[2] = reason */
+  4,   /* field[4] = request_id */
+};
+static const ProtobufCIntRange buddy__mission__v1__pause_mission_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor buddy__mission__v1__pause_mission_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.mission.v1.PauseMissionRequest",
+  "PauseMissionRequest",
+  "Buddy__Mission__V1__PauseMissionRequest",
+  "buddy.mission.v1",
+  sizeof(Buddy__Mission__V1__PauseMissionRequest),
+  5,
+  buddy__mission__v1__pause_mission_request__field_descriptors,
+  buddy__mission__v1__pause_mission_request__field_indices_by_name,
+  1,  buddy__mission__v1__pause_mission_request__number_ranges,
+  (ProtobufCMessageInit) buddy__mission__v1__pause_mission_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__mission__v1__resume_mission_request__field_descriptors[4] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ResumeMissionRequest, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ResumeMissionRequest, actor),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "expected_version",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ResumeMissionRequest, expected_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "request_id",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ResumeMissionRequest, request_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__mission__v1__resume_mission_request__field_indices_by_name[] = {
+  1,   /* field[1] = actor */
+  2,   /* field[2] = expected_version */
+  0,   /* field[0] = id */
+  3,   /* field[3] = request_id */
+};
+static const ProtobufCIntRange buddy__mission__v1__resume_mission_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor buddy__mission__v1__resume_mission_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.mission.v1.ResumeMissionRequest",
+  "ResumeMissionRequest",
+  "Buddy__Mission__V1__ResumeMissionRequest",
+  "buddy.mission.v1",
+  sizeof(Buddy__Mission__V1__ResumeMissionRequest),
+  4,
+  buddy__mission__v1__resume_mission_request__field_descriptors,
+  buddy__mission__v1__resume_mission_request__field_indices_by_name,
+  1,  buddy__mission__v1__resume_mission_request__number_ranges,
+  (ProtobufCMessageInit) buddy__mission__v1__resume_mission_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__mission__v1__modify_mission_request__set_parameters_entry__field_descriptors[2] =
+{
+  {
+    "key",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest__SetParametersEntry, key),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest__SetParametersEntry, value),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__mission__v1__modify_mission_request__set_parameters_entry__field_indices_by_name[] = {
+  0,   /* field[0] = key */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange buddy__mission__v1__modify_mission_request__set_parameters_entry__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor buddy__mission__v1__modify_mission_request__set_parameters_entry__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.mission.v1.ModifyMissionRequest.SetParametersEntry",
+  "SetParametersEntry",
+  "Buddy__Mission__V1__ModifyMissionRequest__SetParametersEntry",
+  "buddy.mission.v1",
+  sizeof(Buddy__Mission__V1__ModifyMissionRequest__SetParametersEntry),
+  2,
+  buddy__mission__v1__modify_mission_request__set_parameters_entry__field_descriptors,
+  buddy__mission__v1__modify_mission_request__set_parameters_entry__field_indices_by_name,
+  1,  buddy__mission__v1__modify_mission_request__set_parameters_entry__number_ranges,
+  (ProtobufCMessageInit) buddy__mission__v1__modify_mission_request__set_parameters_entry__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__mission__v1__modify_mission_request__field_descriptors[13] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest, actor),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest, reason),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "expected_version",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest, expected_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "request_id",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest, request_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "objective",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest, objective),
+    &google__protobuf__string_value__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "set_parameters",
+    7,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest, n_set_parameters),
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest, set_parameters),
+    &buddy__mission__v1__modify_mission_request__set_parameters_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "remove_parameters",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest, n_remove_parameters),
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest, remove_parameters),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "budget",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest, budget),
+    &buddy__common__v1__money__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "deadline",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest, deadline),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "remove_deadline",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest, remove_deadline),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "requested_tool",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest, requested_tool),
+    &google__protobuf__string_value__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "priority",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ModifyMissionRequest, priority),
+    &google__protobuf__int32_value__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__mission__v1__modify_mission_request__field_indices_by_name[] = {
+  1,   /* field[1] = actor */
+  8,   /* field[8] = budget */
+  9,   /* field[9] = deadline */
+  3,   /* field[3] = expected_version */
+  0,   /* field[0] = id */
+  5,   /* field[5] = objective */
+  12,   /* field[12] = priority */
+  2,   /* field[2] = reason */
+  10,   /* field[10] = remove_deadline */
+  7,   /* field[7] = remove_parameters */
+  4,   /* field[4] = request_id */
+  11,   /* field[11] = requested_tool */
+  6,   /* field[6] = set_parameters */
+};
+static const ProtobufCIntRange buddy__mission__v1__modify_mission_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 13 }
+};
+const ProtobufCMessageDescriptor buddy__mission__v1__modify_mission_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.mission.v1.ModifyMissionRequest",
+  "ModifyMissionRequest",
+  "Buddy__Mission__V1__ModifyMissionRequest",
+  "buddy.mission.v1",
+  sizeof(Buddy__Mission__V1__ModifyMissionRequest),
+  13,
+  buddy__mission__v1__modify_mission_request__field_descriptors,
+  buddy__mission__v1__modify_mission_request__field_indices_by_name,
+  1,  buddy__mission__v1__modify_mission_request__number_ranges,
+  (ProtobufCMessageInit) buddy__mission__v1__modify_mission_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__mission__v1__answer_mission_request__field_descriptors[6] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__AnswerMissionRequest, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__AnswerMissionRequest, actor),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "expected_version",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__AnswerMissionRequest, expected_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "request_id",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__AnswerMissionRequest, request_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "question_id",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__AnswerMissionRequest, question_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "answer",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__AnswerMissionRequest, answer),
+    &buddy__mission__v1__answer__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__mission__v1__answer_mission_request__field_indices_by_name[] = {
+  1,   /* field[1] = actor */
+  5,   /* field[5] = answer */
+  2,   /* field[2] = expected_version */
+  0,   /* field[0] = id */
+  4,   /* field[4] = question_id */
+  3,   /* field[3] = request_id */
+};
+static const ProtobufCIntRange buddy__mission__v1__answer_mission_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor buddy__mission__v1__answer_mission_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.mission.v1.AnswerMissionRequest",
+  "AnswerMissionRequest",
+  "Buddy__Mission__V1__AnswerMissionRequest",
+  "buddy.mission.v1",
+  sizeof(Buddy__Mission__V1__AnswerMissionRequest),
+  6,
+  buddy__mission__v1__answer_mission_request__field_descriptors,
+  buddy__mission__v1__answer_mission_request__field_indices_by_name,
+  1,  buddy__mission__v1__answer_mission_request__number_ranges,
+  (ProtobufCMessageInit) buddy__mission__v1__answer_mission_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__mission__v1__list_queue_request__field_descriptors[2] =
+{
+  {
+    "page",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ListQueueRequest, page),
+    &buddy__common__v1__page_request__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "owner",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ListQueueRequest, owner),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__mission__v1__list_queue_request__field_indices_by_name[] = {
+  1,   /* field[1] = owner */
+  0,   /* field[0] = page */
+};
+static const ProtobufCIntRange buddy__mission__v1__list_queue_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor buddy__mission__v1__list_queue_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.mission.v1.ListQueueRequest",
+  "ListQueueRequest",
+  "Buddy__Mission__V1__ListQueueRequest",
+  "buddy.mission.v1",
+  sizeof(Buddy__Mission__V1__ListQueueRequest),
+  2,
+  buddy__mission__v1__list_queue_request__field_descriptors,
+  buddy__mission__v1__list_queue_request__field_indices_by_name,
+  1,  buddy__mission__v1__list_queue_request__number_ranges,
+  (ProtobufCMessageInit) buddy__mission__v1__list_queue_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__mission__v1__list_queue_response__field_descriptors[6] =
+{
+  {
+    "entries",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Buddy__Mission__V1__ListQueueResponse, n_entries),
+    offsetof(Buddy__Mission__V1__ListQueueResponse, entries),
+    &buddy__mission__v1__queue_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "next_page_token",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ListQueueResponse, next_page_token),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "waiting",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ListQueueResponse, waiting),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "running",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ListQueueResponse, running),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "running_limit",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ListQueueResponse, running_limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tools",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Buddy__Mission__V1__ListQueueResponse, n_tools),
+    offsetof(Buddy__Mission__V1__ListQueueResponse, tools),
+    &buddy__mission__v1__tool_load__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__mission__v1__list_queue_response__field_indices_by_name[] = {
+  0,   /* field[0] = entries */
+  1,   /* field[1] = next_page_token */
+  3,   /* field[3] = running */
+  4,   /* field[4] = running_limit */
+  5,   /* field[5] = tools */
+  2,   /* field[2] = waiting */
+};
+static const ProtobufCIntRange buddy__mission__v1__list_queue_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor buddy__mission__v1__list_queue_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.mission.v1.ListQueueResponse",
+  "ListQueueResponse",
+  "Buddy__Mission__V1__ListQueueResponse",
+  "buddy.mission.v1",
+  sizeof(Buddy__Mission__V1__ListQueueResponse),
+  6,
+  buddy__mission__v1__list_queue_response__field_descriptors,
+  buddy__mission__v1__list_queue_response__field_indices_by_name,
+  1,  buddy__mission__v1__list_queue_response__number_ranges,
+  (ProtobufCMessageInit) buddy__mission__v1__list_queue_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__mission__v1__queue_entry__field_descriptors[7] =
+{
+  {
+    "mission_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__QueueEntry, mission_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "owner",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__QueueEntry, owner),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "priority",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__QueueEntry, priority),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "effective_priority",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__QueueEntry, effective_priority),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "waiting_since",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__QueueEntry, waiting_since),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "waiting_for",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__QueueEntry, waiting_for),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "position",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__QueueEntry, position),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__mission__v1__queue_entry__field_indices_by_name[] = {
+  3,   /* field[3] = effective_priority */
+  0,   /* field[0] = mission_id */
+  1,   /* field[1] = owner */
+  6,   /* field[6] = position */
+  2,   /* field[2] = priority */
+  5,   /* field[5] = waiting_for */
+  4,   /* field[4] = waiting_since */
+};
+static const ProtobufCIntRange buddy__mission__v1__queue_entry__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor buddy__mission__v1__queue_entry__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.mission.v1.QueueEntry",
+  "QueueEntry",
+  "Buddy__Mission__V1__QueueEntry",
+  "buddy.mission.v1",
+  sizeof(Buddy__Mission__V1__QueueEntry),
+  7,
+  buddy__mission__v1__queue_entry__field_descriptors,
+  buddy__mission__v1__queue_entry__field_indices_by_name,
+  1,  buddy__mission__v1__queue_entry__number_ranges,
+  (ProtobufCMessageInit) buddy__mission__v1__queue_entry__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__mission__v1__tool_load__field_descriptors[3] =
+{
+  {
+    "tool",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ToolLoad, tool),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "running",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ToolLoad, running),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "limit",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__ToolLoad, limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__mission__v1__tool_load__field_indices_by_name[] = {
+  2,   /* field[2] = limit */
+  1,   /* field[1] = running */
+  0,   /* field[0] = tool */
+};
+static const ProtobufCIntRange buddy__mission__v1__tool_load__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor buddy__mission__v1__tool_load__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.mission.v1.ToolLoad",
+  "ToolLoad",
+  "Buddy__Mission__V1__ToolLoad",
+  "buddy.mission.v1",
+  sizeof(Buddy__Mission__V1__ToolLoad),
+  3,
+  buddy__mission__v1__tool_load__field_descriptors,
+  buddy__mission__v1__tool_load__field_indices_by_name,
+  1,  buddy__mission__v1__tool_load__number_ranges,
+  (ProtobufCMessageInit) buddy__mission__v1__tool_load__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 #define buddy__mission__v1__list_tools_request__field_descriptors NULL
@@ -2586,7 +4575,7 @@ const ProtobufCMessageDescriptor buddy__mission__v1__tool__intents_entry__descri
   (ProtobufCMessageInit) buddy__mission__v1__tool__intents_entry__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor buddy__mission__v1__tool__field_descriptors[8] =
+static const ProtobufCFieldDescriptor buddy__mission__v1__tool__field_descriptors[9] =
 {
   {
     "name",
@@ -2684,6 +4673,18 @@ static const ProtobufCFieldDescriptor buddy__mission__v1__tool__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "maximum_running",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Mission__V1__Tool, maximum_running),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned buddy__mission__v1__tool__field_indices_by_name[] = {
   1,   /* field[1] = description */
@@ -2691,6 +4692,7 @@ static const unsigned buddy__mission__v1__tool__field_indices_by_name[] = {
   5,   /* field[5] = idempotent */
   2,   /* field[2] = input_schema */
   3,   /* field[3] = intents */
+  8,   /* field[8] = maximum_running */
   0,   /* field[0] = name */
   6,   /* field[6] = risk */
   7,   /* field[7] = time_limit */
@@ -2698,7 +4700,7 @@ static const unsigned buddy__mission__v1__tool__field_indices_by_name[] = {
 static const ProtobufCIntRange buddy__mission__v1__tool__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor buddy__mission__v1__tool__descriptor =
 {
@@ -2708,7 +4710,7 @@ const ProtobufCMessageDescriptor buddy__mission__v1__tool__descriptor =
   "Buddy__Mission__V1__Tool",
   "buddy.mission.v1",
   sizeof(Buddy__Mission__V1__Tool),
-  8,
+  9,
   buddy__mission__v1__tool__field_descriptors,
   buddy__mission__v1__tool__field_indices_by_name,
   1,  buddy__mission__v1__tool__number_ranges,
@@ -2797,23 +4799,27 @@ const ProtobufCEnumDescriptor buddy__mission__v1__step__descriptor =
   buddy__mission__v1__step__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue buddy__mission__v1__step_outcome__enum_values_by_number[5] =
+static const ProtobufCEnumValue buddy__mission__v1__step_outcome__enum_values_by_number[7] =
 {
   { "STEP_OUTCOME_UNSPECIFIED", "BUDDY__MISSION__V1__STEP_OUTCOME__STEP_OUTCOME_UNSPECIFIED", 0 },
   { "STEP_OUTCOME_RUNNING", "BUDDY__MISSION__V1__STEP_OUTCOME__STEP_OUTCOME_RUNNING", 1 },
   { "STEP_OUTCOME_COMPLETED", "BUDDY__MISSION__V1__STEP_OUTCOME__STEP_OUTCOME_COMPLETED", 2 },
   { "STEP_OUTCOME_FAILED", "BUDDY__MISSION__V1__STEP_OUTCOME__STEP_OUTCOME_FAILED", 3 },
   { "STEP_OUTCOME_CANCELLED", "BUDDY__MISSION__V1__STEP_OUTCOME__STEP_OUTCOME_CANCELLED", 4 },
+  { "STEP_OUTCOME_STALE", "BUDDY__MISSION__V1__STEP_OUTCOME__STEP_OUTCOME_STALE", 5 },
+  { "STEP_OUTCOME_INTERRUPTED", "BUDDY__MISSION__V1__STEP_OUTCOME__STEP_OUTCOME_INTERRUPTED", 6 },
 };
 static const ProtobufCIntRange buddy__mission__v1__step_outcome__value_ranges[] = {
-{0, 0},{0, 5}
+{0, 0},{0, 7}
 };
-static const ProtobufCEnumValueIndex buddy__mission__v1__step_outcome__enum_values_by_name[5] =
+static const ProtobufCEnumValueIndex buddy__mission__v1__step_outcome__enum_values_by_name[7] =
 {
   { "STEP_OUTCOME_CANCELLED", 4 },
   { "STEP_OUTCOME_COMPLETED", 2 },
   { "STEP_OUTCOME_FAILED", 3 },
+  { "STEP_OUTCOME_INTERRUPTED", 6 },
   { "STEP_OUTCOME_RUNNING", 1 },
+  { "STEP_OUTCOME_STALE", 5 },
   { "STEP_OUTCOME_UNSPECIFIED", 0 },
 };
 const ProtobufCEnumDescriptor buddy__mission__v1__step_outcome__descriptor =
@@ -2823,15 +4829,89 @@ const ProtobufCEnumDescriptor buddy__mission__v1__step_outcome__descriptor =
   "StepOutcome",
   "Buddy__Mission__V1__StepOutcome",
   "buddy.mission.v1",
-  5,
+  7,
   buddy__mission__v1__step_outcome__enum_values_by_number,
-  5,
+  7,
   buddy__mission__v1__step_outcome__enum_values_by_name,
   1,
   buddy__mission__v1__step_outcome__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCMethodDescriptor buddy__mission__v1__missions__method_descriptors[7] =
+static const ProtobufCEnumValue buddy__mission__v1__mission_command__enum_values_by_number[8] =
+{
+  { "MISSION_COMMAND_UNSPECIFIED", "BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_UNSPECIFIED", 0 },
+  { "MISSION_COMMAND_APPROVE", "BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_APPROVE", 1 },
+  { "MISSION_COMMAND_REJECT", "BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_REJECT", 2 },
+  { "MISSION_COMMAND_CANCEL", "BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_CANCEL", 3 },
+  { "MISSION_COMMAND_PAUSE", "BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_PAUSE", 4 },
+  { "MISSION_COMMAND_RESUME", "BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_RESUME", 5 },
+  { "MISSION_COMMAND_MODIFY", "BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_MODIFY", 6 },
+  { "MISSION_COMMAND_ANSWER", "BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_ANSWER", 7 },
+};
+static const ProtobufCIntRange buddy__mission__v1__mission_command__value_ranges[] = {
+{0, 0},{0, 8}
+};
+static const ProtobufCEnumValueIndex buddy__mission__v1__mission_command__enum_values_by_name[8] =
+{
+  { "MISSION_COMMAND_ANSWER", 7 },
+  { "MISSION_COMMAND_APPROVE", 1 },
+  { "MISSION_COMMAND_CANCEL", 3 },
+  { "MISSION_COMMAND_MODIFY", 6 },
+  { "MISSION_COMMAND_PAUSE", 4 },
+  { "MISSION_COMMAND_REJECT", 2 },
+  { "MISSION_COMMAND_RESUME", 5 },
+  { "MISSION_COMMAND_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor buddy__mission__v1__mission_command__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "buddy.mission.v1.MissionCommand",
+  "MissionCommand",
+  "Buddy__Mission__V1__MissionCommand",
+  "buddy.mission.v1",
+  8,
+  buddy__mission__v1__mission_command__enum_values_by_number,
+  8,
+  buddy__mission__v1__mission_command__enum_values_by_name,
+  1,
+  buddy__mission__v1__mission_command__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue buddy__mission__v1__answer_kind__enum_values_by_number[5] =
+{
+  { "ANSWER_KIND_UNSPECIFIED", "BUDDY__MISSION__V1__ANSWER_KIND__ANSWER_KIND_UNSPECIFIED", 0 },
+  { "ANSWER_KIND_YES_NO", "BUDDY__MISSION__V1__ANSWER_KIND__ANSWER_KIND_YES_NO", 1 },
+  { "ANSWER_KIND_CHOICE", "BUDDY__MISSION__V1__ANSWER_KIND__ANSWER_KIND_CHOICE", 2 },
+  { "ANSWER_KIND_TEXT", "BUDDY__MISSION__V1__ANSWER_KIND__ANSWER_KIND_TEXT", 3 },
+  { "ANSWER_KIND_NUMBER", "BUDDY__MISSION__V1__ANSWER_KIND__ANSWER_KIND_NUMBER", 4 },
+};
+static const ProtobufCIntRange buddy__mission__v1__answer_kind__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex buddy__mission__v1__answer_kind__enum_values_by_name[5] =
+{
+  { "ANSWER_KIND_CHOICE", 2 },
+  { "ANSWER_KIND_NUMBER", 4 },
+  { "ANSWER_KIND_TEXT", 3 },
+  { "ANSWER_KIND_UNSPECIFIED", 0 },
+  { "ANSWER_KIND_YES_NO", 1 },
+};
+const ProtobufCEnumDescriptor buddy__mission__v1__answer_kind__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "buddy.mission.v1.AnswerKind",
+  "AnswerKind",
+  "Buddy__Mission__V1__AnswerKind",
+  "buddy.mission.v1",
+  5,
+  buddy__mission__v1__answer_kind__enum_values_by_number,
+  5,
+  buddy__mission__v1__answer_kind__enum_values_by_name,
+  1,
+  buddy__mission__v1__answer_kind__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCMethodDescriptor buddy__mission__v1__missions__method_descriptors[12] =
 {
   { "Submit", &buddy__mission__v1__submit_mission_request__descriptor, &buddy__mission__v1__mission__descriptor },
   { "Get", &buddy__mission__v1__get_mission_request__descriptor, &buddy__mission__v1__mission__descriptor },
@@ -2839,15 +4919,25 @@ static const ProtobufCMethodDescriptor buddy__mission__v1__missions__method_desc
   { "Approve", &buddy__mission__v1__approve_mission_request__descriptor, &buddy__mission__v1__mission__descriptor },
   { "Reject", &buddy__mission__v1__reject_mission_request__descriptor, &buddy__mission__v1__mission__descriptor },
   { "Cancel", &buddy__mission__v1__cancel_mission_request__descriptor, &buddy__mission__v1__mission__descriptor },
+  { "Pause", &buddy__mission__v1__pause_mission_request__descriptor, &buddy__mission__v1__mission__descriptor },
+  { "Resume", &buddy__mission__v1__resume_mission_request__descriptor, &buddy__mission__v1__mission__descriptor },
+  { "Modify", &buddy__mission__v1__modify_mission_request__descriptor, &buddy__mission__v1__mission__descriptor },
+  { "Answer", &buddy__mission__v1__answer_mission_request__descriptor, &buddy__mission__v1__mission__descriptor },
+  { "ListQueue", &buddy__mission__v1__list_queue_request__descriptor, &buddy__mission__v1__list_queue_response__descriptor },
   { "ListTools", &buddy__mission__v1__list_tools_request__descriptor, &buddy__mission__v1__list_tools_response__descriptor },
 };
 const unsigned buddy__mission__v1__missions__method_indices_by_name[] = {
+  9,        /* Answer */
   3,        /* Approve */
   5,        /* Cancel */
   1,        /* Get */
   2,        /* List */
-  6,        /* ListTools */
+  10,        /* ListQueue */
+  11,        /* ListTools */
+  8,        /* Modify */
+  6,        /* Pause */
   4,        /* Reject */
+  7,        /* Resume */
   0         /* Submit */
 };
 const ProtobufCServiceDescriptor buddy__mission__v1__missions__descriptor =
@@ -2857,7 +4947,7 @@ const ProtobufCServiceDescriptor buddy__mission__v1__missions__descriptor =
   "Missions",
   "Buddy__Mission__V1__Missions",
   "buddy.mission.v1",
-  7,
+  12,
   buddy__mission__v1__missions__method_descriptors,
   buddy__mission__v1__missions__method_indices_by_name
 };
@@ -2909,13 +4999,53 @@ void buddy__mission__v1__missions__cancel(ProtobufCService *service,
   assert(service->descriptor == &buddy__mission__v1__missions__descriptor);
   service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
+void buddy__mission__v1__missions__pause(ProtobufCService *service,
+                                         const Buddy__Mission__V1__PauseMissionRequest *input,
+                                         Buddy__Mission__V1__Mission_Closure closure,
+                                         void *closure_data)
+{
+  assert(service->descriptor == &buddy__mission__v1__missions__descriptor);
+  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void buddy__mission__v1__missions__resume(ProtobufCService *service,
+                                          const Buddy__Mission__V1__ResumeMissionRequest *input,
+                                          Buddy__Mission__V1__Mission_Closure closure,
+                                          void *closure_data)
+{
+  assert(service->descriptor == &buddy__mission__v1__missions__descriptor);
+  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void buddy__mission__v1__missions__modify(ProtobufCService *service,
+                                          const Buddy__Mission__V1__ModifyMissionRequest *input,
+                                          Buddy__Mission__V1__Mission_Closure closure,
+                                          void *closure_data)
+{
+  assert(service->descriptor == &buddy__mission__v1__missions__descriptor);
+  service->invoke(service, 8, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void buddy__mission__v1__missions__answer(ProtobufCService *service,
+                                          const Buddy__Mission__V1__AnswerMissionRequest *input,
+                                          Buddy__Mission__V1__Mission_Closure closure,
+                                          void *closure_data)
+{
+  assert(service->descriptor == &buddy__mission__v1__missions__descriptor);
+  service->invoke(service, 9, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void buddy__mission__v1__missions__list_queue(ProtobufCService *service,
+                                              const Buddy__Mission__V1__ListQueueRequest *input,
+                                              Buddy__Mission__V1__ListQueueResponse_Closure closure,
+                                              void *closure_data)
+{
+  assert(service->descriptor == &buddy__mission__v1__missions__descriptor);
+  service->invoke(service, 10, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
 void buddy__mission__v1__missions__list_tools(ProtobufCService *service,
                                               const Buddy__Mission__V1__ListToolsRequest *input,
                                               Buddy__Mission__V1__ListToolsResponse_Closure closure,
                                               void *closure_data)
 {
   assert(service->descriptor == &buddy__mission__v1__missions__descriptor);
-  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 11, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void buddy__mission__v1__missions__init (Buddy__Mission__V1__Missions_Service *service,
                                          Buddy__Mission__V1__Missions_ServiceDestroy destroy)

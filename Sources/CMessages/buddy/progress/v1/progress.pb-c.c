@@ -7,6 +7,57 @@
 #endif
 
 #include "buddy/progress/v1/progress.pb-c.h"
+void   buddy__progress__v1__mission_facts__labels_entry__init
+                     (Buddy__Progress__V1__MissionFacts__LabelsEntry         *message)
+{
+  static const Buddy__Progress__V1__MissionFacts__LabelsEntry init_value = BUDDY__PROGRESS__V1__MISSION_FACTS__LABELS_ENTRY__INIT;
+  *message = init_value;
+}
+void   buddy__progress__v1__mission_facts__init
+                     (Buddy__Progress__V1__MissionFacts         *message)
+{
+  static const Buddy__Progress__V1__MissionFacts init_value = BUDDY__PROGRESS__V1__MISSION_FACTS__INIT;
+  *message = init_value;
+}
+size_t buddy__progress__v1__mission_facts__get_packed_size
+                     (const Buddy__Progress__V1__MissionFacts *message)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__mission_facts__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__progress__v1__mission_facts__pack
+                     (const Buddy__Progress__V1__MissionFacts *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__mission_facts__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__progress__v1__mission_facts__pack_to_buffer
+                     (const Buddy__Progress__V1__MissionFacts *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__mission_facts__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Progress__V1__MissionFacts *
+       buddy__progress__v1__mission_facts__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Progress__V1__MissionFacts *)
+     protobuf_c_message_unpack (&buddy__progress__v1__mission_facts__descriptor,
+                                allocator, len, data);
+}
+void   buddy__progress__v1__mission_facts__free_unpacked
+                     (Buddy__Progress__V1__MissionFacts *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__progress__v1__mission_facts__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   buddy__progress__v1__progress_event__init
                      (Buddy__Progress__V1__ProgressEvent         *message)
 {
@@ -185,6 +236,237 @@ void   buddy__progress__v1__watch_events_request__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &buddy__progress__v1__watch_events_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   buddy__progress__v1__event_filter__labels_entry__init
+                     (Buddy__Progress__V1__EventFilter__LabelsEntry         *message)
+{
+  static const Buddy__Progress__V1__EventFilter__LabelsEntry init_value = BUDDY__PROGRESS__V1__EVENT_FILTER__LABELS_ENTRY__INIT;
+  *message = init_value;
+}
+void   buddy__progress__v1__event_filter__init
+                     (Buddy__Progress__V1__EventFilter         *message)
+{
+  static const Buddy__Progress__V1__EventFilter init_value = BUDDY__PROGRESS__V1__EVENT_FILTER__INIT;
+  *message = init_value;
+}
+size_t buddy__progress__v1__event_filter__get_packed_size
+                     (const Buddy__Progress__V1__EventFilter *message)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__event_filter__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__progress__v1__event_filter__pack
+                     (const Buddy__Progress__V1__EventFilter *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__event_filter__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__progress__v1__event_filter__pack_to_buffer
+                     (const Buddy__Progress__V1__EventFilter *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__event_filter__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Progress__V1__EventFilter *
+       buddy__progress__v1__event_filter__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Progress__V1__EventFilter *)
+     protobuf_c_message_unpack (&buddy__progress__v1__event_filter__descriptor,
+                                allocator, len, data);
+}
+void   buddy__progress__v1__event_filter__free_unpacked
+                     (Buddy__Progress__V1__EventFilter *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__progress__v1__event_filter__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   buddy__progress__v1__watch_all_events_request__init
+                     (Buddy__Progress__V1__WatchAllEventsRequest         *message)
+{
+  static const Buddy__Progress__V1__WatchAllEventsRequest init_value = BUDDY__PROGRESS__V1__WATCH_ALL_EVENTS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t buddy__progress__v1__watch_all_events_request__get_packed_size
+                     (const Buddy__Progress__V1__WatchAllEventsRequest *message)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__watch_all_events_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__progress__v1__watch_all_events_request__pack
+                     (const Buddy__Progress__V1__WatchAllEventsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__watch_all_events_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__progress__v1__watch_all_events_request__pack_to_buffer
+                     (const Buddy__Progress__V1__WatchAllEventsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__watch_all_events_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Progress__V1__WatchAllEventsRequest *
+       buddy__progress__v1__watch_all_events_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Progress__V1__WatchAllEventsRequest *)
+     protobuf_c_message_unpack (&buddy__progress__v1__watch_all_events_request__descriptor,
+                                allocator, len, data);
+}
+void   buddy__progress__v1__watch_all_events_request__free_unpacked
+                     (Buddy__Progress__V1__WatchAllEventsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__progress__v1__watch_all_events_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   buddy__progress__v1__positioned_event__init
+                     (Buddy__Progress__V1__PositionedEvent         *message)
+{
+  static const Buddy__Progress__V1__PositionedEvent init_value = BUDDY__PROGRESS__V1__POSITIONED_EVENT__INIT;
+  *message = init_value;
+}
+size_t buddy__progress__v1__positioned_event__get_packed_size
+                     (const Buddy__Progress__V1__PositionedEvent *message)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__positioned_event__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__progress__v1__positioned_event__pack
+                     (const Buddy__Progress__V1__PositionedEvent *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__positioned_event__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__progress__v1__positioned_event__pack_to_buffer
+                     (const Buddy__Progress__V1__PositionedEvent *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__positioned_event__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Progress__V1__PositionedEvent *
+       buddy__progress__v1__positioned_event__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Progress__V1__PositionedEvent *)
+     protobuf_c_message_unpack (&buddy__progress__v1__positioned_event__descriptor,
+                                allocator, len, data);
+}
+void   buddy__progress__v1__positioned_event__free_unpacked
+                     (Buddy__Progress__V1__PositionedEvent *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__progress__v1__positioned_event__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   buddy__progress__v1__list_all_events_request__init
+                     (Buddy__Progress__V1__ListAllEventsRequest         *message)
+{
+  static const Buddy__Progress__V1__ListAllEventsRequest init_value = BUDDY__PROGRESS__V1__LIST_ALL_EVENTS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t buddy__progress__v1__list_all_events_request__get_packed_size
+                     (const Buddy__Progress__V1__ListAllEventsRequest *message)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__list_all_events_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__progress__v1__list_all_events_request__pack
+                     (const Buddy__Progress__V1__ListAllEventsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__list_all_events_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__progress__v1__list_all_events_request__pack_to_buffer
+                     (const Buddy__Progress__V1__ListAllEventsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__list_all_events_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Progress__V1__ListAllEventsRequest *
+       buddy__progress__v1__list_all_events_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Progress__V1__ListAllEventsRequest *)
+     protobuf_c_message_unpack (&buddy__progress__v1__list_all_events_request__descriptor,
+                                allocator, len, data);
+}
+void   buddy__progress__v1__list_all_events_request__free_unpacked
+                     (Buddy__Progress__V1__ListAllEventsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__progress__v1__list_all_events_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   buddy__progress__v1__list_all_events_response__init
+                     (Buddy__Progress__V1__ListAllEventsResponse         *message)
+{
+  static const Buddy__Progress__V1__ListAllEventsResponse init_value = BUDDY__PROGRESS__V1__LIST_ALL_EVENTS_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t buddy__progress__v1__list_all_events_response__get_packed_size
+                     (const Buddy__Progress__V1__ListAllEventsResponse *message)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__list_all_events_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t buddy__progress__v1__list_all_events_response__pack
+                     (const Buddy__Progress__V1__ListAllEventsResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__list_all_events_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t buddy__progress__v1__list_all_events_response__pack_to_buffer
+                     (const Buddy__Progress__V1__ListAllEventsResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &buddy__progress__v1__list_all_events_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Buddy__Progress__V1__ListAllEventsResponse *
+       buddy__progress__v1__list_all_events_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Buddy__Progress__V1__ListAllEventsResponse *)
+     protobuf_c_message_unpack (&buddy__progress__v1__list_all_events_response__descriptor,
+                                allocator, len, data);
+}
+void   buddy__progress__v1__list_all_events_response__free_unpacked
+                     (Buddy__Progress__V1__ListAllEventsResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &buddy__progress__v1__list_all_events_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   buddy__progress__v1__list_events_request__init
@@ -367,7 +649,200 @@ void   buddy__progress__v1__progress_snapshot__free_unpacked
   assert(message->base.descriptor == &buddy__progress__v1__progress_snapshot__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor buddy__progress__v1__progress_event__field_descriptors[9] =
+static const ProtobufCFieldDescriptor buddy__progress__v1__mission_facts__labels_entry__field_descriptors[2] =
+{
+  {
+    "key",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__MissionFacts__LabelsEntry, key),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__MissionFacts__LabelsEntry, value),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__progress__v1__mission_facts__labels_entry__field_indices_by_name[] = {
+  0,   /* field[0] = key */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange buddy__progress__v1__mission_facts__labels_entry__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor buddy__progress__v1__mission_facts__labels_entry__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.progress.v1.MissionFacts.LabelsEntry",
+  "LabelsEntry",
+  "Buddy__Progress__V1__MissionFacts__LabelsEntry",
+  "buddy.progress.v1",
+  sizeof(Buddy__Progress__V1__MissionFacts__LabelsEntry),
+  2,
+  buddy__progress__v1__mission_facts__labels_entry__field_descriptors,
+  buddy__progress__v1__mission_facts__labels_entry__field_indices_by_name,
+  1,  buddy__progress__v1__mission_facts__labels_entry__number_ranges,
+  (ProtobufCMessageInit) buddy__progress__v1__mission_facts__labels_entry__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__progress__v1__mission_facts__field_descriptors[9] =
+{
+  {
+    "owner",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__MissionFacts, owner),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "labels",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Buddy__Progress__V1__MissionFacts, n_labels),
+    offsetof(Buddy__Progress__V1__MissionFacts, labels),
+    &buddy__progress__v1__mission_facts__labels_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "recipe",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__MissionFacts, recipe),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "recipe_version",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__MissionFacts, recipe_version),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "objective",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__MissionFacts, objective),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "intent",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__MissionFacts, intent),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tool",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__MissionFacts, tool),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "priority",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__MissionFacts, priority),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "parent_id",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__MissionFacts, parent_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__progress__v1__mission_facts__field_indices_by_name[] = {
+  5,   /* field[5] = intent */
+  1,   /* field[1] = labels */
+  4,   /* field[4] = objective */
+  0,   /* field[0] = owner */
+  8,   /* field[8] = parent_id */
+  7,   /* field[7] = priority */
+  2,   /* field[2] = recipe */
+  3,   /* field[3] = recipe_version */
+  6,   /* field[6] = tool */
+};
+static const ProtobufCIntRange buddy__progress__v1__mission_facts__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 9 }
+};
+const ProtobufCMessageDescriptor buddy__progress__v1__mission_facts__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.progress.v1.MissionFacts",
+  "MissionFacts",
+  "Buddy__Progress__V1__MissionFacts",
+  "buddy.progress.v1",
+  sizeof(Buddy__Progress__V1__MissionFacts),
+  9,
+  buddy__progress__v1__mission_facts__field_descriptors,
+  buddy__progress__v1__mission_facts__field_indices_by_name,
+  1,  buddy__progress__v1__mission_facts__number_ranges,
+  (ProtobufCMessageInit) buddy__progress__v1__mission_facts__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__progress__v1__progress_event__field_descriptors[14] =
 {
   {
     "mission_id",
@@ -477,12 +952,77 @@ static const ProtobufCFieldDescriptor buddy__progress__v1__progress_event__field
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "actor",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ProgressEvent, actor),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "facts",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ProgressEvent, facts),
+    &buddy__progress__v1__mission_facts__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "change",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ProgressEvent, change),
+    &buddy__mission__v1__mission_change__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "question",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ProgressEvent, question),
+    &buddy__mission__v1__question__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "coalesced",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ProgressEvent, coalesced),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned buddy__progress__v1__progress_event__field_indices_by_name[] = {
+  9,   /* field[9] = actor */
+  11,   /* field[11] = change */
+  13,   /* field[13] = coalesced */
   8,   /* field[8] = error */
+  10,   /* field[10] = facts */
   6,   /* field[6] = message */
   0,   /* field[0] = mission_id */
   5,   /* field[5] = percent */
+  12,   /* field[12] = question */
   1,   /* field[1] = sequence */
   7,   /* field[7] = state */
   4,   /* field[4] = step */
@@ -492,7 +1032,7 @@ static const unsigned buddy__progress__v1__progress_event__field_indices_by_name
 static const ProtobufCIntRange buddy__progress__v1__progress_event__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor buddy__progress__v1__progress_event__descriptor =
 {
@@ -502,7 +1042,7 @@ const ProtobufCMessageDescriptor buddy__progress__v1__progress_event__descriptor
   "Buddy__Progress__V1__ProgressEvent",
   "buddy.progress.v1",
   sizeof(Buddy__Progress__V1__ProgressEvent),
-  9,
+  14,
   buddy__progress__v1__progress_event__field_descriptors,
   buddy__progress__v1__progress_event__field_indices_by_name,
   1,  buddy__progress__v1__progress_event__number_ranges,
@@ -585,7 +1125,7 @@ const ProtobufCMessageDescriptor buddy__progress__v1__record_events_response__de
   (ProtobufCMessageInit) buddy__progress__v1__record_events_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor buddy__progress__v1__watch_events_request__field_descriptors[2] =
+static const ProtobufCFieldDescriptor buddy__progress__v1__watch_events_request__field_descriptors[3] =
 {
   {
     "mission_id",
@@ -611,15 +1151,28 @@ static const ProtobufCFieldDescriptor buddy__progress__v1__watch_events_request_
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "coalesce_after",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__WatchEventsRequest, coalesce_after),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned buddy__progress__v1__watch_events_request__field_indices_by_name[] = {
   1,   /* field[1] = after_sequence */
+  2,   /* field[2] = coalesce_after */
   0,   /* field[0] = mission_id */
 };
 static const ProtobufCIntRange buddy__progress__v1__watch_events_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor buddy__progress__v1__watch_events_request__descriptor =
 {
@@ -629,11 +1182,395 @@ const ProtobufCMessageDescriptor buddy__progress__v1__watch_events_request__desc
   "Buddy__Progress__V1__WatchEventsRequest",
   "buddy.progress.v1",
   sizeof(Buddy__Progress__V1__WatchEventsRequest),
-  2,
+  3,
   buddy__progress__v1__watch_events_request__field_descriptors,
   buddy__progress__v1__watch_events_request__field_indices_by_name,
   1,  buddy__progress__v1__watch_events_request__number_ranges,
   (ProtobufCMessageInit) buddy__progress__v1__watch_events_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__progress__v1__event_filter__labels_entry__field_descriptors[2] =
+{
+  {
+    "key",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__EventFilter__LabelsEntry, key),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__EventFilter__LabelsEntry, value),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__progress__v1__event_filter__labels_entry__field_indices_by_name[] = {
+  0,   /* field[0] = key */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange buddy__progress__v1__event_filter__labels_entry__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor buddy__progress__v1__event_filter__labels_entry__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.progress.v1.EventFilter.LabelsEntry",
+  "LabelsEntry",
+  "Buddy__Progress__V1__EventFilter__LabelsEntry",
+  "buddy.progress.v1",
+  sizeof(Buddy__Progress__V1__EventFilter__LabelsEntry),
+  2,
+  buddy__progress__v1__event_filter__labels_entry__field_descriptors,
+  buddy__progress__v1__event_filter__labels_entry__field_indices_by_name,
+  1,  buddy__progress__v1__event_filter__labels_entry__number_ranges,
+  (ProtobufCMessageInit) buddy__progress__v1__event_filter__labels_entry__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__progress__v1__event_filter__field_descriptors[4] =
+{
+  {
+    "owner",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__EventFilter, owner),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "labels",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Buddy__Progress__V1__EventFilter, n_labels),
+    offsetof(Buddy__Progress__V1__EventFilter, labels),
+    &buddy__progress__v1__event_filter__labels_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "states",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_ENUM,
+    offsetof(Buddy__Progress__V1__EventFilter, n_states),
+    offsetof(Buddy__Progress__V1__EventFilter, states),
+    &buddy__mission__v1__mission_state__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "recipe",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__EventFilter, recipe),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__progress__v1__event_filter__field_indices_by_name[] = {
+  1,   /* field[1] = labels */
+  0,   /* field[0] = owner */
+  3,   /* field[3] = recipe */
+  2,   /* field[2] = states */
+};
+static const ProtobufCIntRange buddy__progress__v1__event_filter__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor buddy__progress__v1__event_filter__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.progress.v1.EventFilter",
+  "EventFilter",
+  "Buddy__Progress__V1__EventFilter",
+  "buddy.progress.v1",
+  sizeof(Buddy__Progress__V1__EventFilter),
+  4,
+  buddy__progress__v1__event_filter__field_descriptors,
+  buddy__progress__v1__event_filter__field_indices_by_name,
+  1,  buddy__progress__v1__event_filter__number_ranges,
+  (ProtobufCMessageInit) buddy__progress__v1__event_filter__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__progress__v1__watch_all_events_request__field_descriptors[4] =
+{
+  {
+    "filter",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__WatchAllEventsRequest, filter),
+    &buddy__progress__v1__event_filter__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "after_position",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Buddy__Progress__V1__WatchAllEventsRequest, start_case),
+    offsetof(Buddy__Progress__V1__WatchAllEventsRequest, after_position),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "from_now",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    offsetof(Buddy__Progress__V1__WatchAllEventsRequest, start_case),
+    offsetof(Buddy__Progress__V1__WatchAllEventsRequest, from_now),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "coalesce_after",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__WatchAllEventsRequest, coalesce_after),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__progress__v1__watch_all_events_request__field_indices_by_name[] = {
+  1,   /* field[1] = after_position */
+  3,   /* field[3] = coalesce_after */
+  0,   /* field[0] = filter */
+  2,   /* field[2] = from_now */
+};
+static const ProtobufCIntRange buddy__progress__v1__watch_all_events_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor buddy__progress__v1__watch_all_events_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.progress.v1.WatchAllEventsRequest",
+  "WatchAllEventsRequest",
+  "Buddy__Progress__V1__WatchAllEventsRequest",
+  "buddy.progress.v1",
+  sizeof(Buddy__Progress__V1__WatchAllEventsRequest),
+  4,
+  buddy__progress__v1__watch_all_events_request__field_descriptors,
+  buddy__progress__v1__watch_all_events_request__field_indices_by_name,
+  1,  buddy__progress__v1__watch_all_events_request__number_ranges,
+  (ProtobufCMessageInit) buddy__progress__v1__watch_all_events_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__progress__v1__positioned_event__field_descriptors[2] =
+{
+  {
+    "position",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__PositionedEvent, position),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "event",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__PositionedEvent, event),
+    &buddy__progress__v1__progress_event__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__progress__v1__positioned_event__field_indices_by_name[] = {
+  1,   /* field[1] = event */
+  0,   /* field[0] = position */
+};
+static const ProtobufCIntRange buddy__progress__v1__positioned_event__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor buddy__progress__v1__positioned_event__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.progress.v1.PositionedEvent",
+  "PositionedEvent",
+  "Buddy__Progress__V1__PositionedEvent",
+  "buddy.progress.v1",
+  sizeof(Buddy__Progress__V1__PositionedEvent),
+  2,
+  buddy__progress__v1__positioned_event__field_descriptors,
+  buddy__progress__v1__positioned_event__field_indices_by_name,
+  1,  buddy__progress__v1__positioned_event__number_ranges,
+  (ProtobufCMessageInit) buddy__progress__v1__positioned_event__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__progress__v1__list_all_events_request__field_descriptors[4] =
+{
+  {
+    "filter",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ListAllEventsRequest, filter),
+    &buddy__progress__v1__event_filter__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "after_position",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ListAllEventsRequest, after_position),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "wait",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ListAllEventsRequest, wait),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "limit",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ListAllEventsRequest, limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__progress__v1__list_all_events_request__field_indices_by_name[] = {
+  1,   /* field[1] = after_position */
+  0,   /* field[0] = filter */
+  3,   /* field[3] = limit */
+  2,   /* field[2] = wait */
+};
+static const ProtobufCIntRange buddy__progress__v1__list_all_events_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor buddy__progress__v1__list_all_events_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.progress.v1.ListAllEventsRequest",
+  "ListAllEventsRequest",
+  "Buddy__Progress__V1__ListAllEventsRequest",
+  "buddy.progress.v1",
+  sizeof(Buddy__Progress__V1__ListAllEventsRequest),
+  4,
+  buddy__progress__v1__list_all_events_request__field_descriptors,
+  buddy__progress__v1__list_all_events_request__field_indices_by_name,
+  1,  buddy__progress__v1__list_all_events_request__number_ranges,
+  (ProtobufCMessageInit) buddy__progress__v1__list_all_events_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor buddy__progress__v1__list_all_events_response__field_descriptors[2] =
+{
+  {
+    "events",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Buddy__Progress__V1__ListAllEventsResponse, n_events),
+    offsetof(Buddy__Progress__V1__ListAllEventsResponse, events),
+    &buddy__progress__v1__positioned_event__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "position",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ListAllEventsResponse, position),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned buddy__progress__v1__list_all_events_response__field_indices_by_name[] = {
+  0,   /* field[0] = events */
+  1,   /* field[1] = position */
+};
+static const ProtobufCIntRange buddy__progress__v1__list_all_events_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor buddy__progress__v1__list_all_events_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "buddy.progress.v1.ListAllEventsResponse",
+  "ListAllEventsResponse",
+  "Buddy__Progress__V1__ListAllEventsResponse",
+  "buddy.progress.v1",
+  sizeof(Buddy__Progress__V1__ListAllEventsResponse),
+  2,
+  buddy__progress__v1__list_all_events_response__field_descriptors,
+  buddy__progress__v1__list_all_events_response__field_indices_by_name,
+  1,  buddy__progress__v1__list_all_events_response__number_ranges,
+  (ProtobufCMessageInit) buddy__progress__v1__list_all_events_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor buddy__progress__v1__list_events_request__field_descriptors[4] =
@@ -802,7 +1739,7 @@ const ProtobufCMessageDescriptor buddy__progress__v1__snapshot_request__descript
   (ProtobufCMessageInit) buddy__progress__v1__snapshot_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor buddy__progress__v1__progress_snapshot__field_descriptors[8] =
+static const ProtobufCFieldDescriptor buddy__progress__v1__progress_snapshot__field_descriptors[16] =
 {
   {
     "mission_id",
@@ -900,21 +1837,125 @@ static const ProtobufCFieldDescriptor buddy__progress__v1__progress_snapshot__fi
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "eta_p90",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ProgressSnapshot, eta_p90),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "eta_basis",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ProgressSnapshot, eta_basis),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "first_sequence",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ProgressSnapshot, first_sequence),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "facts",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ProgressSnapshot, facts),
+    &buddy__progress__v1__mission_facts__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "question",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ProgressSnapshot, question),
+    &buddy__mission__v1__question__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "held",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ProgressSnapshot, held),
+    &google__protobuf__duration__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "started_at",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ProgressSnapshot, started_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "finished_at",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ProgressSnapshot, finished_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned buddy__progress__v1__progress_snapshot__field_indices_by_name[] = {
   5,   /* field[5] = elapsed */
   6,   /* field[6] = eta */
+  9,   /* field[9] = eta_basis */
+  8,   /* field[8] = eta_p90 */
+  11,   /* field[11] = facts */
+  15,   /* field[15] = finished_at */
+  10,   /* field[10] = first_sequence */
+  13,   /* field[13] = held */
   7,   /* field[7] = last_sequence */
   4,   /* field[4] = message */
   0,   /* field[0] = mission_id */
   3,   /* field[3] = percent */
+  12,   /* field[12] = question */
+  14,   /* field[14] = started_at */
   1,   /* field[1] = state */
   2,   /* field[2] = steps */
 };
 static const ProtobufCIntRange buddy__progress__v1__progress_snapshot__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor buddy__progress__v1__progress_snapshot__descriptor =
 {
@@ -924,14 +1965,14 @@ const ProtobufCMessageDescriptor buddy__progress__v1__progress_snapshot__descrip
   "Buddy__Progress__V1__ProgressSnapshot",
   "buddy.progress.v1",
   sizeof(Buddy__Progress__V1__ProgressSnapshot),
-  8,
+  16,
   buddy__progress__v1__progress_snapshot__field_descriptors,
   buddy__progress__v1__progress_snapshot__field_indices_by_name,
   1,  buddy__progress__v1__progress_snapshot__number_ranges,
   (ProtobufCMessageInit) buddy__progress__v1__progress_snapshot__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue buddy__progress__v1__event_type__enum_values_by_number[6] =
+static const ProtobufCEnumValue buddy__progress__v1__event_type__enum_values_by_number[8] =
 {
   { "EVENT_TYPE_UNSPECIFIED", "BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_UNSPECIFIED", 0 },
   { "EVENT_TYPE_STATE_CHANGED", "BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_STATE_CHANGED", 1 },
@@ -939,12 +1980,16 @@ static const ProtobufCEnumValue buddy__progress__v1__event_type__enum_values_by_
   { "EVENT_TYPE_STEP_PROGRESS", "BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_STEP_PROGRESS", 3 },
   { "EVENT_TYPE_STEP_COMPLETED", "BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_STEP_COMPLETED", 4 },
   { "EVENT_TYPE_STEP_FAILED", "BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_STEP_FAILED", 5 },
+  { "EVENT_TYPE_MISSION_CHANGED", "BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_MISSION_CHANGED", 6 },
+  { "EVENT_TYPE_GAP", "BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_GAP", 7 },
 };
 static const ProtobufCIntRange buddy__progress__v1__event_type__value_ranges[] = {
-{0, 0},{0, 6}
+{0, 0},{0, 8}
 };
-static const ProtobufCEnumValueIndex buddy__progress__v1__event_type__enum_values_by_name[6] =
+static const ProtobufCEnumValueIndex buddy__progress__v1__event_type__enum_values_by_name[8] =
 {
+  { "EVENT_TYPE_GAP", 7 },
+  { "EVENT_TYPE_MISSION_CHANGED", 6 },
   { "EVENT_TYPE_STATE_CHANGED", 1 },
   { "EVENT_TYPE_STEP_COMPLETED", 4 },
   { "EVENT_TYPE_STEP_FAILED", 5 },
@@ -959,26 +2004,30 @@ const ProtobufCEnumDescriptor buddy__progress__v1__event_type__descriptor =
   "EventType",
   "Buddy__Progress__V1__EventType",
   "buddy.progress.v1",
-  6,
+  8,
   buddy__progress__v1__event_type__enum_values_by_number,
-  6,
+  8,
   buddy__progress__v1__event_type__enum_values_by_name,
   1,
   buddy__progress__v1__event_type__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCMethodDescriptor buddy__progress__v1__progress__method_descriptors[4] =
+static const ProtobufCMethodDescriptor buddy__progress__v1__progress__method_descriptors[6] =
 {
   { "Record", &buddy__progress__v1__record_events_request__descriptor, &buddy__progress__v1__record_events_response__descriptor },
   { "Watch", &buddy__progress__v1__watch_events_request__descriptor, &buddy__progress__v1__progress_event__descriptor },
   { "List", &buddy__progress__v1__list_events_request__descriptor, &buddy__progress__v1__list_events_response__descriptor },
+  { "WatchAll", &buddy__progress__v1__watch_all_events_request__descriptor, &buddy__progress__v1__positioned_event__descriptor },
+  { "ListAll", &buddy__progress__v1__list_all_events_request__descriptor, &buddy__progress__v1__list_all_events_response__descriptor },
   { "Snapshot", &buddy__progress__v1__snapshot_request__descriptor, &buddy__progress__v1__progress_snapshot__descriptor },
 };
 const unsigned buddy__progress__v1__progress__method_indices_by_name[] = {
   2,        /* List */
+  4,        /* ListAll */
   0,        /* Record */
-  3,        /* Snapshot */
-  1         /* Watch */
+  5,        /* Snapshot */
+  1,        /* Watch */
+  3         /* WatchAll */
 };
 const ProtobufCServiceDescriptor buddy__progress__v1__progress__descriptor =
 {
@@ -987,7 +2036,7 @@ const ProtobufCServiceDescriptor buddy__progress__v1__progress__descriptor =
   "Progress",
   "Buddy__Progress__V1__Progress",
   "buddy.progress.v1",
-  4,
+  6,
   buddy__progress__v1__progress__method_descriptors,
   buddy__progress__v1__progress__method_indices_by_name
 };
@@ -1015,13 +2064,29 @@ void buddy__progress__v1__progress__list(ProtobufCService *service,
   assert(service->descriptor == &buddy__progress__v1__progress__descriptor);
   service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
+void buddy__progress__v1__progress__watch_all(ProtobufCService *service,
+                                              const Buddy__Progress__V1__WatchAllEventsRequest *input,
+                                              Buddy__Progress__V1__PositionedEvent_Closure closure,
+                                              void *closure_data)
+{
+  assert(service->descriptor == &buddy__progress__v1__progress__descriptor);
+  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void buddy__progress__v1__progress__list_all(ProtobufCService *service,
+                                             const Buddy__Progress__V1__ListAllEventsRequest *input,
+                                             Buddy__Progress__V1__ListAllEventsResponse_Closure closure,
+                                             void *closure_data)
+{
+  assert(service->descriptor == &buddy__progress__v1__progress__descriptor);
+  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
 void buddy__progress__v1__progress__snapshot(ProtobufCService *service,
                                              const Buddy__Progress__V1__SnapshotRequest *input,
                                              Buddy__Progress__V1__ProgressSnapshot_Closure closure,
                                              void *closure_data)
 {
   assert(service->descriptor == &buddy__progress__v1__progress__descriptor);
-  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void buddy__progress__v1__progress__init (Buddy__Progress__V1__Progress_Service *service,
                                           Buddy__Progress__V1__Progress_ServiceDestroy destroy)

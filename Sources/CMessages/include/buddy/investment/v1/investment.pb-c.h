@@ -114,10 +114,14 @@ struct  Buddy__Investment__V1__ToolUse
    * The most the tool will read.
    */
   uint64_t maximum_bytes;
+  /*
+   * What the tool itself asks; the price list goes first.
+   */
+  Buddy__Investment__V1__Price *declared;
 };
 #define BUDDY__INVESTMENT__V1__TOOL_USE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&buddy__investment__v1__tool_use__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0, NULL }
 
 
 struct  Buddy__Investment__V1__EstimateResponse

@@ -17,7 +17,12 @@ PROTOBUF_C__BEGIN_DECLS
 #include "buddy/common/v1/common.pb-c.h"
 #include "google/protobuf/duration.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
+#include "google/protobuf/wrappers.pb-c.h"
 
+typedef struct Buddy__Mission__V1__MissionChange Buddy__Mission__V1__MissionChange;
+typedef struct Buddy__Mission__V1__Question Buddy__Mission__V1__Question;
+typedef struct Buddy__Mission__V1__Answer Buddy__Mission__V1__Answer;
+typedef struct Buddy__Mission__V1__AnsweredQuestion Buddy__Mission__V1__AnsweredQuestion;
 typedef struct Buddy__Mission__V1__MissionInput Buddy__Mission__V1__MissionInput;
 typedef struct Buddy__Mission__V1__Mission Buddy__Mission__V1__Mission;
 typedef struct Buddy__Mission__V1__Mission__ParametersEntry Buddy__Mission__V1__Mission__ParametersEntry;
@@ -37,6 +42,15 @@ typedef struct Buddy__Mission__V1__ListMissionsResponse Buddy__Mission__V1__List
 typedef struct Buddy__Mission__V1__ApproveMissionRequest Buddy__Mission__V1__ApproveMissionRequest;
 typedef struct Buddy__Mission__V1__RejectMissionRequest Buddy__Mission__V1__RejectMissionRequest;
 typedef struct Buddy__Mission__V1__CancelMissionRequest Buddy__Mission__V1__CancelMissionRequest;
+typedef struct Buddy__Mission__V1__PauseMissionRequest Buddy__Mission__V1__PauseMissionRequest;
+typedef struct Buddy__Mission__V1__ResumeMissionRequest Buddy__Mission__V1__ResumeMissionRequest;
+typedef struct Buddy__Mission__V1__ModifyMissionRequest Buddy__Mission__V1__ModifyMissionRequest;
+typedef struct Buddy__Mission__V1__ModifyMissionRequest__SetParametersEntry Buddy__Mission__V1__ModifyMissionRequest__SetParametersEntry;
+typedef struct Buddy__Mission__V1__AnswerMissionRequest Buddy__Mission__V1__AnswerMissionRequest;
+typedef struct Buddy__Mission__V1__ListQueueRequest Buddy__Mission__V1__ListQueueRequest;
+typedef struct Buddy__Mission__V1__ListQueueResponse Buddy__Mission__V1__ListQueueResponse;
+typedef struct Buddy__Mission__V1__QueueEntry Buddy__Mission__V1__QueueEntry;
+typedef struct Buddy__Mission__V1__ToolLoad Buddy__Mission__V1__ToolLoad;
 typedef struct Buddy__Mission__V1__ListToolsRequest Buddy__Mission__V1__ListToolsRequest;
 typedef struct Buddy__Mission__V1__ListToolsResponse Buddy__Mission__V1__ListToolsResponse;
 typedef struct Buddy__Mission__V1__Tool Buddy__Mission__V1__Tool;
@@ -76,11 +90,148 @@ typedef enum _Buddy__Mission__V1__StepOutcome {
   BUDDY__MISSION__V1__STEP_OUTCOME__STEP_OUTCOME_RUNNING = 1,
   BUDDY__MISSION__V1__STEP_OUTCOME__STEP_OUTCOME_COMPLETED = 2,
   BUDDY__MISSION__V1__STEP_OUTCOME__STEP_OUTCOME_FAILED = 3,
-  BUDDY__MISSION__V1__STEP_OUTCOME__STEP_OUTCOME_CANCELLED = 4
+  BUDDY__MISSION__V1__STEP_OUTCOME__STEP_OUTCOME_CANCELLED = 4,
+  /*
+   * It was completed, but the mission was changed since: it runs anew.
+   */
+  BUDDY__MISSION__V1__STEP_OUTCOME__STEP_OUTCOME_STALE = 5,
+  /*
+   * It was stopped half way by a pause or a change: it begins anew.
+   */
+  BUDDY__MISSION__V1__STEP_OUTCOME__STEP_OUTCOME_INTERRUPTED = 6
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(BUDDY__MISSION__V1__STEP_OUTCOME)
 } Buddy__Mission__V1__StepOutcome;
+typedef enum _Buddy__Mission__V1__MissionCommand {
+  BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_UNSPECIFIED = 0,
+  BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_APPROVE = 1,
+  BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_REJECT = 2,
+  BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_CANCEL = 3,
+  BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_PAUSE = 4,
+  BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_RESUME = 5,
+  BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_MODIFY = 6,
+  BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_ANSWER = 7
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(BUDDY__MISSION__V1__MISSION_COMMAND)
+} Buddy__Mission__V1__MissionCommand;
+typedef enum _Buddy__Mission__V1__AnswerKind {
+  BUDDY__MISSION__V1__ANSWER_KIND__ANSWER_KIND_UNSPECIFIED = 0,
+  BUDDY__MISSION__V1__ANSWER_KIND__ANSWER_KIND_YES_NO = 1,
+  BUDDY__MISSION__V1__ANSWER_KIND__ANSWER_KIND_CHOICE = 2,
+  BUDDY__MISSION__V1__ANSWER_KIND__ANSWER_KIND_TEXT = 3,
+  BUDDY__MISSION__V1__ANSWER_KIND__ANSWER_KIND_NUMBER = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(BUDDY__MISSION__V1__ANSWER_KIND)
+} Buddy__Mission__V1__AnswerKind;
 
 /* --- messages --- */
+
+/*
+ * A command that was taken, and what it did.
+ */
+struct  Buddy__Mission__V1__MissionChange
+{
+  ProtobufCMessage base;
+  Buddy__Mission__V1__MissionCommand command;
+  /*
+   * Of the request; empty if it had none.
+   */
+  char *request_id;
+  char *actor;
+  char *reason;
+  Google__Protobuf__Timestamp *time;
+  /*
+   * The step at which it was or will be applied; unspecified if the mission had not begun.
+   */
+  Buddy__Mission__V1__Step step;
+  /*
+   * False while it waits for the end of `step`.
+   */
+  protobuf_c_boolean applied;
+  /*
+   * The completed or interrupted steps that run anew because of it, in their order.
+   */
+  size_t n_stale_steps;
+  Buddy__Mission__V1__Step *stale_steps;
+  /*
+   * Of Modify: the names of the fields that changed, for example "parameters".
+   */
+  size_t n_fields;
+  char **fields;
+};
+#define BUDDY__MISSION__V1__MISSION_CHANGE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__mission_change__descriptor) \
+    , BUDDY__MISSION__V1__MISSION_COMMAND__MISSION_COMMAND_UNSPECIFIED, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, BUDDY__MISSION__V1__STEP__STEP_UNSPECIFIED, 0, 0,NULL, 0,NULL }
+
+
+/*
+ * What a mission needs to know from a person before it goes on.
+ */
+struct  Buddy__Mission__V1__Question
+{
+  ProtobufCMessage base;
+  /*
+   * Unique within the mission.
+   */
+  char *id;
+  Buddy__Mission__V1__Step step;
+  /*
+   * One or two sentences, ending in a question.
+   */
+  char *prompt;
+  Buddy__Mission__V1__AnswerKind kind;
+  /*
+   * What can be chosen; only of CHOICE.
+   */
+  size_t n_options;
+  char **options;
+  Google__Protobuf__Timestamp *asked_at;
+};
+#define BUDDY__MISSION__V1__QUESTION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__question__descriptor) \
+    , (char *)protobuf_c_empty_string, BUDDY__MISSION__V1__STEP__STEP_UNSPECIFIED, (char *)protobuf_c_empty_string, BUDDY__MISSION__V1__ANSWER_KIND__ANSWER_KIND_UNSPECIFIED, 0,NULL, NULL }
+
+
+typedef enum {
+  BUDDY__MISSION__V1__ANSWER__VALUE__NOT_SET = 0,
+  BUDDY__MISSION__V1__ANSWER__VALUE_YES = 1,
+  BUDDY__MISSION__V1__ANSWER__VALUE_CHOICE = 2,
+  BUDDY__MISSION__V1__ANSWER__VALUE_TEXT = 3,
+  BUDDY__MISSION__V1__ANSWER__VALUE_NUMBER = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(BUDDY__MISSION__V1__ANSWER__VALUE__CASE)
+} Buddy__Mission__V1__Answer__ValueCase;
+
+struct  Buddy__Mission__V1__Answer
+{
+  ProtobufCMessage base;
+  Buddy__Mission__V1__Answer__ValueCase value_case;
+  union {
+    protobuf_c_boolean yes;
+    /*
+     * One of the question's options.
+     */
+    char *choice;
+    /*
+     * 1 to 10,000 characters.
+     */
+    char *text;
+    double number;
+  };
+};
+#define BUDDY__MISSION__V1__ANSWER__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__answer__descriptor) \
+    , BUDDY__MISSION__V1__ANSWER__VALUE__NOT_SET, {0} }
+
+
+struct  Buddy__Mission__V1__AnsweredQuestion
+{
+  ProtobufCMessage base;
+  Buddy__Mission__V1__Question *question;
+  Buddy__Mission__V1__Answer *answer;
+  char *actor;
+  Google__Protobuf__Timestamp *time;
+};
+#define BUDDY__MISSION__V1__ANSWERED_QUESTION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__answered_question__descriptor) \
+    , NULL, NULL, (char *)protobuf_c_empty_string, NULL }
+
 
 /*
  * A file the mission works on. Upload it to the artifact service first.
@@ -181,10 +332,34 @@ struct  Buddy__Mission__V1__Mission
    * Why it failed or was rejected or cancelled.
    */
   Buddy__Common__V1__Failure *error;
+  /*
+   * The recipe it was made from and its version; empty without one.
+   */
+  char *recipe;
+  char *recipe_version;
+  /*
+   * The mission it is a part of; empty if of none.
+   */
+  char *parent_id;
+  /*
+   * Every command that was taken, oldest first; at most 200.
+   */
+  size_t n_changes;
+  Buddy__Mission__V1__MissionChange **changes;
+  /*
+   * Open in AWAITING_INPUT.
+   */
+  Buddy__Mission__V1__Question *question;
+  size_t n_answers;
+  Buddy__Mission__V1__AnsweredQuestion **answers;
+  /*
+   * Why it does not run although nothing holds it, for example "the tool data_analyze"; empty otherwise.
+   */
+  char *waiting_for;
 };
 #define BUDDY__MISSION__V1__MISSION__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__mission__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, BUDDY__MISSION__V1__MISSION_STATE__MISSION_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0,NULL, 0,NULL, 0,NULL, 0, NULL, NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, NULL, NULL, NULL, 0, 0,NULL, NULL, NULL, NULL, NULL, NULL }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, BUDDY__MISSION__V1__MISSION_STATE__MISSION_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0,NULL, 0,NULL, 0,NULL, 0, NULL, NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, NULL, NULL, NULL, 0, 0,NULL, NULL, NULL, NULL, NULL, NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, NULL, 0,NULL, (char *)protobuf_c_empty_string }
 
 
 struct  Buddy__Mission__V1__StepRecord
@@ -277,10 +452,14 @@ struct  Buddy__Mission__V1__MissionResult
   char *text;
   size_t n_artifacts;
   Buddy__Mission__V1__ResultArtifact **artifacts;
+  /*
+   * True for what a mission had produced when it was cancelled or failed.
+   */
+  protobuf_c_boolean partial;
 };
 #define BUDDY__MISSION__V1__MISSION_RESULT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__mission_result__descriptor) \
-    , (char *)protobuf_c_empty_string, 0,NULL }
+    , (char *)protobuf_c_empty_string, 0,NULL, 0 }
 
 
 struct  Buddy__Mission__V1__ResultArtifact
@@ -347,10 +526,19 @@ struct  Buddy__Mission__V1__SubmitMissionRequest
    * Wait for a person's approval even where policy would not ask for it.
    */
   protobuf_c_boolean require_approval;
+  /*
+   * The recipe it is made from and its version: at most 100 characters each.
+   */
+  char *recipe;
+  char *recipe_version;
+  /*
+   * The mission it is a part of: at most 100 characters.
+   */
+  char *parent_id;
 };
 #define BUDDY__MISSION__V1__SUBMIT_MISSION_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__submit_mission_request__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0, NULL, NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL, 0, NULL, NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 struct  Buddy__Mission__V1__GetMissionRequest
@@ -373,10 +561,11 @@ struct  Buddy__Mission__V1__ListMissionsRequest
   size_t n_states;
   Buddy__Mission__V1__MissionState *states;
   char *owner;
+  char *recipe;
 };
 #define BUDDY__MISSION__V1__LIST_MISSIONS_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__list_missions_request__descriptor) \
-    , NULL, 0,NULL, (char *)protobuf_c_empty_string }
+    , NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 struct  Buddy__Mission__V1__ListMissionsResponse
@@ -403,10 +592,14 @@ struct  Buddy__Mission__V1__ApproveMissionRequest
    * ABORTED if the mission's version is another one; 0 skips the check.
    */
   int64_t expected_version;
+  /*
+   * At most 200 characters; see the service.
+   */
+  char *request_id;
 };
 #define BUDDY__MISSION__V1__APPROVE_MISSION_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__approve_mission_request__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
 
 
 struct  Buddy__Mission__V1__RejectMissionRequest
@@ -416,10 +609,14 @@ struct  Buddy__Mission__V1__RejectMissionRequest
   char *actor;
   char *reason;
   int64_t expected_version;
+  /*
+   * At most 200 characters; see the service.
+   */
+  char *request_id;
 };
 #define BUDDY__MISSION__V1__REJECT_MISSION_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__reject_mission_request__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
 
 
 struct  Buddy__Mission__V1__CancelMissionRequest
@@ -429,10 +626,183 @@ struct  Buddy__Mission__V1__CancelMissionRequest
   char *actor;
   char *reason;
   int64_t expected_version;
+  /*
+   * At most 200 characters; see the service.
+   */
+  char *request_id;
 };
 #define BUDDY__MISSION__V1__CANCEL_MISSION_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__cancel_mission_request__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
+
+
+struct  Buddy__Mission__V1__PauseMissionRequest
+{
+  ProtobufCMessage base;
+  char *id;
+  char *actor;
+  char *reason;
+  int64_t expected_version;
+  char *request_id;
+};
+#define BUDDY__MISSION__V1__PAUSE_MISSION_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__pause_mission_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
+
+
+struct  Buddy__Mission__V1__ResumeMissionRequest
+{
+  ProtobufCMessage base;
+  char *id;
+  char *actor;
+  int64_t expected_version;
+  char *request_id;
+};
+#define BUDDY__MISSION__V1__RESUME_MISSION_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__resume_mission_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
+
+
+struct  Buddy__Mission__V1__ModifyMissionRequest__SetParametersEntry
+{
+  ProtobufCMessage base;
+  char *key;
+  char *value;
+};
+#define BUDDY__MISSION__V1__MODIFY_MISSION_REQUEST__SET_PARAMETERS_ENTRY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__modify_mission_request__set_parameters_entry__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+/*
+ * At least one of the fields after `request_id` has to be set.
+ */
+struct  Buddy__Mission__V1__ModifyMissionRequest
+{
+  ProtobufCMessage base;
+  char *id;
+  char *actor;
+  char *reason;
+  int64_t expected_version;
+  char *request_id;
+  Google__Protobuf__StringValue *objective;
+  /*
+   * Added, or put in the place of those of the same name.
+   */
+  size_t n_set_parameters;
+  Buddy__Mission__V1__ModifyMissionRequest__SetParametersEntry **set_parameters;
+  size_t n_remove_parameters;
+  char **remove_parameters;
+  Buddy__Common__V1__Money *budget;
+  Google__Protobuf__Timestamp *deadline;
+  /*
+   * Not together with `deadline`.
+   */
+  protobuf_c_boolean remove_deadline;
+  /*
+   * Empty: Buddy chooses.
+   */
+  Google__Protobuf__StringValue *requested_tool;
+  Google__Protobuf__Int32Value *priority;
+};
+#define BUDDY__MISSION__V1__MODIFY_MISSION_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__modify_mission_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, NULL, 0,NULL, 0,NULL, NULL, NULL, 0, NULL, NULL }
+
+
+struct  Buddy__Mission__V1__AnswerMissionRequest
+{
+  ProtobufCMessage base;
+  char *id;
+  char *actor;
+  int64_t expected_version;
+  char *request_id;
+  /*
+   * FAILED_PRECONDITION if another question is open.
+   */
+  char *question_id;
+  Buddy__Mission__V1__Answer *answer;
+};
+#define BUDDY__MISSION__V1__ANSWER_MISSION_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__answer_mission_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL }
+
+
+struct  Buddy__Mission__V1__ListQueueRequest
+{
+  ProtobufCMessage base;
+  Buddy__Common__V1__PageRequest *page;
+  /*
+   * Only this owner's; positions stay those among all.
+   */
+  char *owner;
+};
+#define BUDDY__MISSION__V1__LIST_QUEUE_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__list_queue_request__descriptor) \
+    , NULL, (char *)protobuf_c_empty_string }
+
+
+struct  Buddy__Mission__V1__ListQueueResponse
+{
+  ProtobufCMessage base;
+  size_t n_entries;
+  Buddy__Mission__V1__QueueEntry **entries;
+  char *next_page_token;
+  /*
+   * How many missions wait in all.
+   */
+  int64_t waiting;
+  /*
+   * How many this process runs, and how many it may.
+   */
+  int32_t running;
+  int32_t running_limit;
+  /*
+   * Of each tool, how many calls this process runs and may run.
+   */
+  size_t n_tools;
+  Buddy__Mission__V1__ToolLoad **tools;
+};
+#define BUDDY__MISSION__V1__LIST_QUEUE_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__list_queue_response__descriptor) \
+    , 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, 0,NULL }
+
+
+struct  Buddy__Mission__V1__QueueEntry
+{
+  ProtobufCMessage base;
+  char *mission_id;
+  char *owner;
+  int32_t priority;
+  /*
+   * With what waiting adds to it and what the owner's running missions take from it.
+   */
+  double effective_priority;
+  Google__Protobuf__Timestamp *waiting_since;
+  /*
+   * "a place" or the name of the tool that is busy.
+   */
+  char *waiting_for;
+  /*
+   * 1 for the one to run next.
+   */
+  int64_t position;
+};
+#define BUDDY__MISSION__V1__QUEUE_ENTRY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__queue_entry__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, NULL, (char *)protobuf_c_empty_string, 0 }
+
+
+struct  Buddy__Mission__V1__ToolLoad
+{
+  ProtobufCMessage base;
+  char *tool;
+  int32_t running;
+  int32_t limit;
+};
+#define BUDDY__MISSION__V1__TOOL_LOAD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__tool_load__descriptor) \
+    , (char *)protobuf_c_empty_string, 0, 0 }
 
 
 struct  Buddy__Mission__V1__ListToolsRequest
@@ -487,12 +857,92 @@ struct  Buddy__Mission__V1__Tool
    */
   char *risk;
   Google__Protobuf__Duration *time_limit;
+  /*
+   * How many calls one execution process runs at a time.
+   */
+  int32_t maximum_running;
 };
 #define BUDDY__MISSION__V1__TOOL__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&buddy__mission__v1__tool__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, (char *)protobuf_c_empty_string, NULL }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, (char *)protobuf_c_empty_string, NULL, 0 }
 
 
+/* Buddy__Mission__V1__MissionChange methods */
+void   buddy__mission__v1__mission_change__init
+                     (Buddy__Mission__V1__MissionChange         *message);
+size_t buddy__mission__v1__mission_change__get_packed_size
+                     (const Buddy__Mission__V1__MissionChange   *message);
+size_t buddy__mission__v1__mission_change__pack
+                     (const Buddy__Mission__V1__MissionChange   *message,
+                      uint8_t             *out);
+size_t buddy__mission__v1__mission_change__pack_to_buffer
+                     (const Buddy__Mission__V1__MissionChange   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Mission__V1__MissionChange *
+       buddy__mission__v1__mission_change__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__mission__v1__mission_change__free_unpacked
+                     (Buddy__Mission__V1__MissionChange *message,
+                      ProtobufCAllocator *allocator);
+/* Buddy__Mission__V1__Question methods */
+void   buddy__mission__v1__question__init
+                     (Buddy__Mission__V1__Question         *message);
+size_t buddy__mission__v1__question__get_packed_size
+                     (const Buddy__Mission__V1__Question   *message);
+size_t buddy__mission__v1__question__pack
+                     (const Buddy__Mission__V1__Question   *message,
+                      uint8_t             *out);
+size_t buddy__mission__v1__question__pack_to_buffer
+                     (const Buddy__Mission__V1__Question   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Mission__V1__Question *
+       buddy__mission__v1__question__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__mission__v1__question__free_unpacked
+                     (Buddy__Mission__V1__Question *message,
+                      ProtobufCAllocator *allocator);
+/* Buddy__Mission__V1__Answer methods */
+void   buddy__mission__v1__answer__init
+                     (Buddy__Mission__V1__Answer         *message);
+size_t buddy__mission__v1__answer__get_packed_size
+                     (const Buddy__Mission__V1__Answer   *message);
+size_t buddy__mission__v1__answer__pack
+                     (const Buddy__Mission__V1__Answer   *message,
+                      uint8_t             *out);
+size_t buddy__mission__v1__answer__pack_to_buffer
+                     (const Buddy__Mission__V1__Answer   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Mission__V1__Answer *
+       buddy__mission__v1__answer__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__mission__v1__answer__free_unpacked
+                     (Buddy__Mission__V1__Answer *message,
+                      ProtobufCAllocator *allocator);
+/* Buddy__Mission__V1__AnsweredQuestion methods */
+void   buddy__mission__v1__answered_question__init
+                     (Buddy__Mission__V1__AnsweredQuestion         *message);
+size_t buddy__mission__v1__answered_question__get_packed_size
+                     (const Buddy__Mission__V1__AnsweredQuestion   *message);
+size_t buddy__mission__v1__answered_question__pack
+                     (const Buddy__Mission__V1__AnsweredQuestion   *message,
+                      uint8_t             *out);
+size_t buddy__mission__v1__answered_question__pack_to_buffer
+                     (const Buddy__Mission__V1__AnsweredQuestion   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Mission__V1__AnsweredQuestion *
+       buddy__mission__v1__answered_question__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__mission__v1__answered_question__free_unpacked
+                     (Buddy__Mission__V1__AnsweredQuestion *message,
+                      ProtobufCAllocator *allocator);
 /* Buddy__Mission__V1__MissionInput methods */
 void   buddy__mission__v1__mission_input__init
                      (Buddy__Mission__V1__MissionInput         *message);
@@ -790,6 +1240,161 @@ Buddy__Mission__V1__CancelMissionRequest *
 void   buddy__mission__v1__cancel_mission_request__free_unpacked
                      (Buddy__Mission__V1__CancelMissionRequest *message,
                       ProtobufCAllocator *allocator);
+/* Buddy__Mission__V1__PauseMissionRequest methods */
+void   buddy__mission__v1__pause_mission_request__init
+                     (Buddy__Mission__V1__PauseMissionRequest         *message);
+size_t buddy__mission__v1__pause_mission_request__get_packed_size
+                     (const Buddy__Mission__V1__PauseMissionRequest   *message);
+size_t buddy__mission__v1__pause_mission_request__pack
+                     (const Buddy__Mission__V1__PauseMissionRequest   *message,
+                      uint8_t             *out);
+size_t buddy__mission__v1__pause_mission_request__pack_to_buffer
+                     (const Buddy__Mission__V1__PauseMissionRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Mission__V1__PauseMissionRequest *
+       buddy__mission__v1__pause_mission_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__mission__v1__pause_mission_request__free_unpacked
+                     (Buddy__Mission__V1__PauseMissionRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Buddy__Mission__V1__ResumeMissionRequest methods */
+void   buddy__mission__v1__resume_mission_request__init
+                     (Buddy__Mission__V1__ResumeMissionRequest         *message);
+size_t buddy__mission__v1__resume_mission_request__get_packed_size
+                     (const Buddy__Mission__V1__ResumeMissionRequest   *message);
+size_t buddy__mission__v1__resume_mission_request__pack
+                     (const Buddy__Mission__V1__ResumeMissionRequest   *message,
+                      uint8_t             *out);
+size_t buddy__mission__v1__resume_mission_request__pack_to_buffer
+                     (const Buddy__Mission__V1__ResumeMissionRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Mission__V1__ResumeMissionRequest *
+       buddy__mission__v1__resume_mission_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__mission__v1__resume_mission_request__free_unpacked
+                     (Buddy__Mission__V1__ResumeMissionRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Buddy__Mission__V1__ModifyMissionRequest__SetParametersEntry methods */
+void   buddy__mission__v1__modify_mission_request__set_parameters_entry__init
+                     (Buddy__Mission__V1__ModifyMissionRequest__SetParametersEntry         *message);
+/* Buddy__Mission__V1__ModifyMissionRequest methods */
+void   buddy__mission__v1__modify_mission_request__init
+                     (Buddy__Mission__V1__ModifyMissionRequest         *message);
+size_t buddy__mission__v1__modify_mission_request__get_packed_size
+                     (const Buddy__Mission__V1__ModifyMissionRequest   *message);
+size_t buddy__mission__v1__modify_mission_request__pack
+                     (const Buddy__Mission__V1__ModifyMissionRequest   *message,
+                      uint8_t             *out);
+size_t buddy__mission__v1__modify_mission_request__pack_to_buffer
+                     (const Buddy__Mission__V1__ModifyMissionRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Mission__V1__ModifyMissionRequest *
+       buddy__mission__v1__modify_mission_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__mission__v1__modify_mission_request__free_unpacked
+                     (Buddy__Mission__V1__ModifyMissionRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Buddy__Mission__V1__AnswerMissionRequest methods */
+void   buddy__mission__v1__answer_mission_request__init
+                     (Buddy__Mission__V1__AnswerMissionRequest         *message);
+size_t buddy__mission__v1__answer_mission_request__get_packed_size
+                     (const Buddy__Mission__V1__AnswerMissionRequest   *message);
+size_t buddy__mission__v1__answer_mission_request__pack
+                     (const Buddy__Mission__V1__AnswerMissionRequest   *message,
+                      uint8_t             *out);
+size_t buddy__mission__v1__answer_mission_request__pack_to_buffer
+                     (const Buddy__Mission__V1__AnswerMissionRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Mission__V1__AnswerMissionRequest *
+       buddy__mission__v1__answer_mission_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__mission__v1__answer_mission_request__free_unpacked
+                     (Buddy__Mission__V1__AnswerMissionRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Buddy__Mission__V1__ListQueueRequest methods */
+void   buddy__mission__v1__list_queue_request__init
+                     (Buddy__Mission__V1__ListQueueRequest         *message);
+size_t buddy__mission__v1__list_queue_request__get_packed_size
+                     (const Buddy__Mission__V1__ListQueueRequest   *message);
+size_t buddy__mission__v1__list_queue_request__pack
+                     (const Buddy__Mission__V1__ListQueueRequest   *message,
+                      uint8_t             *out);
+size_t buddy__mission__v1__list_queue_request__pack_to_buffer
+                     (const Buddy__Mission__V1__ListQueueRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Mission__V1__ListQueueRequest *
+       buddy__mission__v1__list_queue_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__mission__v1__list_queue_request__free_unpacked
+                     (Buddy__Mission__V1__ListQueueRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Buddy__Mission__V1__ListQueueResponse methods */
+void   buddy__mission__v1__list_queue_response__init
+                     (Buddy__Mission__V1__ListQueueResponse         *message);
+size_t buddy__mission__v1__list_queue_response__get_packed_size
+                     (const Buddy__Mission__V1__ListQueueResponse   *message);
+size_t buddy__mission__v1__list_queue_response__pack
+                     (const Buddy__Mission__V1__ListQueueResponse   *message,
+                      uint8_t             *out);
+size_t buddy__mission__v1__list_queue_response__pack_to_buffer
+                     (const Buddy__Mission__V1__ListQueueResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Mission__V1__ListQueueResponse *
+       buddy__mission__v1__list_queue_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__mission__v1__list_queue_response__free_unpacked
+                     (Buddy__Mission__V1__ListQueueResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Buddy__Mission__V1__QueueEntry methods */
+void   buddy__mission__v1__queue_entry__init
+                     (Buddy__Mission__V1__QueueEntry         *message);
+size_t buddy__mission__v1__queue_entry__get_packed_size
+                     (const Buddy__Mission__V1__QueueEntry   *message);
+size_t buddy__mission__v1__queue_entry__pack
+                     (const Buddy__Mission__V1__QueueEntry   *message,
+                      uint8_t             *out);
+size_t buddy__mission__v1__queue_entry__pack_to_buffer
+                     (const Buddy__Mission__V1__QueueEntry   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Mission__V1__QueueEntry *
+       buddy__mission__v1__queue_entry__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__mission__v1__queue_entry__free_unpacked
+                     (Buddy__Mission__V1__QueueEntry *message,
+                      ProtobufCAllocator *allocator);
+/* Buddy__Mission__V1__ToolLoad methods */
+void   buddy__mission__v1__tool_load__init
+                     (Buddy__Mission__V1__ToolLoad         *message);
+size_t buddy__mission__v1__tool_load__get_packed_size
+                     (const Buddy__Mission__V1__ToolLoad   *message);
+size_t buddy__mission__v1__tool_load__pack
+                     (const Buddy__Mission__V1__ToolLoad   *message,
+                      uint8_t             *out);
+size_t buddy__mission__v1__tool_load__pack_to_buffer
+                     (const Buddy__Mission__V1__ToolLoad   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Mission__V1__ToolLoad *
+       buddy__mission__v1__tool_load__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__mission__v1__tool_load__free_unpacked
+                     (Buddy__Mission__V1__ToolLoad *message,
+                      ProtobufCAllocator *allocator);
 /* Buddy__Mission__V1__ListToolsRequest methods */
 void   buddy__mission__v1__list_tools_request__init
                      (Buddy__Mission__V1__ListToolsRequest         *message);
@@ -852,6 +1457,18 @@ void   buddy__mission__v1__tool__free_unpacked
                       ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
+typedef void (*Buddy__Mission__V1__MissionChange_Closure)
+                 (const Buddy__Mission__V1__MissionChange *message,
+                  void *closure_data);
+typedef void (*Buddy__Mission__V1__Question_Closure)
+                 (const Buddy__Mission__V1__Question *message,
+                  void *closure_data);
+typedef void (*Buddy__Mission__V1__Answer_Closure)
+                 (const Buddy__Mission__V1__Answer *message,
+                  void *closure_data);
+typedef void (*Buddy__Mission__V1__AnsweredQuestion_Closure)
+                 (const Buddy__Mission__V1__AnsweredQuestion *message,
+                  void *closure_data);
 typedef void (*Buddy__Mission__V1__MissionInput_Closure)
                  (const Buddy__Mission__V1__MissionInput *message,
                   void *closure_data);
@@ -909,6 +1526,33 @@ typedef void (*Buddy__Mission__V1__RejectMissionRequest_Closure)
 typedef void (*Buddy__Mission__V1__CancelMissionRequest_Closure)
                  (const Buddy__Mission__V1__CancelMissionRequest *message,
                   void *closure_data);
+typedef void (*Buddy__Mission__V1__PauseMissionRequest_Closure)
+                 (const Buddy__Mission__V1__PauseMissionRequest *message,
+                  void *closure_data);
+typedef void (*Buddy__Mission__V1__ResumeMissionRequest_Closure)
+                 (const Buddy__Mission__V1__ResumeMissionRequest *message,
+                  void *closure_data);
+typedef void (*Buddy__Mission__V1__ModifyMissionRequest__SetParametersEntry_Closure)
+                 (const Buddy__Mission__V1__ModifyMissionRequest__SetParametersEntry *message,
+                  void *closure_data);
+typedef void (*Buddy__Mission__V1__ModifyMissionRequest_Closure)
+                 (const Buddy__Mission__V1__ModifyMissionRequest *message,
+                  void *closure_data);
+typedef void (*Buddy__Mission__V1__AnswerMissionRequest_Closure)
+                 (const Buddy__Mission__V1__AnswerMissionRequest *message,
+                  void *closure_data);
+typedef void (*Buddy__Mission__V1__ListQueueRequest_Closure)
+                 (const Buddy__Mission__V1__ListQueueRequest *message,
+                  void *closure_data);
+typedef void (*Buddy__Mission__V1__ListQueueResponse_Closure)
+                 (const Buddy__Mission__V1__ListQueueResponse *message,
+                  void *closure_data);
+typedef void (*Buddy__Mission__V1__QueueEntry_Closure)
+                 (const Buddy__Mission__V1__QueueEntry *message,
+                  void *closure_data);
+typedef void (*Buddy__Mission__V1__ToolLoad_Closure)
+                 (const Buddy__Mission__V1__ToolLoad *message,
+                  void *closure_data);
 typedef void (*Buddy__Mission__V1__ListToolsRequest_Closure)
                  (const Buddy__Mission__V1__ListToolsRequest *message,
                   void *closure_data);
@@ -952,6 +1596,26 @@ struct Buddy__Mission__V1__Missions_Service
                  const Buddy__Mission__V1__CancelMissionRequest *input,
                  Buddy__Mission__V1__Mission_Closure closure,
                  void *closure_data);
+  void (*pause)(Buddy__Mission__V1__Missions_Service *service,
+                const Buddy__Mission__V1__PauseMissionRequest *input,
+                Buddy__Mission__V1__Mission_Closure closure,
+                void *closure_data);
+  void (*resume)(Buddy__Mission__V1__Missions_Service *service,
+                 const Buddy__Mission__V1__ResumeMissionRequest *input,
+                 Buddy__Mission__V1__Mission_Closure closure,
+                 void *closure_data);
+  void (*modify)(Buddy__Mission__V1__Missions_Service *service,
+                 const Buddy__Mission__V1__ModifyMissionRequest *input,
+                 Buddy__Mission__V1__Mission_Closure closure,
+                 void *closure_data);
+  void (*answer)(Buddy__Mission__V1__Missions_Service *service,
+                 const Buddy__Mission__V1__AnswerMissionRequest *input,
+                 Buddy__Mission__V1__Mission_Closure closure,
+                 void *closure_data);
+  void (*list_queue)(Buddy__Mission__V1__Missions_Service *service,
+                     const Buddy__Mission__V1__ListQueueRequest *input,
+                     Buddy__Mission__V1__ListQueueResponse_Closure closure,
+                     void *closure_data);
   void (*list_tools)(Buddy__Mission__V1__Missions_Service *service,
                      const Buddy__Mission__V1__ListToolsRequest *input,
                      Buddy__Mission__V1__ListToolsResponse_Closure closure,
@@ -970,6 +1634,11 @@ void buddy__mission__v1__missions__init (Buddy__Mission__V1__Missions_Service *s
       function_prefix__ ## approve,\
       function_prefix__ ## reject,\
       function_prefix__ ## cancel,\
+      function_prefix__ ## pause,\
+      function_prefix__ ## resume,\
+      function_prefix__ ## modify,\
+      function_prefix__ ## answer,\
+      function_prefix__ ## list_queue,\
       function_prefix__ ## list_tools  }
 void buddy__mission__v1__missions__submit(ProtobufCService *service,
                                           const Buddy__Mission__V1__SubmitMissionRequest *input,
@@ -995,6 +1664,26 @@ void buddy__mission__v1__missions__cancel(ProtobufCService *service,
                                           const Buddy__Mission__V1__CancelMissionRequest *input,
                                           Buddy__Mission__V1__Mission_Closure closure,
                                           void *closure_data);
+void buddy__mission__v1__missions__pause(ProtobufCService *service,
+                                         const Buddy__Mission__V1__PauseMissionRequest *input,
+                                         Buddy__Mission__V1__Mission_Closure closure,
+                                         void *closure_data);
+void buddy__mission__v1__missions__resume(ProtobufCService *service,
+                                          const Buddy__Mission__V1__ResumeMissionRequest *input,
+                                          Buddy__Mission__V1__Mission_Closure closure,
+                                          void *closure_data);
+void buddy__mission__v1__missions__modify(ProtobufCService *service,
+                                          const Buddy__Mission__V1__ModifyMissionRequest *input,
+                                          Buddy__Mission__V1__Mission_Closure closure,
+                                          void *closure_data);
+void buddy__mission__v1__missions__answer(ProtobufCService *service,
+                                          const Buddy__Mission__V1__AnswerMissionRequest *input,
+                                          Buddy__Mission__V1__Mission_Closure closure,
+                                          void *closure_data);
+void buddy__mission__v1__missions__list_queue(ProtobufCService *service,
+                                              const Buddy__Mission__V1__ListQueueRequest *input,
+                                              Buddy__Mission__V1__ListQueueResponse_Closure closure,
+                                              void *closure_data);
 void buddy__mission__v1__missions__list_tools(ProtobufCService *service,
                                               const Buddy__Mission__V1__ListToolsRequest *input,
                                               Buddy__Mission__V1__ListToolsResponse_Closure closure,
@@ -1005,6 +1694,12 @@ void buddy__mission__v1__missions__list_tools(ProtobufCService *service,
 extern const ProtobufCEnumDescriptor    buddy__mission__v1__mission_state__descriptor;
 extern const ProtobufCEnumDescriptor    buddy__mission__v1__step__descriptor;
 extern const ProtobufCEnumDescriptor    buddy__mission__v1__step_outcome__descriptor;
+extern const ProtobufCEnumDescriptor    buddy__mission__v1__mission_command__descriptor;
+extern const ProtobufCEnumDescriptor    buddy__mission__v1__answer_kind__descriptor;
+extern const ProtobufCMessageDescriptor buddy__mission__v1__mission_change__descriptor;
+extern const ProtobufCMessageDescriptor buddy__mission__v1__question__descriptor;
+extern const ProtobufCMessageDescriptor buddy__mission__v1__answer__descriptor;
+extern const ProtobufCMessageDescriptor buddy__mission__v1__answered_question__descriptor;
 extern const ProtobufCMessageDescriptor buddy__mission__v1__mission_input__descriptor;
 extern const ProtobufCMessageDescriptor buddy__mission__v1__mission__descriptor;
 extern const ProtobufCMessageDescriptor buddy__mission__v1__mission__parameters_entry__descriptor;
@@ -1024,6 +1719,15 @@ extern const ProtobufCMessageDescriptor buddy__mission__v1__list_missions_respon
 extern const ProtobufCMessageDescriptor buddy__mission__v1__approve_mission_request__descriptor;
 extern const ProtobufCMessageDescriptor buddy__mission__v1__reject_mission_request__descriptor;
 extern const ProtobufCMessageDescriptor buddy__mission__v1__cancel_mission_request__descriptor;
+extern const ProtobufCMessageDescriptor buddy__mission__v1__pause_mission_request__descriptor;
+extern const ProtobufCMessageDescriptor buddy__mission__v1__resume_mission_request__descriptor;
+extern const ProtobufCMessageDescriptor buddy__mission__v1__modify_mission_request__descriptor;
+extern const ProtobufCMessageDescriptor buddy__mission__v1__modify_mission_request__set_parameters_entry__descriptor;
+extern const ProtobufCMessageDescriptor buddy__mission__v1__answer_mission_request__descriptor;
+extern const ProtobufCMessageDescriptor buddy__mission__v1__list_queue_request__descriptor;
+extern const ProtobufCMessageDescriptor buddy__mission__v1__list_queue_response__descriptor;
+extern const ProtobufCMessageDescriptor buddy__mission__v1__queue_entry__descriptor;
+extern const ProtobufCMessageDescriptor buddy__mission__v1__tool_load__descriptor;
 extern const ProtobufCMessageDescriptor buddy__mission__v1__list_tools_request__descriptor;
 extern const ProtobufCMessageDescriptor buddy__mission__v1__list_tools_response__descriptor;
 extern const ProtobufCMessageDescriptor buddy__mission__v1__tool__descriptor;

@@ -19,10 +19,18 @@ PROTOBUF_C__BEGIN_DECLS
 #include "google/protobuf/duration.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 
+typedef struct Buddy__Progress__V1__MissionFacts Buddy__Progress__V1__MissionFacts;
+typedef struct Buddy__Progress__V1__MissionFacts__LabelsEntry Buddy__Progress__V1__MissionFacts__LabelsEntry;
 typedef struct Buddy__Progress__V1__ProgressEvent Buddy__Progress__V1__ProgressEvent;
 typedef struct Buddy__Progress__V1__RecordEventsRequest Buddy__Progress__V1__RecordEventsRequest;
 typedef struct Buddy__Progress__V1__RecordEventsResponse Buddy__Progress__V1__RecordEventsResponse;
 typedef struct Buddy__Progress__V1__WatchEventsRequest Buddy__Progress__V1__WatchEventsRequest;
+typedef struct Buddy__Progress__V1__EventFilter Buddy__Progress__V1__EventFilter;
+typedef struct Buddy__Progress__V1__EventFilter__LabelsEntry Buddy__Progress__V1__EventFilter__LabelsEntry;
+typedef struct Buddy__Progress__V1__WatchAllEventsRequest Buddy__Progress__V1__WatchAllEventsRequest;
+typedef struct Buddy__Progress__V1__PositionedEvent Buddy__Progress__V1__PositionedEvent;
+typedef struct Buddy__Progress__V1__ListAllEventsRequest Buddy__Progress__V1__ListAllEventsRequest;
+typedef struct Buddy__Progress__V1__ListAllEventsResponse Buddy__Progress__V1__ListAllEventsResponse;
 typedef struct Buddy__Progress__V1__ListEventsRequest Buddy__Progress__V1__ListEventsRequest;
 typedef struct Buddy__Progress__V1__ListEventsResponse Buddy__Progress__V1__ListEventsResponse;
 typedef struct Buddy__Progress__V1__SnapshotRequest Buddy__Progress__V1__SnapshotRequest;
@@ -40,11 +48,59 @@ typedef enum _Buddy__Progress__V1__EventType {
   BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_STEP_STARTED = 2,
   BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_STEP_PROGRESS = 3,
   BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_STEP_COMPLETED = 4,
-  BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_STEP_FAILED = 5
+  BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_STEP_FAILED = 5,
+  /*
+   * A command changed the mission but not its state; `change` says how.
+   */
+  BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_MISSION_CHANGED = 6,
+  /*
+   * Not of the log: what follows up to and with `sequence` (in WatchAll: up to and with the entry's position) is left
+   * out.
+   */
+  BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_GAP = 7
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(BUDDY__PROGRESS__V1__EVENT_TYPE)
 } Buddy__Progress__V1__EventType;
 
 /* --- messages --- */
+
+struct  Buddy__Progress__V1__MissionFacts__LabelsEntry
+{
+  ProtobufCMessage base;
+  char *key;
+  char *value;
+};
+#define BUDDY__PROGRESS__V1__MISSION_FACTS__LABELS_ENTRY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__progress__v1__mission_facts__labels_entry__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+/*
+ * What missions are told apart by.
+ */
+struct  Buddy__Progress__V1__MissionFacts
+{
+  ProtobufCMessage base;
+  char *owner;
+  size_t n_labels;
+  Buddy__Progress__V1__MissionFacts__LabelsEntry **labels;
+  char *recipe;
+  char *recipe_version;
+  /*
+   * The first 500 characters.
+   */
+  char *objective;
+  /*
+   * Empty until known.
+   */
+  char *intent;
+  char *tool;
+  int32_t priority;
+  char *parent_id;
+};
+#define BUDDY__PROGRESS__V1__MISSION_FACTS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__progress__v1__mission_facts__descriptor) \
+    , (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
+
 
 struct  Buddy__Progress__V1__ProgressEvent
 {
@@ -70,10 +126,31 @@ struct  Buddy__Progress__V1__ProgressEvent
    */
   Buddy__Mission__V1__MissionState state;
   Buddy__Common__V1__Failure *error;
+  /*
+   * Who caused it; empty if Buddy did.
+   */
+  char *actor;
+  /*
+   * In the mission's first event, and again whenever they changed.
+   */
+  Buddy__Progress__V1__MissionFacts *facts;
+  /*
+   * The command that caused it.
+   */
+  Buddy__Mission__V1__MissionChange *change;
+  /*
+   * With the state AWAITING_INPUT.
+   */
+  Buddy__Mission__V1__Question *question;
+  /*
+   * Not of the log: how many STEP_PROGRESS events of the same step, directly before this one, were left out for a
+   * watcher that asked for it and is behind.
+   */
+  uint32_t coalesced;
 };
 #define BUDDY__PROGRESS__V1__PROGRESS_EVENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&buddy__progress__v1__progress_event__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, NULL, BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_UNSPECIFIED, BUDDY__MISSION__V1__STEP__STEP_UNSPECIFIED, 0, (char *)protobuf_c_empty_string, BUDDY__MISSION__V1__MISSION_STATE__MISSION_STATE_UNSPECIFIED, NULL }
+    , (char *)protobuf_c_empty_string, 0, NULL, BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_UNSPECIFIED, BUDDY__MISSION__V1__STEP__STEP_UNSPECIFIED, 0, (char *)protobuf_c_empty_string, BUDDY__MISSION__V1__MISSION_STATE__MISSION_STATE_UNSPECIFIED, NULL, (char *)protobuf_c_empty_string, NULL, NULL, NULL, 0 }
 
 
 struct  Buddy__Progress__V1__RecordEventsRequest
@@ -108,10 +185,130 @@ struct  Buddy__Progress__V1__WatchEventsRequest
   ProtobufCMessage base;
   char *mission_id;
   uint64_t after_sequence;
+  /*
+   * While the watcher is more than this many events behind, STEP_PROGRESS events which a newer one of the same step
+   * follows are left out. 0: never.
+   */
+  uint32_t coalesce_after;
 };
 #define BUDDY__PROGRESS__V1__WATCH_EVENTS_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&buddy__progress__v1__watch_events_request__descriptor) \
-    , (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0 }
+
+
+struct  Buddy__Progress__V1__EventFilter__LabelsEntry
+{
+  ProtobufCMessage base;
+  char *key;
+  char *value;
+};
+#define BUDDY__PROGRESS__V1__EVENT_FILTER__LABELS_ENTRY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__progress__v1__event_filter__labels_entry__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+/*
+ * Which missions' events; what is empty lets all through.
+ */
+struct  Buddy__Progress__V1__EventFilter
+{
+  ProtobufCMessage base;
+  char *owner;
+  /*
+   * All of them, with these values.
+   */
+  size_t n_labels;
+  Buddy__Progress__V1__EventFilter__LabelsEntry **labels;
+  /*
+   * The mission's state after the event is one of these.
+   */
+  size_t n_states;
+  Buddy__Mission__V1__MissionState *states;
+  char *recipe;
+};
+#define BUDDY__PROGRESS__V1__EVENT_FILTER__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__progress__v1__event_filter__descriptor) \
+    , (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string }
+
+
+typedef enum {
+  BUDDY__PROGRESS__V1__WATCH_ALL_EVENTS_REQUEST__START__NOT_SET = 0,
+  BUDDY__PROGRESS__V1__WATCH_ALL_EVENTS_REQUEST__START_AFTER_POSITION = 2,
+  BUDDY__PROGRESS__V1__WATCH_ALL_EVENTS_REQUEST__START_FROM_NOW = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(BUDDY__PROGRESS__V1__WATCH_ALL_EVENTS_REQUEST__START__CASE)
+} Buddy__Progress__V1__WatchAllEventsRequest__StartCase;
+
+struct  Buddy__Progress__V1__WatchAllEventsRequest
+{
+  ProtobufCMessage base;
+  Buddy__Progress__V1__EventFilter *filter;
+  /*
+   * As of WatchEventsRequest.
+   */
+  uint32_t coalesce_after;
+  Buddy__Progress__V1__WatchAllEventsRequest__StartCase start_case;
+  union {
+    /*
+     * The position of the last entry seen; 0 for everything that is kept.
+     */
+    uint64_t after_position;
+    /*
+     * Only what is stored from now on.
+     */
+    protobuf_c_boolean from_now;
+  };
+};
+#define BUDDY__PROGRESS__V1__WATCH_ALL_EVENTS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__progress__v1__watch_all_events_request__descriptor) \
+    , NULL, 0, BUDDY__PROGRESS__V1__WATCH_ALL_EVENTS_REQUEST__START__NOT_SET, {0} }
+
+
+struct  Buddy__Progress__V1__PositionedEvent
+{
+  ProtobufCMessage base;
+  /*
+   * Rises with every event of any mission; what the filter keeps back leaves holes.
+   */
+  uint64_t position;
+  Buddy__Progress__V1__ProgressEvent *event;
+};
+#define BUDDY__PROGRESS__V1__POSITIONED_EVENT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__progress__v1__positioned_event__descriptor) \
+    , 0, NULL }
+
+
+struct  Buddy__Progress__V1__ListAllEventsRequest
+{
+  ProtobufCMessage base;
+  Buddy__Progress__V1__EventFilter *filter;
+  uint64_t after_position;
+  /*
+   * 0 to 60 s; absent: answer at once.
+   */
+  Google__Protobuf__Duration *wait;
+  /*
+   * 1 to 1000; 0 means 1000.
+   */
+  int32_t limit;
+};
+#define BUDDY__PROGRESS__V1__LIST_ALL_EVENTS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__progress__v1__list_all_events_request__descriptor) \
+    , NULL, 0, NULL, 0 }
+
+
+struct  Buddy__Progress__V1__ListAllEventsResponse
+{
+  ProtobufCMessage base;
+  size_t n_events;
+  Buddy__Progress__V1__PositionedEvent **events;
+  /*
+   * Where to go on: everything up to it was looked at.
+   */
+  uint64_t position;
+};
+#define BUDDY__PROGRESS__V1__LIST_ALL_EVENTS_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&buddy__progress__v1__list_all_events_response__descriptor) \
+    , 0,NULL, 0 }
 
 
 struct  Buddy__Progress__V1__ListEventsRequest
@@ -167,18 +364,64 @@ struct  Buddy__Progress__V1__ProgressSnapshot
   Buddy__Mission__V1__StepRecord **steps;
   double percent;
   char *message;
+  /*
+   * Since it first ran; without the time in which it was paused or waited for an answer.
+   */
   Google__Protobuf__Duration *elapsed;
   /*
-   * Time left; absent while there is nothing to go by, and once the mission has ended.
+   * Time left, as likely to be longer as to be shorter; absent while there is nothing to go by, while the mission is
+   * held, and once it has ended.
    */
   Google__Protobuf__Duration *eta;
   uint64_t last_sequence;
+  /*
+   * Nine of ten missions take no longer than this; absent where `eta` rests on the plain rule.
+   */
+  Google__Protobuf__Duration *eta_p90;
+  /*
+   * What the time left rests on: "history of 57 runs (recipe, tool, intent)" or "plain rule".
+   */
+  char *eta_basis;
+  /*
+   * The first event that is kept; 0 if none is.
+   */
+  uint64_t first_sequence;
+  Buddy__Progress__V1__MissionFacts *facts;
+  Buddy__Mission__V1__Question *question;
+  /*
+   * How long it was paused or waited for an answer.
+   */
+  Google__Protobuf__Duration *held;
+  Google__Protobuf__Timestamp *started_at;
+  Google__Protobuf__Timestamp *finished_at;
 };
 #define BUDDY__PROGRESS__V1__PROGRESS_SNAPSHOT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&buddy__progress__v1__progress_snapshot__descriptor) \
-    , (char *)protobuf_c_empty_string, BUDDY__MISSION__V1__MISSION_STATE__MISSION_STATE_UNSPECIFIED, 0,NULL, 0, (char *)protobuf_c_empty_string, NULL, NULL, 0 }
+    , (char *)protobuf_c_empty_string, BUDDY__MISSION__V1__MISSION_STATE__MISSION_STATE_UNSPECIFIED, 0,NULL, 0, (char *)protobuf_c_empty_string, NULL, NULL, 0, NULL, (char *)protobuf_c_empty_string, 0, NULL, NULL, NULL, NULL, NULL }
 
 
+/* Buddy__Progress__V1__MissionFacts__LabelsEntry methods */
+void   buddy__progress__v1__mission_facts__labels_entry__init
+                     (Buddy__Progress__V1__MissionFacts__LabelsEntry         *message);
+/* Buddy__Progress__V1__MissionFacts methods */
+void   buddy__progress__v1__mission_facts__init
+                     (Buddy__Progress__V1__MissionFacts         *message);
+size_t buddy__progress__v1__mission_facts__get_packed_size
+                     (const Buddy__Progress__V1__MissionFacts   *message);
+size_t buddy__progress__v1__mission_facts__pack
+                     (const Buddy__Progress__V1__MissionFacts   *message,
+                      uint8_t             *out);
+size_t buddy__progress__v1__mission_facts__pack_to_buffer
+                     (const Buddy__Progress__V1__MissionFacts   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Progress__V1__MissionFacts *
+       buddy__progress__v1__mission_facts__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__progress__v1__mission_facts__free_unpacked
+                     (Buddy__Progress__V1__MissionFacts *message,
+                      ProtobufCAllocator *allocator);
 /* Buddy__Progress__V1__ProgressEvent methods */
 void   buddy__progress__v1__progress_event__init
                      (Buddy__Progress__V1__ProgressEvent         *message);
@@ -254,6 +497,104 @@ Buddy__Progress__V1__WatchEventsRequest *
                       const uint8_t       *data);
 void   buddy__progress__v1__watch_events_request__free_unpacked
                      (Buddy__Progress__V1__WatchEventsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Buddy__Progress__V1__EventFilter__LabelsEntry methods */
+void   buddy__progress__v1__event_filter__labels_entry__init
+                     (Buddy__Progress__V1__EventFilter__LabelsEntry         *message);
+/* Buddy__Progress__V1__EventFilter methods */
+void   buddy__progress__v1__event_filter__init
+                     (Buddy__Progress__V1__EventFilter         *message);
+size_t buddy__progress__v1__event_filter__get_packed_size
+                     (const Buddy__Progress__V1__EventFilter   *message);
+size_t buddy__progress__v1__event_filter__pack
+                     (const Buddy__Progress__V1__EventFilter   *message,
+                      uint8_t             *out);
+size_t buddy__progress__v1__event_filter__pack_to_buffer
+                     (const Buddy__Progress__V1__EventFilter   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Progress__V1__EventFilter *
+       buddy__progress__v1__event_filter__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__progress__v1__event_filter__free_unpacked
+                     (Buddy__Progress__V1__EventFilter *message,
+                      ProtobufCAllocator *allocator);
+/* Buddy__Progress__V1__WatchAllEventsRequest methods */
+void   buddy__progress__v1__watch_all_events_request__init
+                     (Buddy__Progress__V1__WatchAllEventsRequest         *message);
+size_t buddy__progress__v1__watch_all_events_request__get_packed_size
+                     (const Buddy__Progress__V1__WatchAllEventsRequest   *message);
+size_t buddy__progress__v1__watch_all_events_request__pack
+                     (const Buddy__Progress__V1__WatchAllEventsRequest   *message,
+                      uint8_t             *out);
+size_t buddy__progress__v1__watch_all_events_request__pack_to_buffer
+                     (const Buddy__Progress__V1__WatchAllEventsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Progress__V1__WatchAllEventsRequest *
+       buddy__progress__v1__watch_all_events_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__progress__v1__watch_all_events_request__free_unpacked
+                     (Buddy__Progress__V1__WatchAllEventsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Buddy__Progress__V1__PositionedEvent methods */
+void   buddy__progress__v1__positioned_event__init
+                     (Buddy__Progress__V1__PositionedEvent         *message);
+size_t buddy__progress__v1__positioned_event__get_packed_size
+                     (const Buddy__Progress__V1__PositionedEvent   *message);
+size_t buddy__progress__v1__positioned_event__pack
+                     (const Buddy__Progress__V1__PositionedEvent   *message,
+                      uint8_t             *out);
+size_t buddy__progress__v1__positioned_event__pack_to_buffer
+                     (const Buddy__Progress__V1__PositionedEvent   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Progress__V1__PositionedEvent *
+       buddy__progress__v1__positioned_event__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__progress__v1__positioned_event__free_unpacked
+                     (Buddy__Progress__V1__PositionedEvent *message,
+                      ProtobufCAllocator *allocator);
+/* Buddy__Progress__V1__ListAllEventsRequest methods */
+void   buddy__progress__v1__list_all_events_request__init
+                     (Buddy__Progress__V1__ListAllEventsRequest         *message);
+size_t buddy__progress__v1__list_all_events_request__get_packed_size
+                     (const Buddy__Progress__V1__ListAllEventsRequest   *message);
+size_t buddy__progress__v1__list_all_events_request__pack
+                     (const Buddy__Progress__V1__ListAllEventsRequest   *message,
+                      uint8_t             *out);
+size_t buddy__progress__v1__list_all_events_request__pack_to_buffer
+                     (const Buddy__Progress__V1__ListAllEventsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Progress__V1__ListAllEventsRequest *
+       buddy__progress__v1__list_all_events_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__progress__v1__list_all_events_request__free_unpacked
+                     (Buddy__Progress__V1__ListAllEventsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Buddy__Progress__V1__ListAllEventsResponse methods */
+void   buddy__progress__v1__list_all_events_response__init
+                     (Buddy__Progress__V1__ListAllEventsResponse         *message);
+size_t buddy__progress__v1__list_all_events_response__get_packed_size
+                     (const Buddy__Progress__V1__ListAllEventsResponse   *message);
+size_t buddy__progress__v1__list_all_events_response__pack
+                     (const Buddy__Progress__V1__ListAllEventsResponse   *message,
+                      uint8_t             *out);
+size_t buddy__progress__v1__list_all_events_response__pack_to_buffer
+                     (const Buddy__Progress__V1__ListAllEventsResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Buddy__Progress__V1__ListAllEventsResponse *
+       buddy__progress__v1__list_all_events_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   buddy__progress__v1__list_all_events_response__free_unpacked
+                     (Buddy__Progress__V1__ListAllEventsResponse *message,
                       ProtobufCAllocator *allocator);
 /* Buddy__Progress__V1__ListEventsRequest methods */
 void   buddy__progress__v1__list_events_request__init
@@ -333,6 +674,12 @@ void   buddy__progress__v1__progress_snapshot__free_unpacked
                       ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
+typedef void (*Buddy__Progress__V1__MissionFacts__LabelsEntry_Closure)
+                 (const Buddy__Progress__V1__MissionFacts__LabelsEntry *message,
+                  void *closure_data);
+typedef void (*Buddy__Progress__V1__MissionFacts_Closure)
+                 (const Buddy__Progress__V1__MissionFacts *message,
+                  void *closure_data);
 typedef void (*Buddy__Progress__V1__ProgressEvent_Closure)
                  (const Buddy__Progress__V1__ProgressEvent *message,
                   void *closure_data);
@@ -344,6 +691,24 @@ typedef void (*Buddy__Progress__V1__RecordEventsResponse_Closure)
                   void *closure_data);
 typedef void (*Buddy__Progress__V1__WatchEventsRequest_Closure)
                  (const Buddy__Progress__V1__WatchEventsRequest *message,
+                  void *closure_data);
+typedef void (*Buddy__Progress__V1__EventFilter__LabelsEntry_Closure)
+                 (const Buddy__Progress__V1__EventFilter__LabelsEntry *message,
+                  void *closure_data);
+typedef void (*Buddy__Progress__V1__EventFilter_Closure)
+                 (const Buddy__Progress__V1__EventFilter *message,
+                  void *closure_data);
+typedef void (*Buddy__Progress__V1__WatchAllEventsRequest_Closure)
+                 (const Buddy__Progress__V1__WatchAllEventsRequest *message,
+                  void *closure_data);
+typedef void (*Buddy__Progress__V1__PositionedEvent_Closure)
+                 (const Buddy__Progress__V1__PositionedEvent *message,
+                  void *closure_data);
+typedef void (*Buddy__Progress__V1__ListAllEventsRequest_Closure)
+                 (const Buddy__Progress__V1__ListAllEventsRequest *message,
+                  void *closure_data);
+typedef void (*Buddy__Progress__V1__ListAllEventsResponse_Closure)
+                 (const Buddy__Progress__V1__ListAllEventsResponse *message,
                   void *closure_data);
 typedef void (*Buddy__Progress__V1__ListEventsRequest_Closure)
                  (const Buddy__Progress__V1__ListEventsRequest *message,
@@ -376,6 +741,14 @@ struct Buddy__Progress__V1__Progress_Service
                const Buddy__Progress__V1__ListEventsRequest *input,
                Buddy__Progress__V1__ListEventsResponse_Closure closure,
                void *closure_data);
+  void (*watch_all)(Buddy__Progress__V1__Progress_Service *service,
+                    const Buddy__Progress__V1__WatchAllEventsRequest *input,
+                    Buddy__Progress__V1__PositionedEvent_Closure closure,
+                    void *closure_data);
+  void (*list_all)(Buddy__Progress__V1__Progress_Service *service,
+                   const Buddy__Progress__V1__ListAllEventsRequest *input,
+                   Buddy__Progress__V1__ListAllEventsResponse_Closure closure,
+                   void *closure_data);
   void (*snapshot)(Buddy__Progress__V1__Progress_Service *service,
                    const Buddy__Progress__V1__SnapshotRequest *input,
                    Buddy__Progress__V1__ProgressSnapshot_Closure closure,
@@ -391,6 +764,8 @@ void buddy__progress__v1__progress__init (Buddy__Progress__V1__Progress_Service 
       function_prefix__ ## record,\
       function_prefix__ ## watch,\
       function_prefix__ ## list,\
+      function_prefix__ ## watch_all,\
+      function_prefix__ ## list_all,\
       function_prefix__ ## snapshot  }
 void buddy__progress__v1__progress__record(ProtobufCService *service,
                                            const Buddy__Progress__V1__RecordEventsRequest *input,
@@ -404,6 +779,14 @@ void buddy__progress__v1__progress__list(ProtobufCService *service,
                                          const Buddy__Progress__V1__ListEventsRequest *input,
                                          Buddy__Progress__V1__ListEventsResponse_Closure closure,
                                          void *closure_data);
+void buddy__progress__v1__progress__watch_all(ProtobufCService *service,
+                                              const Buddy__Progress__V1__WatchAllEventsRequest *input,
+                                              Buddy__Progress__V1__PositionedEvent_Closure closure,
+                                              void *closure_data);
+void buddy__progress__v1__progress__list_all(ProtobufCService *service,
+                                             const Buddy__Progress__V1__ListAllEventsRequest *input,
+                                             Buddy__Progress__V1__ListAllEventsResponse_Closure closure,
+                                             void *closure_data);
 void buddy__progress__v1__progress__snapshot(ProtobufCService *service,
                                              const Buddy__Progress__V1__SnapshotRequest *input,
                                              Buddy__Progress__V1__ProgressSnapshot_Closure closure,
@@ -412,10 +795,18 @@ void buddy__progress__v1__progress__snapshot(ProtobufCService *service,
 /* --- descriptors --- */
 
 extern const ProtobufCEnumDescriptor    buddy__progress__v1__event_type__descriptor;
+extern const ProtobufCMessageDescriptor buddy__progress__v1__mission_facts__descriptor;
+extern const ProtobufCMessageDescriptor buddy__progress__v1__mission_facts__labels_entry__descriptor;
 extern const ProtobufCMessageDescriptor buddy__progress__v1__progress_event__descriptor;
 extern const ProtobufCMessageDescriptor buddy__progress__v1__record_events_request__descriptor;
 extern const ProtobufCMessageDescriptor buddy__progress__v1__record_events_response__descriptor;
 extern const ProtobufCMessageDescriptor buddy__progress__v1__watch_events_request__descriptor;
+extern const ProtobufCMessageDescriptor buddy__progress__v1__event_filter__descriptor;
+extern const ProtobufCMessageDescriptor buddy__progress__v1__event_filter__labels_entry__descriptor;
+extern const ProtobufCMessageDescriptor buddy__progress__v1__watch_all_events_request__descriptor;
+extern const ProtobufCMessageDescriptor buddy__progress__v1__positioned_event__descriptor;
+extern const ProtobufCMessageDescriptor buddy__progress__v1__list_all_events_request__descriptor;
+extern const ProtobufCMessageDescriptor buddy__progress__v1__list_all_events_response__descriptor;
 extern const ProtobufCMessageDescriptor buddy__progress__v1__list_events_request__descriptor;
 extern const ProtobufCMessageDescriptor buddy__progress__v1__list_events_response__descriptor;
 extern const ProtobufCMessageDescriptor buddy__progress__v1__snapshot_request__descriptor;

@@ -1,0 +1,4 @@
+@main
+struct ProgressBench {
+  static func main() {}
+}
