@@ -53,6 +53,29 @@ private struct Fixture {
     }
   }
 
+  /// As when a mission's budget or tool is changed while it runs.
+  @Test(arguments: TestEngine.allCases) func aHeldReservationIsAdjusted(_ engine: TestEngine) async throws {
+    let fixture = try await Fixture(engine)
+    let ledger = fixture.ledger
+    _ = try await ledger.reserve(id: "other", missionID: "n", amount: 300)
+    _ = try await ledger.reserve(id: "r", missionID: "m", amount: 400)
+    for _ in 0..<2 { #expect(try await ledger.reserve(id: "r", missionID: "m", amount: 700).amount == 700) }
+    #expect(try await ledger.figures().available == 0)
+    await #expect { try await ledger.reserve(id: "r", missionID: "m", amount: 701) } throws: {
+      ($0 as? Status)?.code == .resourceExhausted
+    }
+    #expect(try await ledger.figures().reserved == 1_000, "what was held is held")
+    #expect(try await ledger.reserve(id: "r", missionID: "m", amount: 250).amount == 250)
+    let changes = try await ledger.entries(after: 0, missionID: "m", limit: 10).map { $0.reservedChange?.micros }
+    #expect(changes == [400, 300, -450])
+    await #expect { try await ledger.reserve(id: "r", missionID: "n", amount: 250) } throws: {
+      ($0 as? Status)?.code == .alreadyExists
+    }
+    #expect(try await ledger.settle(id: "r") { _ in 900 }.settled == 250, "at most what is held now")
+    #expect(try await ledger.figures().reserved == 300)
+    try await fixture.expectItAddsUp()
+  }
+
   @Test(arguments: TestEngine.allCases) func nothingIsSettledAboveTheReservation(_ engine: TestEngine) async throws {
     let fixture = try await Fixture(engine)
     _ = try await fixture.ledger.reserve(id: "r", missionID: "m", amount: 100)

@@ -14,7 +14,8 @@ enum Main {
       try await store.moveSubmissions()
       let peers = Peers(environment)
       let toolbox = Toolbox.builtIn(ToolboxOptions(allowPrivateAddresses: settings[ExecutionSettings.allowPrivateFetch]))
-      let steps = StepRunner(store: store, peers: peers, toolbox: toolbox, classifier: IntentClassifier())
+      let classifier = IntentClassifier()
+      let steps = StepRunner(store: store, peers: peers, toolbox: toolbox, classifier: classifier)
       let pipeline = Pipeline(store: store, steps: steps, logger: environment.logger, tracer: environment.tracer)
       let runner = MissionRunner(
         store: store, holder: LeaseHolder(id: Identifier.make(), duration: settings[ExecutionSettings.leaseDuration]),
@@ -30,7 +31,7 @@ enum Main {
           rules: SubmissionRules(
             toolNames: toolbox.declarations.map(\.name), currency: settings[ExecutionSettings.currency],
             defaultBudget: Int64(settings[ExecutionSettings.defaultBudget]),
-            autoApproveLimit: Int64(settings[ExecutionSettings.autoApproveLimit]))))
+            approval: ApprovalPolicy(settings, toolbox, classifier))))
       let deliveries = Deliveries(database: database, logger: environment.logger) { environment.client($0) }
       let pruner = Pruner(
         "idempotency", database, retention: settings[ExecutionSettings.idempotencyRetention],
@@ -63,6 +64,14 @@ enum ExecutionSettings {
   static let autoApproveLimit = Setting<Int>(
     "auto-approve-micros", default: 1_000_000,
     help: "missions whose budget is at most this need nobody's approval; 0: every mission needs one")
+  static let autoApproveRisk = Setting<ToolDeclaration.Risk>(
+    "auto-approve-risk", default: .medium,
+    help: "the highest risk of a tool that a mission may use without anybody's approval")
+  static let autoApproveRole = Setting<RoleList>(
+    "auto-approve-role", default: .trusted, help: "the owners whose missions need nobody's approval, by role")
+  static let role = Setting<OwnerRoles>("role", default: OwnerRoles(roles: [:]), help: "the roles of owners")
+  static let defaultRole = Setting<Role>(
+    "default-role", default: .operator, help: "the role of an owner that --role does not name")
   static let allowPrivateFetch = Setting<Bool>(
     "allow-private-fetch", default: false,
     help: "let web_extract fetch from loopback and private addresses, which may expose what only this host can reach")
@@ -82,16 +91,28 @@ enum ExecutionSettings {
 
   static let idempotencyRetention = Setting<Duration>(
     "idempotency-retention", default: .seconds(7 * 86_400),
-    help: "how long a submission is recognised by its idempotency key when it is repeated",
+    help: "how long a repeated submission or command is recognised by its idempotency key or request id",
     in: .seconds(60)...(.seconds(3_650 * 86_400)))
 
   static let all: [any SettingDeclaration] = [
-    maximumRunning, leaseDuration, currency, defaultBudget, autoApproveLimit, allowPrivateFetch, withoutInvestment,
-    withoutLearning, patience, resultPatience, callTimeout, idempotencyRetention,
+    maximumRunning, leaseDuration, currency, defaultBudget, autoApproveLimit, autoApproveRisk, autoApproveRole, role,
+    defaultRole, allowPrivateFetch, withoutInvestment, withoutLearning, patience, resultPatience, callTimeout,
+    idempotencyRetention,
   ]
 }
 
 extension Peers.Policy: SettingValue {}
+
+extension ApprovalPolicy {
+  init(_ settings: Settings, _ toolbox: Toolbox, _ classifier: IntentClassifier) {
+    self.init(
+      maximumBudget: Int64(settings[ExecutionSettings.autoApproveLimit]),
+      maximumRisk: settings[ExecutionSettings.autoApproveRisk],
+      approvedRoles: settings[ExecutionSettings.autoApproveRole].roles,
+      roles: settings[ExecutionSettings.role].roles, defaultRole: settings[ExecutionSettings.defaultRole],
+      tools: toolbox.declarations, classifier: classifier)
+  }
+}
 
 extension Peers {
   init(_ environment: ServiceEnvironment) {

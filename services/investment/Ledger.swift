@@ -91,25 +91,35 @@ struct Ledger: Sendable {
     }
   }
 
-  /// Holds `amount` under `id`. The same id with the same mission and amount gives the reservation as it stands.
+  /// Holds `amount` under `id`. The same id gives the reservation as it stands; while it is held, it is changed to another
+  /// amount, and the ledger notes the difference.
+  ///
+  /// Throws `Status` RESOURCE_EXHAUSTED, leaving what is held, where the budget does not cover it; ALREADY_EXISTS if the
+  /// id is another mission's, or settled with another amount.
   func reserve(id: String, missionID: String, amount: Int64) async throws -> Held {
     try await database.write { connection in
-      if let existing = try Ledger.reservation(id, connection) {
-        guard existing.state == .released || (existing.missionID, existing.amount) == (missionID, amount) else {
+      let existing = try Ledger.reservation(id, connection)
+      if let existing {
+        if existing.state == .released { return existing }
+        guard existing.missionID == missionID, existing.state == .held || existing.amount == amount else {
           throw Status(.alreadyExists, "reservation \(id) exists with another mission or amount")
         }
-        return existing
+        if existing.amount == amount { return existing }
       }
       let budget = try Ledger.figures(connection)
-      guard amount <= budget.available else {
+      let more = amount - (existing?.amount ?? 0)
+      guard more <= budget.available else {
         throw Status(
           .resourceExhausted,
-          "the budget is exhausted: \(amount) micros needed, \(budget.available) of \(budget.limit) available")
+          "the budget is exhausted: \(more) micros needed, \(budget.available) of \(budget.limit) available")
       }
       let held = Held(id: id, missionID: missionID, state: .held, amount: amount)
-      try Ledger.insert(held, connection)
-      try Ledger.book(
-        Movement(kind: "reserve", reservation: id, mission: missionID, reserved: amount), connection)
+      if existing == nil {
+        try Ledger.insert(held, connection)
+      } else {
+        try connection.execute("UPDATE reservations SET amount_micros = $2 WHERE id = $1", id, amount)
+      }
+      try Ledger.book(Movement(kind: "reserve", reservation: id, mission: missionID, reserved: more), connection)
       return held
     }
   }

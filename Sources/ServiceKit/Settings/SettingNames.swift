@@ -4,9 +4,9 @@ enum SettingNames {
   private static let own: [ServiceName: [String]] = [
     .gateway: ["allowed-host", "maximum-upload-bytes", "upstream-timeout"],
     .execution: [
-      "allow-private-fetch", "auto-approve-micros", "currency", "default-budget-micros", "idempotency-retention",
-      "lease-duration", "maximum-running", "peer-patience", "peer-timeout", "result-patience", "without-investment",
-      "without-learning",
+      "allow-private-fetch", "auto-approve-micros", "auto-approve-risk", "auto-approve-role", "currency",
+      "default-budget-micros", "default-role", "idempotency-retention", "lease-duration", "maximum-running",
+      "peer-patience", "peer-timeout", "result-patience", "role", "without-investment", "without-learning",
     ],
     .progress: ["inbox-retention", "unknown-mission-wait"],
     .learning: ["inbox-retention"],

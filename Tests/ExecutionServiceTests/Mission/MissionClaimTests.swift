@@ -65,7 +65,7 @@ import Testing
     let harness = try await PipelineHarness(engine, Self.tool)
     let mission = try await harness.submit()
     let claim = try await harness.claim()
-    let cancelled = try await harness.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    let cancelled = try await harness.store.change(mission.id, [.cancel(By(actor: "eva"))])
     #expect(cancelled.state == .cancelled)
     await #expect {
       try await harness.store.change(mission.id, under: claim.lease, [.complete(.verification, message: "")])
@@ -104,7 +104,7 @@ import Testing
     let damaged = try await harness.submit(priority: 50)
     let state = Int(MissionState.running.rawValue)
     let ended = try await harness.submit(priority: 40)
-    try await harness.store.change(ended.id, [.cancel(actor: "eva", reason: "")])
+    try await harness.store.change(ended.id, [.cancel(By(actor: "eva"))])
     try await harness.store.database.write { connection in
       try connection.execute("UPDATE missions SET record = $2 WHERE id = $1", damaged.id, [UInt8]([0xFF, 0xFF]))
       // The column says otherwise than the record.
@@ -131,7 +131,7 @@ import Testing
     let holder = LeaseHolder(id: "a", duration: .seconds(600))
     _ = try await harness.store.renew([], of: holder)
     #expect(try await harness.store.database.read { try Lease.exists(mission.id, in: $0) }, "it is to go on")
-    try await harness.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    try await harness.store.change(mission.id, [.cancel(By(actor: "eva"))])
     _ = try await harness.store.renew([], of: holder)
     #expect(try await harness.store.database.read { try !Lease.exists(mission.id, in: $0) })
     await harness.close()

@@ -57,8 +57,8 @@ private struct Fixture {
     let mission = try await fixture.submit(SubmitMissionRequest(objective: "1 + 1"))
     try await fixture.store.change(mission.id, [.begin(.verification)])
     try await fixture.store.change(mission.id, [.complete(.verification, message: ""), .begin(.intent)])
-    try await fixture.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
-    try await fixture.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    try await fixture.store.change(mission.id, [.cancel(By(actor: "eva"))])
+    try await fixture.store.change(mission.id, [.cancel(By(actor: "eva"))])
     let events = try await fixture.outboxEvents()
     #expect(events.map(\.sequence) == Array(1...UInt64(events.count)))
     #expect(events.last?.state == .cancelled)
@@ -69,9 +69,9 @@ private struct Fixture {
     let mission = try await fixture.submit(SubmitMissionRequest(objective: "1 + 1", requireApproval: true))
     #expect(mission.state == .pendingApproval)
     await #expect {
-      try await fixture.store.change(mission.id, expectedVersion: mission.version + 1, [.approve(actor: "eva")])
+      try await fixture.store.change(mission.id, expectedVersion: mission.version + 1, [.approve(By(actor: "eva"))])
     } throws: { ($0 as? Status)?.code == .aborted }
-    let approved = try await fixture.store.change(mission.id, expectedVersion: mission.version, [.approve(actor: "eva")])
+    let approved = try await fixture.store.change(mission.id, expectedVersion: mission.version, [.approve(By(actor: "eva"))])
     #expect(approved.version == mission.version + 1)
   }
 
@@ -92,7 +92,7 @@ private struct Fixture {
     let running = try await fixture.submit(SubmitMissionRequest(objective: "1 + 2"))
     let ended = try await fixture.submit(SubmitMissionRequest(objective: "1 + 3"))
     try await fixture.store.change(running.id, [.begin(.verification)])
-    try await fixture.store.change(ended.id, [.cancel(actor: "eva", reason: "")])
+    try await fixture.store.change(ended.id, [.cancel(By(actor: "eva"))])
     let claims = try await fixture.store.claim(by: LeaseHolder(id: "a", duration: .seconds(60)), limit: 10)
     #expect(claims.map(\.mission.id) == [running.id, waiting.id])
   }
@@ -106,7 +106,7 @@ private struct Fixture {
     let fixture = try await Fixture(engine)
     var ids: [String] = []
     for number in 0..<5 { ids.append(try await fixture.submit(SubmitMissionRequest(objective: "\(number)")).id) }
-    try await fixture.store.change(ids[1], [.cancel(actor: "eva", reason: "")])
+    try await fixture.store.change(ids[1], [.cancel(By(actor: "eva"))])
     let all = try await fixture.store.list(states: [], owner: "", before: "", limit: 10)
     #expect(all.map(\.id) == ids.reversed())
     let page = try await fixture.store.list(states: [], owner: "", before: ids[3], limit: 2)

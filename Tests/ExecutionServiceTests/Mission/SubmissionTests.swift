@@ -23,7 +23,7 @@ import Testing
     defer { withExtendedLifetime(place) {} }
     let store = MissionStore(database: try await place.open(migrations))
     let first = try await submit(request, to: store)
-    try await store.change(first.id, [.cancel(actor: "eva", reason: "")])
+    try await store.change(first.id, [.cancel(By(actor: "eva"))])
     #expect(try await submit(request, to: store) == first)
     #expect(first.state == .approved && first.version == 1)
     var other = request

@@ -41,9 +41,9 @@ import Testing
 
   @Test func approvingTwiceIsNoErrorAndSaysNothing() throws {
     var mission = mission()
-    #expect(try mission.apply(.approve(actor: "eva"), at: now).count == 1)
+    #expect(try mission.apply(.approve(By(actor: "eva")), at: now).count == 1)
     let approved = mission
-    #expect(try mission.apply(.approve(actor: "eva"), at: now).isEmpty)
+    #expect(try mission.apply(.approve(By(actor: "eva")), at: now).isEmpty)
     #expect(mission == approved)
   }
 
@@ -61,7 +61,7 @@ import Testing
   @Test func cancellingARunningMissionFreesItsReservationAndClosesItsStep() throws {
     var mission = mission(.approved)
     _ = try mission.apply(.begin(.verification), at: now)
-    let effects = try mission.apply(.cancel(actor: "eva", reason: "late"), at: now)
+    let effects = try mission.apply(.cancel(By(actor: "eva", reason: "late")), at: now)
     #expect(mission.state == .cancelled)
     #expect(mission.steps.last?.outcome == .cancelled)
     #expect(mission.error?.message == "cancelled by eva: late")
@@ -119,10 +119,10 @@ import Testing
   private static func transition(_ random: inout SeededRandom) -> Transition {
     let step = Step.sequence.randomElement(using: &random) ?? .verification
     switch Int.random(in: 0..<20, using: &random) {
-    case 0: return .cancel(actor: "x", reason: "")
-    case 1: return .reject(actor: "x", reason: "")
+    case 0: return .cancel(By(actor: "x"))
+    case 1: return .reject(By(actor: "x"))
     case 2: return .fail(step, Failure(code: "X"), isOfTool: Bool.random(using: &random))
-    case 3...5: return .approve(actor: "x")
+    case 3...5: return .approve(By(actor: "x"))
     case 6...11: return .begin(step)
     case 12...14: return .report(step, fraction: Double.random(in: -1...2, using: &random), message: "")
     default: return .complete(step, message: "")

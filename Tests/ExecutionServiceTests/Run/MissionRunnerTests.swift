@@ -169,7 +169,7 @@ import Testing
     let first = try await expiry()
     try await eventually("it is renewed past its first end") { try await expiry() > first + 3_000_000 }
     #expect(try await harness.store.claim(by: LeaseHolder(id: "b", duration: .seconds(3)), limit: 1).isEmpty)
-    try await harness.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    try await harness.store.change(mission.id, [.cancel(By(actor: "eva"))])
     try await runner.stop(mission.id)
     loop.cancel()
     await loop.value
@@ -224,7 +224,7 @@ import Testing
     let loop = Task { await first.run() }
     for await _ in begun {}
     let second = harness.runner("b")
-    try await harness.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    try await harness.store.change(mission.id, [.cancel(By(actor: "eva"))])
     try await second.stop(mission.id)
     #expect(try await harness.leases() == 0, "its holder has stopped it and given the lease back")
     #expect(harness.peers.calls.withLock { $0.stored.isEmpty })
@@ -240,7 +240,7 @@ import Testing
     let harness = try await PipelineHarness(engine, Self.answer)
     let mission = try await harness.submit()
     let frozen = try await harness.claim("frozen", for: .milliseconds(300))
-    try await harness.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    try await harness.store.change(mission.id, [.cancel(By(actor: "eva"))])
     try await harness.runner("b").stop(mission.id)
     #expect(!frozen.lease.isLive, "no effect can begin after the answer")
     #expect(try await harness.leases() == 0)

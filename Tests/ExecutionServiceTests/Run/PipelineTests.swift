@@ -107,7 +107,7 @@ import Testing
     let runner = harness.runner("a")
     await runner.look()
     for await _ in started {}
-    try await harness.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    try await harness.store.change(mission.id, [.cancel(By(actor: "eva"))])
     try await runner.stop(mission.id)
     let ended = try await harness.store.mission(mission.id)
     #expect(ended.state == .cancelled)

@@ -50,10 +50,10 @@ struct MissionStore: Sendable {
     let sequence = try write(effects, of: mission.id, after: 0, trace, connection)
     try connection.execute(
       """
-      INSERT INTO missions (id, owner, state, priority, last_sequence, record, trace_parent)
-      VALUES ($1, $2, $3, $4, $5, $6, $7)
+      INSERT INTO missions (id, owner, state, priority, last_sequence, record, trace_parent, deadline_us, recipe)
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
       """, mission.id, mission.owner, Int(mission.state.rawValue), Int(mission.priority), sequence,
-      try mission.bytes(), trace)
+      try mission.bytes(), trace, mission.keptDeadline, mission.recipe)
     return mission
   }
 
@@ -97,15 +97,23 @@ struct MissionStore: Sendable {
   }
 
   /// Newest first; those older than the mission `before` if that is not empty.
-  func list(states: [MissionState], owner: String, before: String, limit: Int) async throws -> [Mission] {
+  func list(
+    states: [MissionState], owner: String, recipe: String = "", before: String, limit: Int
+  ) async throws -> [Mission] {
     let wanted = states.map { String($0.rawValue) }.joined(separator: ",")
-    let condition = wanted.isEmpty ? "" : "AND state IN (\(wanted))"
-    return try await database.read { connection in
+    var condition = wanted.isEmpty ? "" : "AND state IN (\(wanted))"
+    var arguments: [any ValueConvertible] = [owner, before, limit]
+    if !recipe.isEmpty {
+      // Both parts: the index holds only missions that have a recipe.
+      condition += " AND recipe = $4 AND recipe <> ''"
+      arguments.append(recipe)
+    }
+    return try await database.read { [condition, arguments] connection in
       try connection.rows(
         """
         SELECT record FROM missions WHERE ($1 = '' OR owner = $1) AND ($2 = '' OR id < $2) \(condition)
         ORDER BY id DESC LIMIT $3
-        """, owner, before, limit
+        """, arguments: arguments
       ).map { try Mission(stored: try $0.blob("record")) }
     }
   }
@@ -130,7 +138,7 @@ struct MissionStore: Sendable {
       """, missionID, try output.bytes())
   }
 
-  private static func dropOutput(of missionID: String, _ connection: WriteConnection) throws {
+  static func dropOutput(of missionID: String, _ connection: WriteConnection) throws {
     try connection.execute("DELETE FROM tool_outputs WHERE mission_id = $1", missionID)
   }
 
@@ -149,21 +157,23 @@ struct MissionStore: Sendable {
     effects additional: [Effect] = [], trace: String = "", _ connection: WriteConnection
   ) throws -> Mission {
     let stored = try load(id, connection)
-    guard expectedVersion == 0 || expectedVersion == stored.mission.version else {
-      throw Status(.aborted, "mission \(id) is at version \(stored.mission.version), not \(expectedVersion)")
-    }
+    try stored.mission.check(version: expectedVersion)
     let now = Date()
     var mission = stored.mission
     prepare(&mission)
-    let effects = try transitions.flatMap { try mission.apply($0, at: now) } + additional
+    let effects = try mission.apply(transitions, at: now) + additional
     guard !effects.isEmpty else { return stored.mission }
     mission.version += 1
     mission.updatedAt = GoogleProtobufTimestamp(now)
     let sequence = try write(
       effects, of: id, after: stored.sequence, trace.isEmpty ? stored.trace : trace, connection)
     try connection.execute(
-      "UPDATE missions SET state = $2, last_sequence = $3, record = $4 WHERE id = $1",
-      id, Int(mission.state.rawValue), sequence, try mission.bytes())
+      """
+      UPDATE missions SET state = $2, last_sequence = $3, record = $4, priority = $5, deadline_us = $6,
+        stop_wanted = coalesce($7, stop_wanted)
+      WHERE id = $1
+      """, id, Int(mission.state.rawValue), sequence, try mission.bytes(), Int(mission.priority), mission.keptDeadline,
+      transitions.stopWanted(before: stored.mission, after: mission))
     return mission
   }
 

@@ -2,18 +2,49 @@ import Foundation
 import Messages
 import RPC
 
+/// Who gives a command, and why.
+struct By: Sendable, Hashable {
+  /// The actor of what the approval policy approves.
+  static let policy = "policy"
+
+  var actor: String
+  var reason = ""
+  /// Empty if the request had none.
+  var requestID = ""
+
+  var text: String { actor + (reason.isEmpty ? "" : ": \(reason)") }
+}
+
 /// What can happen to a mission.
 ///
 /// ```
 /// PENDING_APPROVAL ──approve──▶ APPROVED ──begin──▶ RUNNING ──complete(finalize)──▶ SUCCEEDED
-///        │                          │                  ├──fail──▶ FAILED
-///        ├──reject──▶ REJECTED      │                  │
-///        └──cancel──────────────────┴──cancel──────────┴──cancel──▶ CANCELLED
+///    │    ▲                        │  ▲              │ │ │ ▲
+///    │    └─modify beyond policy───┴──│──────────────┤ │ │ └──────answer──────┐
+///    │       (from any state here)    │     pause    │ │ └─────ask──▶ AWAITING_INPUT
+///    │                                └──resume──┐   │ └──fail, expire──▶ FAILED
+///    │                                PAUSED ◀───┴───┘
+///    ├──reject──▶ REJECTED               └──resume──▶ RUNNING, if it had begun
+///    └──cancel──▶ CANCELLED      (from any state here; `expire` likewise leads to FAILED)
 /// ```
+///
+/// The README beside `Main.swift` has the table of all states and commands.
 enum Transition: Sendable {
-  case approve(actor: String)
-  case reject(actor: String, reason: String)
-  case cancel(actor: String, reason: String)
+  case approve(By)
+  case reject(By)
+  case cancel(By)
+  /// - `isInterruptible`: whether the running step can be stopped half way; the pause waits for its end otherwise.
+  case pause(By, isInterruptible: Bool)
+  case resume(By)
+  /// - `isInterruptible`: as of `pause`; what would have to stop a step that cannot be stopped is refused.
+  case modify(By, Modification, isInterruptible: Bool)
+  case answer(By, questionID: String, Answer)
+  /// The deadline has passed. Nothing happens where it was moved or removed meanwhile.
+  case expire
+  /// The running step cannot go on without a person's answer. An id is given to a question without one.
+  case ask(Step, Question)
+  /// The mission could run, but something that it needs is taken: for example "the tool data_analyze".
+  case wait(for: String)
   /// A step starts, or goes on after the process that ran it has died or its storage failed.
   case begin(Step)
   /// `fraction` of the step is done, 0 to 1.
@@ -37,13 +68,41 @@ enum Effect: Sendable {
 extension Mission {
   /// Applies a transition; pure but for the time it is given.
   ///
-  /// Approving, rejecting or cancelling what already is so changes nothing and has no effects. Throws `Status`
-  /// FAILED_PRECONDITION, leaving the mission as it was, where the state does not allow the transition.
+  /// A command for what already is so (approving, cancelling, pausing … twice) changes nothing and has no effects.
+  /// Throws `Status`, leaving the mission as it was: FAILED_PRECONDITION where the state does not allow the transition,
+  /// INVALID_ARGUMENT for an answer that does not fit its question, RESOURCE_EXHAUSTED for too many commands.
   mutating func apply(_ transition: Transition, at now: Date) throws -> [Effect] {
+    var next = self
+    let effects = try next.effects(of: transition, now)
+    self = next
+    return effects
+  }
+
+  /// Applies one after another. A step that follows in `transitions` is not begun where a pause, which had waited for
+  /// the end of the one before, holds the mission now.
+  mutating func apply(_ transitions: [Transition], at now: Date) throws -> [Effect] {
+    var next = self
+    var effects: [Effect] = []
+    for transition in transitions {
+      if case .begin = transition, next.state == .paused, state == .running { break }
+      effects += try next.effects(of: transition, now)
+    }
+    self = next
+    return effects
+  }
+
+  private mutating func effects(of transition: Transition, _ now: Date) throws -> [Effect] {
     switch transition {
-    case .approve(let actor): try approve(actor, now)
-    case .reject(let actor, let reason): try reject(actor, reason, now)
-    case .cancel(let actor, let reason): try cancel(actor, reason, now)
+    case .approve(let by): try approve(by, now)
+    case .reject(let by): try reject(by, now)
+    case .cancel(let by): try cancel(by, now)
+    case .pause(let by, let isInterruptible): try pause(by, isInterruptible, now)
+    case .resume(let by): try resume(by, now)
+    case .modify(let by, let modification, let isInterruptible): try modify(by, modification, isInterruptible, now)
+    case .answer(let by, let id, let answer): try self.answer(by, id, answer, now)
+    case .expire: expire(now)
+    case .ask(let step, let question): try ask(step, question, now)
+    case .wait(let what): try wait(for: what, now)
     case .begin(let step): try begin(step, now)
     case .report(let step, let fraction, let message): try report(step, fraction, message, now)
     case .complete(let step, let message): try complete(step, message, now)
@@ -51,131 +110,54 @@ extension Mission {
     }
   }
 
-  /// The first step that is not completed; nil when all are.
+  /// The first step that is not completed, or was but is stale; nil when all are.
   var currentStep: Step? {
     Step.sequence.first { step in !steps.contains { $0.step == step && $0.outcome == .completed } }
   }
 
-  // MARK: - Commands of people
-
-  private mutating func approve(_ actor: String, _ now: Date) throws -> [Effect] {
-    switch state {
-    case .pendingApproval: return [enter(.approved, "approved by \(actor)", now)]
-    case .cancelled, .rejected: throw refusal("approved")
-    default: return []
-    }
-  }
-
-  private mutating func reject(_ actor: String, _ reason: String, _ now: Date) throws -> [Effect] {
-    if state == .rejected { return [] }
-    guard state == .pendingApproval else { throw refusal("rejected") }
-    let message = "rejected by \(actor)" + (reason.isEmpty ? "" : ": \(reason)")
-    error = Failure(code: "REJECTED", message: message)
-    return [enter(.rejected, message, now)]
-  }
-
-  private mutating func cancel(_ actor: String, _ reason: String, _ now: Date) throws -> [Effect] {
-    if state == .cancelled { return [] }
-    guard !state.isTerminal else { throw refusal("cancelled") }
-    let message = "cancelled by \(actor)" + (reason.isEmpty ? "" : ": \(reason)")
-    error = Failure(code: "CANCELLED", message: message)
-    if let running = steps.lastIndex(where: { $0.outcome == .running }) {
-      steps[running].outcome = .cancelled
-      steps[running].endedAt = GoogleProtobufTimestamp(now)
-    }
-    return [enter(.cancelled, message, now), .releaseReservation]
-  }
-
-  // MARK: - Steps
-
-  private mutating func begin(_ step: Step, _ now: Date) throws -> [Effect] {
-    guard state == .running || state == .approved, step == currentStep else { throw refusal("at \(step.label)") }
-    var effects: [Effect] = []
-    if state == .approved {
-      startedAt = GoogleProtobufTimestamp(now)
-      effects.append(enter(.running, "", now))
-    }
-    percent = max(percent, step.percentRange.lowerBound)
-    if steps.last?.step == step {
-      effects.append(event(.stepProgress, step, "going on after an interruption", now))
-    } else {
-      steps.append(StepRecord(step: step, outcome: .running, startedAt: GoogleProtobufTimestamp(now)))
-      effects.append(event(.stepStarted, step, "", now))
-    }
-    return effects
-  }
-
-  private mutating func report(
-    _ step: Step, _ fraction: Double, _ message: String, _ now: Date
-  ) throws -> [Effect] {
-    let index = try runningStep(step)
-    let range = step.percentRange
-    let share = fraction.isFinite ? min(max(fraction, 0), 1) : 0
-    percent = max(percent, range.lowerBound + share * (range.upperBound - range.lowerBound))
-    steps[index].message = message
-    return [event(.stepProgress, step, message, now)]
-  }
-
-  private mutating func complete(_ step: Step, _ message: String, _ now: Date) throws -> [Effect] {
-    let index = try runningStep(step)
-    percent = max(percent, step.percentRange.upperBound)
-    steps[index].outcome = .completed
-    steps[index].endedAt = GoogleProtobufTimestamp(now)
-    steps[index].message = message
-    let completed = event(.stepCompleted, step, message, now)
-    guard step == .finalize else { return [completed] }
-    return [completed, enter(.succeeded, "", now)] + outcome(succeeded: true, now)
-  }
-
-  private mutating func fail(
-    _ step: Step, _ error: Failure, _ isOfTool: Bool, _ now: Date
-  ) throws -> [Effect] {
-    let index = try runningStep(step)
-    steps[index].outcome = .failed
-    steps[index].endedAt = GoogleProtobufTimestamp(now)
-    steps[index].message = error.message
-    self.error = error
-    let failed = event(.stepFailed, step, error.message, now)
-    return [failed, enter(.failed, error.message, now), .releaseReservation]
-      + (isOfTool ? outcome(succeeded: false, now) : [])
-  }
-
-  private func runningStep(_ step: Step) throws -> Int {
-    guard state == .running, let index = steps.indices.last, steps[index].step == step,
-      steps[index].outcome == .running
-    else { throw refusal("at \(step.label)") }
-    return index
-  }
+  /// The step that runs now; nil where the mission stands between two, is held or has ended.
+  var runningStep: Step? { steps.last.flatMap { $0.outcome == .running ? $0.step : nil } }
 
   // MARK: - Events
 
-  private mutating func enter(_ state: MissionState, _ message: String, _ now: Date) -> Effect {
+  mutating func enter(
+    _ state: MissionState, _ message: String, _ now: Date, change: MissionChange? = nil, withFacts: Bool = false
+  ) -> Effect {
     self.state = state
-    if state.isTerminal { finishedAt = GoogleProtobufTimestamp(now) }
-    return event(.stateChanged, .unspecified, message, now)
+    waitingFor = ""
+    if state.isTerminal {
+      finishedAt = GoogleProtobufTimestamp(now)
+      question = nil
+    }
+    return event(.stateChanged, .unspecified, message, now, change: change, withFacts: withFacts)
   }
 
   /// An event without its sequence number, which the store gives.
-  private func event(_ type: EventType, _ step: Step, _ message: String, _ now: Date) -> Effect {
+  func event(
+    _ type: EventType, _ step: Step, _ message: String, _ now: Date, change: MissionChange? = nil,
+    withFacts: Bool = false
+  ) -> Effect {
     .event(
       ProgressEvent(
         missionId: id, time: GoogleProtobufTimestamp(now), type: type, step: step, percent: percent, message: message,
-        state: state, error: state == .failed || type == .stepFailed ? error : nil))
+        state: state, error: state == .failed || type == .stepFailed ? error : nil, actor: change?.actor ?? "",
+        facts: withFacts ? facts : nil, change: change,
+        question: type == .stateChanged && state == .awaitingInput ? question : nil))
   }
 
   /// The event that makes a new mission known.
-  func submitted(at now: Date) -> Effect { event(.stateChanged, .unspecified, "submitted", now) }
+  func submitted(at now: Date) -> Effect { event(.stateChanged, .unspecified, "submitted", now, withFacts: true) }
 
-  private func outcome(succeeded: Bool, _ now: Date) -> [Effect] {
-    guard let tool = choice?.tool, !tool.isEmpty, let intent = intent?.name else { return [] }
-    return [
-      .recordOutcome(
-        RecordOutcomeRequest(
-          missionId: id, tool: tool, intent: intent, succeeded: succeeded, time: GoogleProtobufTimestamp(now)))
-    ]
+  /// What the mission is told apart by.
+  var facts: MissionFacts {
+    let tool = choice?.tool ?? ""
+    return MissionFacts(
+      owner: owner, labels: labels, recipe: recipe, recipeVersion: recipeVersion,
+      objective: String(objective.prefix(Self.longestSummary)), intent: intent?.name ?? "",
+      tool: tool.isEmpty ? requestedTool : tool, priority: priority, parentId: parentId)
   }
 
-  private func refusal(_ what: String) -> Status {
+  func refusal(_ what: String) -> Status {
     Status(.failedPrecondition, "mission \(id) is \(state.label); it cannot be \(what)")
   }
 }
