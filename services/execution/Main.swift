@@ -13,8 +13,9 @@ enum Main {
       let store = MissionStore(database: database)
       try await store.moveSubmissions()
       let peers = Peers(environment)
-      let toolbox = Toolbox.builtIn(ToolboxOptions(allowPrivateAddresses: settings[ExecutionSettings.allowPrivateFetch]))
-      let steps = StepRunner(store: store, peers: peers, toolbox: toolbox, classifier: IntentClassifier())
+      let (toolbox, classifier) = try Toolbox.from(settings)
+      let steps = StepRunner(store: store, peers: peers, toolbox: toolbox, classifier: classifier)
+      let partials = PartialResults(store: store, peers: peers, logger: environment.logger)
       let pipeline = Pipeline(store: store, steps: steps, logger: environment.logger, tracer: environment.tracer)
       let runner = MissionRunner(
         store: store, holder: LeaseHolder(id: Identifier.make(), duration: settings[ExecutionSettings.leaseDuration]),
@@ -37,7 +38,7 @@ enum Main {
         logger: environment.logger
       ) { try Idempotency.prune(before: $0, limit: $1, in: $2) }
       return ServiceDefinition(
-        router: router, database: database, background: deliveries.relays + [pruner.run, runner.run],
+        router: router, database: database, background: deliveries.relays + [pruner.run, runner.run, partials.run],
         willStop: { runner.stopClaiming() },
         stop: {
           await runner.stopAll()
@@ -66,6 +67,8 @@ enum ExecutionSettings {
   static let allowPrivateFetch = Setting<Bool>(
     "allow-private-fetch", default: false,
     help: "let web_extract fetch from loopback and private addresses, which may expose what only this host can reach")
+  static let tools = Setting<String>(
+    "tools", default: "", help: "a JSON file that declares programs as tools; see deploy/examples/tools")
   static let withoutInvestment = Setting<Peers.Policy>(
     "without-investment", default: .closed,
     help: "while the investment service cannot be reached: 'closed' fails missions, 'open' runs them without a budget")
@@ -86,8 +89,8 @@ enum ExecutionSettings {
     in: .seconds(60)...(.seconds(3_650 * 86_400)))
 
   static let all: [any SettingDeclaration] = [
-    maximumRunning, leaseDuration, currency, defaultBudget, autoApproveLimit, allowPrivateFetch, withoutInvestment,
-    withoutLearning, patience, resultPatience, callTimeout, idempotencyRetention,
+    maximumRunning, leaseDuration, currency, defaultBudget, autoApproveLimit, allowPrivateFetch, tools,
+    withoutInvestment, withoutLearning, patience, resultPatience, callTimeout, idempotencyRetention,
   ]
 }
 
@@ -117,4 +120,5 @@ let migrations = [
   Migration(6, "trace", sql: PackageResources._06_trace_sql),
   Migration(7, "commands", sql: PackageResources._07_commands_sql),
   Migration(8, "queue", sql: PackageResources._08_queue_sql),
+  Migration(9, "effects", sql: PackageResources._09_effects_sql),
 ]

@@ -5,8 +5,8 @@ enum SettingNames {
     .gateway: ["allowed-host", "maximum-upload-bytes", "upstream-timeout"],
     .execution: [
       "allow-private-fetch", "auto-approve-micros", "currency", "default-budget-micros", "idempotency-retention",
-      "lease-duration", "maximum-running", "peer-patience", "peer-timeout", "result-patience", "without-investment",
-      "without-learning",
+      "lease-duration", "maximum-running", "peer-patience", "peer-timeout", "result-patience", "tools",
+      "without-investment", "without-learning",
     ],
     .progress: ["inbox-retention", "unknown-mission-wait"],
     .learning: ["inbox-retention"],

@@ -21,6 +21,8 @@ enum Transition: Sendable {
   case complete(Step, message: String)
   /// - `isOfTool`: the chosen tool itself failed.
   case fail(Step, Failure, isOfTool: Bool)
+  /// The step cannot go on without an answer.
+  case ask(Step, Question)
 }
 
 /// What leaves the service because of a transition. Written to the outbox together with the mission.
@@ -48,6 +50,7 @@ extension Mission {
     case .report(let step, let fraction, let message): try report(step, fraction, message, now)
     case .complete(let step, let message): try complete(step, message, now)
     case .fail(let step, let error, let isOfTool): try fail(step, error, isOfTool, now)
+    case .ask(let step, let question): try ask(step, question, now)
     }
   }
 
@@ -138,6 +141,15 @@ extension Mission {
     let failed = event(.stepFailed, step, error.message, now)
     return [failed, enter(.failed, error.message, now), .releaseReservation]
       + (isOfTool ? outcome(succeeded: false, now) : [])
+  }
+
+  private mutating func ask(_ step: Step, _ question: Question, _ now: Date) throws -> [Effect] {
+    let index = try runningStep(step)
+    steps[index].outcome = .interrupted
+    steps[index].endedAt = GoogleProtobufTimestamp(now)
+    self.question = question
+    self.question?.askedAt = GoogleProtobufTimestamp(now)
+    return [enter(.awaitingInput, question.prompt, now)]
   }
 
   private func runningStep(_ step: Step) throws -> Int {
