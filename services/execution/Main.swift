@@ -13,9 +13,9 @@ enum Main {
       let store = MissionStore(database: database)
       try await store.moveSubmissions()
       let peers = Peers(environment)
-      let toolbox = Toolbox.builtIn(ToolboxOptions(allowPrivateAddresses: settings[ExecutionSettings.allowPrivateFetch]))
-      let classifier = IntentClassifier()
+      let (toolbox, classifier) = try Toolbox.from(settings)
       let steps = StepRunner(store: store, peers: peers, toolbox: toolbox, classifier: classifier)
+      let partials = PartialResults(store: store, peers: peers, logger: environment.logger)
       let pipeline = Pipeline(store: store, steps: steps, logger: environment.logger, tracer: environment.tracer)
       let runner = MissionRunner(
         store: store, holder: LeaseHolder(id: Identifier.make(), duration: settings[ExecutionSettings.leaseDuration]),
@@ -38,7 +38,7 @@ enum Main {
         logger: environment.logger
       ) { try Idempotency.prune(before: $0, limit: $1, in: $2) }
       return ServiceDefinition(
-        router: router, database: database, background: deliveries.relays + [pruner.run, runner.run],
+        router: router, database: database, background: deliveries.relays + [pruner.run, runner.run, partials.run],
         willStop: { runner.stopClaiming() },
         stop: {
           await runner.stopAll()
@@ -75,6 +75,8 @@ enum ExecutionSettings {
   static let allowPrivateFetch = Setting<Bool>(
     "allow-private-fetch", default: false,
     help: "let web_extract fetch from loopback and private addresses, which may expose what only this host can reach")
+  static let tools = Setting<String>(
+    "tools", default: "", help: "a JSON file that declares programs as tools; see deploy/examples/tools")
   static let withoutInvestment = Setting<Peers.Policy>(
     "without-investment", default: .closed,
     help: "while the investment service cannot be reached: 'closed' fails missions, 'open' runs them without a budget")
@@ -96,7 +98,7 @@ enum ExecutionSettings {
 
   static let all: [any SettingDeclaration] = [
     maximumRunning, leaseDuration, currency, defaultBudget, autoApproveLimit, autoApproveRisk, autoApproveRole, role,
-    defaultRole, allowPrivateFetch, withoutInvestment, withoutLearning, patience, resultPatience, callTimeout,
+    defaultRole, allowPrivateFetch, tools, withoutInvestment, withoutLearning, patience, resultPatience, callTimeout,
     idempotencyRetention,
   ]
 }
@@ -138,4 +140,5 @@ let migrations = [
   Migration(6, "trace", sql: PackageResources._06_trace_sql),
   Migration(7, "commands", sql: PackageResources._07_commands_sql),
   Migration(8, "queue", sql: PackageResources._08_queue_sql),
+  Migration(9, "effects", sql: PackageResources._09_effects_sql),
 ]

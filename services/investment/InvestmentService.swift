@@ -22,7 +22,7 @@ struct InvestmentService: InvestmentHandler {
     let prices = try await ledger.prices()
     return EstimateResponse(
       estimates: try request.uses.map { use in
-        let price = try Self.price(of: use.tool, in: prices)
+        let price = try Self.price(of: use, in: prices, currency)
         let expected = try price.cost(ofReading: use.expectedBytes)
         let worst = try price.cost(ofReading: max(use.expectedBytes, use.maximumBytes))
         return Estimate(
@@ -61,7 +61,7 @@ struct InvestmentService: InvestmentHandler {
       let amount = try micros(money, "actual", currency)
       return { _ in amount }
     case .use(let use):
-      return { prices in try price(of: use.tool, in: prices).cost(ofReading: use.expectedBytes) }
+      return { prices in try price(of: use, in: prices, currency).cost(ofReading: use.expectedBytes) }
     case nil:
       throw Status(.invalidArgument, "either `actual` or `use` must be given")
     }
@@ -106,11 +106,18 @@ struct InvestmentService: InvestmentHandler {
 
   // MARK: - Wire and domain
 
-  private static func price(of tool: String, in prices: [ToolPrice]) throws -> ToolPrice {
-    guard let price = prices.first(where: { $0.tool == tool }) else {
-      throw Status(.notFound, "no price is known for the tool \"\(tool)\"")
+  /// The price list's, else what the tool itself asks.
+  private static func price(of use: ToolUse, in prices: [ToolPrice], _ currency: String) throws -> ToolPrice {
+    if let price = prices.first(where: { $0.tool == use.tool }) { return price }
+    guard let declared = use.declared else {
+      throw Status(.notFound, "no price is known for the tool \"\(use.tool)\"")
     }
-    return price
+    func micros(_ money: Money?, _ field: String) throws -> Int64 {
+      try money.map { try Self.micros($0, "declared.\(field)", currency) } ?? 0
+    }
+    return ToolPrice(
+      tool: use.tool, perCall: try micros(declared.perCall, "per_call"),
+      perMebibyte: try micros(declared.perMebibyte, "per_mebibyte"))
   }
 
   private static func requireID(_ id: String) throws {

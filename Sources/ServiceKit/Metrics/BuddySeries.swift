@@ -46,6 +46,8 @@ public enum BuddySeries {
     "buddy_missions_running", .gauge, "Missions that this process is working on.")
   public static let leasesLost = MetricSeries(
     "buddy_lease_lost_total", .counter, "Missions that this process had to leave to others, its lease having expired.")
+  public static let toolsAbandoned = MetricSeries(
+    "buddy_tools_abandoned_total", .counter, "Calls of tools that were left to themselves, not ending when told to.")
   public static let progressSubscribers = MetricSeries(
     "buddy_progress_subscribers", .gauge, "Watches and long polls that follow a mission at this moment.")
   public static let artifacts = MetricSeries("buddy_artifacts", .gauge, "Artifacts stored.")
@@ -69,7 +71,7 @@ public enum BuddySeries {
 
   /// Those that are recorded where no registry is at hand, through swift-metrics' own handles.
   static let recordedAnywhere = Dictionary(
-    uniqueKeysWithValues: [leasesLost, spansExported, spansDropped].map { ($0.name, $0) })
+    uniqueKeysWithValues: [leasesLost, toolsAbandoned, spansExported, spansDropped].map { ($0.name, $0) })
 
   // MARK: The process
 

@@ -6,7 +6,7 @@ enum SettingNames {
     .execution: [
       "allow-private-fetch", "auto-approve-micros", "auto-approve-risk", "auto-approve-role", "currency",
       "default-budget-micros", "default-role", "idempotency-retention", "lease-duration", "maximum-running",
-      "peer-patience", "peer-timeout", "result-patience", "role", "without-investment", "without-learning",
+      "peer-patience", "peer-timeout", "result-patience", "role", "tools", "without-investment", "without-learning",
     ],
     .progress: ["inbox-retention", "unknown-mission-wait"],
     .learning: ["inbox-retention"],

@@ -60,7 +60,7 @@ extension MissionStore {
     let before = try load(id, connection).mission
     try before.check(version: expectedVersion)
     let mission = try change(id, [try transition(before)], trace: trace, connection)
-    if mission.state.isTerminal { try dropOutput(of: id, connection) }
+    if mission.state.isTerminal { try endOutput(of: mission, connection) }
     connection.notify(Topic.missions)
     let interrupted = before.runningStep != nil && mission.runningStep == nil
     // What goes on at once from another step needs no waiting for: it begins when the former run has given its lease

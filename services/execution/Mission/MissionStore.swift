@@ -86,7 +86,7 @@ struct MissionStore: Sendable {
         connection)
       try alongside(connection)
       if mission.state.isTerminal {
-        try Self.dropOutput(of: id, connection)
+        try Self.endOutput(of: mission, connection)
         try lease?.lease.drop(in: connection)
       }
       if lease == nil { connection.notify(Topic.missions) }
@@ -134,18 +134,15 @@ struct MissionStore: Sendable {
     try connection.execute(
       """
       INSERT INTO tool_outputs (mission_id, output) VALUES ($1, $2)
-      ON CONFLICT (mission_id) DO UPDATE SET output = excluded.output
+      ON CONFLICT (mission_id) DO UPDATE SET output = excluded.output, begun_call = ''
       """, missionID, try output.bytes())
-  }
-
-  static func dropOutput(of missionID: String, _ connection: WriteConnection) throws {
-    try connection.execute("DELETE FROM tool_outputs WHERE mission_id = $1", missionID)
   }
 
   func output(of missionID: String) async throws -> StoredToolOutput? {
     try await database.read { connection in
-      try connection.first("SELECT output FROM tool_outputs WHERE mission_id = $1", missionID)
-        .map { try StoredToolOutput(stored: try $0.blob("output")) }
+      try connection.first(
+        "SELECT output FROM tool_outputs WHERE mission_id = $1 AND begun_call = ''", missionID
+      ).map { try StoredToolOutput(stored: try $0.blob("output")) }
     }
   }
 

@@ -10,7 +10,7 @@ extension StepRunner {
     let declarations = try candidates(for: mission)
     let known = mission.inputs.reduce(0) { $0 + $1.size }
     let uses = declarations.map {
-      ToolUse(tool: $0.name, expectedBytes: known, maximumBytes: UInt64($0.maximumInputBytes))
+      $0.use(of: known, atMost: UInt64($0.maximumInputBytes), for: mission)
     }
     let answer = try await calling("investment") {
       try await peers.call(without: peers.withoutInvestment) {

@@ -60,6 +60,8 @@ struct Pipeline: Sendable {
           }
         }
         mission = try await finish(step, of: id, result, under: lease)
+      } catch let needed as InputNeeded {
+        mission = try await store.change(id, under: lease, [.ask(step, needed.question)], alongside: needed.alongside)
       } catch {
         let failure = try failure(of: error, in: step, mission: id)
         mission = try await store.change(

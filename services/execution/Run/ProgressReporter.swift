@@ -9,6 +9,7 @@ final class ProgressReporter: Sendable {
   private struct State {
     var lastStored = ContinuousClock.now
     var unstored: Transition?
+    var isClosed = false
   }
 
   private let missionID: String
@@ -26,6 +27,7 @@ final class ProgressReporter: Sendable {
   func report(_ fraction: Double, _ message: String) async {
     let report = Transition.report(.execution, fraction: fraction, message: message.storable(atMost: StepFailure.maximumMessage))
     let isDue = state.withLock { state in
+      guard !state.isClosed else { return false }
       state.unstored = report
       guard ContinuousClock.now - state.lastStored >= Self.interval else { return false }
       state.lastStored = .now
@@ -40,6 +42,9 @@ final class ProgressReporter: Sendable {
       return
     }
   }
+
+  /// Takes no more reports: the tool has ended, or goes on without anybody waiting for it.
+  func close() { state.withLock { $0.isClosed = true } }
 
   /// The newest report that was held back.
   func takeUnstored() -> Transition? {

@@ -1,3 +1,6 @@
+import Messages
+import Synchronization
+
 /// What a tool tells about itself before it is chosen: shown to people, matched against intents, enforced as limits.
 struct ToolDeclaration: Sendable {
   /// How much harm a wrong call could do; auto-approval depends on it.
@@ -22,6 +25,19 @@ struct ToolDeclaration: Sendable {
   let maximumInputBytes: Int
   /// The most bytes text and artifacts of one call may have together.
   let maximumOutputBytes: Int
+  /// What it asks itself, where the price list has no price for it.
+  var price: Price? = nil
+
+  /// What one call costs and what each mebibyte of its inputs costs, in micro-units of the missions' currency.
+  struct Price: Sendable, Hashable {
+    var perCallMicros: Int64 = 0
+    var perMebibyteMicros: Int64 = 0
+  }
+
+  /// Whether a call may be thrown away half way: nothing outside Buddy would tell.
+  var canBeAbandoned: Bool { !hasSideEffects }
+  /// Whether a call that has begun must never be begun again without asking.
+  var mustNotRepeat: Bool { hasSideEffects && !isIdempotent }
 }
 
 /// A file handed to a tool.
@@ -40,8 +56,12 @@ struct ToolCall: Sendable {
   /// Explicit parameters; they win over what is read from the objective.
   let parameters: [String: String]
   let inputs: [ToolInput]
-  /// The same for every attempt of the same step.
+  /// The same for every attempt of the same step, also after a crash; another one once the mission was changed.
   let idempotencyKey: String
+  /// What people have answered to the questions that this tool has asked in earlier runs of the step.
+  var answers: [AnsweredQuestion] = []
+  /// Where a tool that produces its output bit by bit leaves what it has: kept if it is stopped or fails.
+  var soFar = OutputSoFar()
 
   /// The parameter without surrounding white space; nil where absent or blank.
   func parameter(_ name: String) -> String? {
@@ -57,6 +77,15 @@ struct ToolOutput: Sendable {
   let artifacts: [ToolArtifact]
   /// Bytes taken in, from inputs and from the network.
   let bytesRead: Int
+}
+
+/// The newest state of an output that is not complete yet.
+final class OutputSoFar: Sendable {
+  private let output = Mutex<ToolOutput?>(nil)
+
+  var value: ToolOutput? { output.withLock { $0 } }
+
+  func set(_ value: ToolOutput) { output.withLock { $0 = value } }
 }
 
 /// A file that a call produced.
@@ -93,10 +122,23 @@ struct ToolError: Error, Sendable, Hashable, CustomStringConvertible {
   var description: String { "\(code): \(message)" }
 }
 
+/// A tool cannot go on without an answer. The step runs anew with it; see `ToolCall.answers`.
+struct ToolQuestion: Error, Sendable, Hashable {
+  /// The tool's own name for it, 1 to 100 characters; asked once in a mission.
+  var id: String
+  /// One or two sentences, ending in a question; 1 to 1,000 characters.
+  var prompt: String
+  var kind: AnswerKind
+  /// Of CHOICE: 2 to 20 options of 1 to 200 characters.
+  var options: [String] = []
+}
+
 /// Takes a tool's progress: a fraction 0…1 that never falls within one call, and what is being done, for a person.
 typealias ToolProgress = @Sendable (_ fraction: Double, _ message: String) async -> Void
 
-/// Something Buddy can run. Throws `ToolError`, or `CancellationError` within 100 ms of its task's cancellation.
+/// Something Buddy can run. Throws `ToolError`, `ToolQuestion`, or `CancellationError` within 100 ms of its task's
+/// cancellation; one without side effects that takes longer is left to itself. When a tool with side effects has
+/// returned or thrown, nothing of the call runs any more.
 protocol Tool: Sendable {
   var declaration: ToolDeclaration { get }
   func run(_ call: ToolCall, progress: @escaping ToolProgress) async throws -> ToolOutput

@@ -1,3 +1,5 @@
+import ServiceKit
+
 /// Settings of the built-in tools.
 struct ToolboxOptions: Sendable {
   /// Lets `web_extract` fetch from loopback and private networks. Only for tests and intranets: with it, whoever may
@@ -27,5 +29,34 @@ struct Toolbox: Sendable {
 extension Toolbox {
   static func builtIn(_ options: ToolboxOptions = ToolboxOptions()) -> Toolbox {
     Toolbox(tools: [CalculateTool(), DataAnalyzeTool(), WebExtractTool(options: options)])
+  }
+}
+
+extension Toolbox {
+  /// The built-in tools and those of the file that the settings name, and a classifier that knows the intents of both.
+  ///
+  /// Throws `SettingError` for a file that cannot be taken.
+  static func from(_ settings: Settings) throws -> (Toolbox, IntentClassifier) {
+    let builtIn = Toolbox.builtIn(ToolboxOptions(allowPrivateAddresses: settings[ExecutionSettings.allowPrivateFetch]))
+    let path = settings[ExecutionSettings.tools]
+    do {
+      let declared = try CommandDeclaration.all(in: path, besides: builtIn.declarations)
+      if !declared.isEmpty { CommandFolder.removeLeft() }
+      return (builtIn.adding(declared.map(CommandTool.init)), IntentClassifier(learning: declared.map(\.examples)))
+    } catch let error as CommandToolError {
+      throw SettingError("tools", value: path, expected: "a file of tools that can be taken: \(error)")
+    }
+  }
+
+  /// These tools and others, whose names are not among them.
+  func adding(_ others: [any Tool]) -> Toolbox {
+    Toolbox(tools: declarations.compactMap { self[$0.name] } + others)
+  }
+}
+
+extension IntentClassifier {
+  /// Learns from objectives beyond its own.
+  init(learning others: [[String: [String]]]) {
+    self.init(examples: others.reduce(TrainingExamples.byIntent) { $0.merging($1) { $0 + $1 } })
   }
 }
