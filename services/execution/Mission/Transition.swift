@@ -52,8 +52,6 @@ enum Transition: Sendable {
   case complete(Step, message: String)
   /// - `isOfTool`: the chosen tool itself failed.
   case fail(Step, Failure, isOfTool: Bool)
-  /// The step cannot go on without an answer.
-  case ask(Step, Question)
 }
 
 /// What leaves the service because of a transition. Written to the outbox together with the mission.
@@ -109,7 +107,6 @@ extension Mission {
     case .report(let step, let fraction, let message): try report(step, fraction, message, now)
     case .complete(let step, let message): try complete(step, message, now)
     case .fail(let step, let error, let isOfTool): try fail(step, error, isOfTool, now)
-    case .ask(let step, let question): try ask(step, question, now)
     }
   }
 
