@@ -83,8 +83,9 @@ import Testing
             "INSERT INTO missions (mission_id, last_sequence) VALUES ('m', $1) "
               + "ON CONFLICT (mission_id) DO UPDATE SET last_sequence = $1", Int64(sequence))
           try connection.execute(
-            "INSERT INTO events (mission_id, sequence, event) VALUES ('m', $1, $2)", Int64(sequence),
+            "INSERT INTO events (position, mission_id, sequence, event) VALUES ($1, 'm', $1, $2)", Int64(sequence),
             Array(bytes.readableBytesView))
+          try connection.execute("UPDATE newest_position SET position = $1", Int64(sequence))
         }
       }
       #expect(try await seen == [1, 2])

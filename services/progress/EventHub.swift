@@ -1,25 +1,30 @@
 import ServiceKit
 import Synchronization
 
-/// Wakes those who wait for a mission's next event. It holds no events: a watcher that is woken reads the log, so a slow
-/// one costs nobody anything and can neither miss nor repeat an event.
+/// Wakes those who wait for a mission's next event, or for anybody's. It holds no events: a watcher that is woken reads
+/// them, so a slow one costs nobody anything and can neither miss nor repeat an event.
 final class EventHub: Sendable {
   private struct Topic {
     var followers = 0
-    /// The newest sequence announced since the first of the followers came.
+    /// The newest number announced since the first of the followers came.
     var newest: UInt64 = 0
     var waiters: [UInt64: Waiter] = [:]
 
-    /// Those that waited for this sequence or one before it.
-    mutating func takeWaiters(upTo sequence: UInt64) -> [CheckedContinuation<Void, Never>] {
-      let woken = waiters.filter { $0.value.after < sequence }
-      for id in woken.keys { waiters[id] = nil }
-      return woken.values.map(\.continuation)
+    /// Those that waited for this number or one before it: nearly always all of them.
+    mutating func takeWaiters(upTo number: UInt64) -> [Waiter] {
+      let woken = waiters.values.filter { $0.after < number }
+      if woken.count == waiters.count {
+        waiters.removeAll(keepingCapacity: true)
+      } else {
+        for waiter in woken { waiters[waiter.id] = nil }
+      }
+      return woken
     }
   }
 
   private struct Waiter {
-    /// The newest sequence it knows.
+    let id: UInt64
+    /// The newest number it knows.
     let after: UInt64
     let continuation: CheckedContinuation<Void, Never>
   }
@@ -30,25 +35,27 @@ final class EventHub: Sendable {
     var isClosed = false
   }
 
+  /// In the place of a mission's id, none of which is empty: the events of all missions, by position.
+  static let allMissions = ""
+
   private let state = Mutex(State())
 
-  /// Announces that events up to `sequence` of the mission are stored. Wakes only those who do not know them yet, so it
-  /// does no harm to announce what was announced before.
+  /// Announces that the mission's events up to `sequence`, or all events up to a position, are stored. Wakes only those
+  /// who do not know them yet, so it does no harm to announce what was announced before.
   func announce(_ missionID: String, upTo sequence: UInt64) {
-    let woken = state.withLock { state -> [CheckedContinuation<Void, Never>] in
-      guard var topic = state.topics[missionID] else { return [] }
-      topic.newest = max(topic.newest, sequence)
-      let woken = topic.takeWaiters(upTo: sequence)
-      state.topics[missionID] = topic
-      return woken
+    let woken = state.withLock { state -> [Waiter] in
+      // In place: a copy of the topic would be a copy of its waiters.
+      guard let index = state.topics.index(forKey: missionID) else { return [] }
+      state.topics.values[index].newest = max(state.topics.values[index].newest, sequence)
+      return state.topics.values[index].takeWaiters(upTo: sequence)
     }
-    for waiter in woken { waiter.resume() }
+    for waiter in woken { waiter.continuation.resume() }
   }
 
   /// The missions that somebody follows at this moment.
-  var followed: [String] { state.withLock { Array($0.topics.keys) } }
+  var followed: [String] { state.withLock { $0.topics.keys.filter { $0 != Self.allMissions } } }
 
-  /// How many follow any mission at this moment.
+  /// How many follow any mission, or all, at this moment.
   var followers: Int { state.withLock { $0.topics.values.reduce(0) { $0 + $1.followers } } }
 
   var sample: MetricSample { MetricSample(BuddySeries.progressSubscribers, Double(followers)) }
@@ -58,17 +65,17 @@ final class EventHub: Sendable {
 
   /// Ends every wait, now and later.
   func close() {
-    let woken = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+    let woken = state.withLock { state -> [Waiter] in
       state.isClosed = true
-      let waiters = state.topics.values.flatMap(\.waiters.values).map(\.continuation)
+      let waiters = state.topics.values.flatMap(\.waiters.values)
       for mission in state.topics.keys { state.topics[mission]?.waiters = [:] }
       return waiters
     }
-    for waiter in woken { waiter.resume() }
+    for waiter in woken { waiter.continuation.resume() }
   }
 
-  /// Follows a mission while `body` runs. What is announced from its beginning on ends a `wait`, so: read the log, then
-  /// wait for what comes after it.
+  /// Follows a mission, or all, while `body` runs. What is announced from its beginning on ends a `wait`, so: read,
+  /// then wait for what comes after it.
   func following<Result>(
     _ missionID: String, isolation: isolated (any Actor)? = #isolation, _ body: (Follower) async throws -> Result
   ) async rethrows -> Result {
@@ -88,6 +95,16 @@ final class EventHub: Sendable {
 
     /// Returns once an event after `sequence` was announced, the hub closed or the task cancelled.
     func wait(after sequence: UInt64) async { await hub.wait(missionID, after: sequence) }
+
+    /// As `wait`, but no longer than `limit`.
+    func wait(after sequence: UInt64, atMost limit: Duration) async {
+      await withTaskGroup { group in
+        group.addTask { await wait(after: sequence) }
+        group.addTask { try? await Task.sleep(for: limit) }
+        await group.next()
+        group.cancelAll()
+      }
+    }
   }
 
   private func wait(_ missionID: String, after sequence: UInt64) async {
@@ -98,9 +115,10 @@ final class EventHub: Sendable {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let waits = state.withLock { state -> Bool in
-          guard let topic = state.topics[missionID], topic.newest <= sequence, !state.isClosed, !Task.isCancelled
+          guard let index = state.topics.index(forKey: missionID), state.topics.values[index].newest <= sequence,
+            !state.isClosed, !Task.isCancelled
           else { return false }
-          state.topics[missionID]?.waiters[id] = Waiter(after: sequence, continuation: continuation)
+          state.topics.values[index].waiters[id] = Waiter(id: id, after: sequence, continuation: continuation)
           return true
         }
         if !waits { continuation.resume() }

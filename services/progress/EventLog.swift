@@ -8,14 +8,18 @@ import Storage
 struct EventLog: Sendable {
   let database: Database
   let hub: EventHub
+  /// What was stored last: most watchers need no more.
+  var recent = RecentEvents()
+  /// How many events of one mission are kept at the most, or nearly so: it is looked at from time to time.
+  var eventsPerMission = 10_000
 
-  /// A piece of one mission's log.
-  struct Piece: Sendable {
-    var events: [ProgressEvent]
-    /// The mission's last stored sequence; nil if no event of it is stored.
-    var last: UInt64?
-    /// True if no event will come after `last`.
-    var isComplete: Bool
+  init(
+    database: Database, hub: EventHub, recent: RecentEvents = RecentEvents(), eventsPerMission: Int = 10_000
+  ) {
+    self.database = database
+    self.hub = hub
+    self.recent = recent
+    self.eventsPerMission = eventsPerMission
   }
 
   /// Stores events that are new and passes over those already stored.
@@ -25,79 +29,85 @@ struct EventLog: Sendable {
     try await database.write { connection in try append(events, connection) }
   }
 
-  /// Stores an event in the closure's transaction, or passes over it, and announces it after the commit. Throws as
-  /// `record` does.
-  func append(_ event: ProgressEvent, _ connection: WriteConnection) throws { _ = try append([event], connection) }
+  // MARK: - One mission
+
+  /// A piece of one mission's log.
+  struct Piece: Sendable {
+    /// In the order of their sequences, without a gap.
+    var events: [StoredEvent]
+    /// The mission's last stored sequence; nil if no event of it was ever stored.
+    var last: UInt64?
+    /// True if no event will come after `last`.
+    var isComplete: Bool
+    /// Where events are missing in front of these because they are not kept any more: the last of those.
+    var prunedThrough: UInt64?
+  }
 
   /// Up to `limit` events after `sequence`, oldest first.
   func read(_ missionID: String, after sequence: UInt64, limit: Int) async throws -> Piece {
-    try await database.read { connection in
-      guard let mission = try connection.first("SELECT * FROM missions WHERE mission_id = $1", missionID) else {
-        return Piece(events: [], last: nil, isComplete: false)
-      }
-      let rows = try connection.rows(
-        "SELECT event FROM events WHERE mission_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+    if let (events, newest) = recent.events(of: missionID, after: sequence, limit: limit) {
+      return Piece(events: events, last: newest.sequence, isComplete: newest.isLast)
+    }
+    return try await database.read { connection in
+      let mission = try connection.first(
+        "SELECT last_sequence, first_sequence, complete, facts FROM missions WHERE mission_id = $1", missionID)
+      guard let mission else { return Piece(events: [], last: nil, isComplete: false) }
+      let last = UInt64(try mission.int64("last_sequence"))
+      let pruned = UInt64(try mission.int64("first_sequence")) - 1
+      let facts = SharedFacts(stored: try mission.blobOrNil("facts"))
+      let rows = sequence >= last ? [] : try connection.rows(
+        "SELECT position, event FROM events WHERE mission_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
         missionID, Int64(clamping: sequence), limit)
       return Piece(
-        events: try rows.map { try ProgressEvent(wire: ByteBuffer(bytes: try $0.blob("event"))) },
-        last: UInt64(try mission.int64("last_sequence")), isComplete: try mission.bool("complete"))
+        events: try rows.map { try StoredEvent(row: $0, facts) }, last: last,
+        isComplete: try mission.bool("complete"), prunedThrough: pruned > sequence ? pruned : nil)
     }
   }
 
-  /// Announces what is stored of the missions that are followed here, whoever stored it.
-  func announceStored() async throws {
-    var rest = hub.followed[...]
-    while let last = rest.last {
-      // Always as many, so that there is one statement to prepare.
-      let some = rest.prefix(Self.followedAtOnce)
-      let missions = Array(some) + Array(repeating: last, count: Self.followedAtOnce - some.count)
-      let stored = try await database.read { connection in
-        try connection.rows(Self.lastSequences, arguments: missions).map {
-          (mission: try $0.text("mission_id"), last: UInt64(try $0.int64("last_sequence")))
-        }
-      }
-      for (mission, last) in stored { hub.announce(mission, upTo: last) }
-      rest = rest.dropFirst(Self.followedAtOnce)
+  // MARK: - All missions
+
+  /// A piece of the log of all missions.
+  struct Stretch: Sendable {
+    /// In the order of their positions.
+    var events: [StoredEvent]
+    /// There are no other events up to this position.
+    var through: UInt64
+  }
+
+  /// Up to `limit` events after a position, oldest first.
+  func read(after position: UInt64, limit: Int) async throws -> Stretch {
+    if let events = recent.events(after: position, limit: limit) {
+      return Stretch(events: events, through: events.last?.position ?? position)
+    }
+    return try await database.read { connection in
+      let events = try Self.events(after: position, limit: limit, connection)
+      // Where there are fewer, no more are kept, although the newest ones may have been pruned.
+      let through = try events.count < limit ? Self.newestPosition(connection) : events.last?.position
+      return Stretch(events: events, through: max(position, through ?? position))
     }
   }
 
-  /// How many missions are looked up in one statement.
-  private static let followedAtOnce = 64
-  private static let lastSequences =
-    "SELECT mission_id, last_sequence FROM missions WHERE mission_id IN ("
-    + (1...followedAtOnce).map { "$\($0)" }.joined(separator: ", ") + ")"
+  static func events(after position: UInt64, limit: Int, _ connection: ReadConnection) throws -> [StoredEvent] {
+    try connection.rows(
+      """
+      SELECT e.position, e.event, m.facts FROM events e JOIN missions m ON m.mission_id = e.mission_id
+      WHERE e.position > $1 ORDER BY e.position LIMIT $2
+      """, Int64(clamping: position), limit
+    ).map { try StoredEvent(row: $0, SharedFacts(stored: try $0.blobOrNil("facts"))) }
+  }
 
-  /// Returns how many were new.
-  private func append(_ events: [ProgressEvent], _ connection: WriteConnection) throws -> Int {
-    var count = 0
-    for (mission, events) in Dictionary(grouping: events, by: \.missionId) {
-      let known = try connection.first("SELECT last_sequence FROM missions WHERE mission_id = $1", mission)
-      let before = UInt64(try known?.int64("last_sequence") ?? 0)
-      var last = before
-      if known == nil {
-        try connection.execute("INSERT INTO missions (mission_id, last_sequence) VALUES ($1, 0)", mission)
-      }
-      for event in events where event.sequence > last {
-        guard event.sequence == last + 1 else {
-          throw Status(
-            .failedPrecondition, "event \(event.sequence) of mission \(mission) would leave a gap after \(last)")
-        }
-        var bytes = ByteBuffer()
-        try event.encode(into: &bytes)
-        try connection.execute(
-          "INSERT INTO events (mission_id, sequence, event) VALUES ($1, $2, $3)",
-          mission, Int64(event.sequence), Array(bytes.readableBytesView))
-        last = event.sequence
-      }
-      guard last > before else { continue }
-      try connection.execute(
-        "UPDATE missions SET last_sequence = $2, complete = $3 WHERE mission_id = $1",
-        mission, Int64(last), events.contains(where: \.isLast))
-      count += Int(last - before)
-      connection.afterCommit { [hub, last] in hub.announce(mission, upTo: last) }
-    }
-    // Followers in other processes cannot have heard that.
-    if count > 0, !database.isExclusive { connection.notify(EventNews.topic) }
-    return count
+  /// The position of the event stored last; 0 before any.
+  func newestPosition() async throws -> UInt64 {
+    try await database.read { try Self.newestPosition($0) }
+  }
+
+  static func newestPosition(_ connection: ReadConnection) throws -> UInt64 {
+    UInt64(try connection.first("SELECT position FROM newest_position WHERE id = 1")?.int64("position") ?? 0)
+  }
+}
+
+extension StoredEvent {
+  fileprivate convenience init(row: Row, _ facts: SharedFacts) throws {
+    try self.init(position: UInt64(try row.int64("position")), bytes: try row.blob("event"), facts: facts)
   }
 }

@@ -5,17 +5,21 @@ import Stubs
 
 @main
 enum Main {
-  static let unknownMissionWait = Setting<Duration>(
-    "unknown-mission-wait", default: .seconds(2),
-    help: "how long a watcher of a mission without events waits for the first before NOT_FOUND")
-
   static func main() async {
-    await runService(.progress, settings: [unknownMissionWait, InboxService.retention]) { environment in
+    await runService(.progress, settings: ProgressSettings.all + [InboxService.retention]) { environment in
+      let settings = environment.settings
       let database = try await environment.openDatabase(migrations: migrations)
-      let log = EventLog(database: database, hub: EventHub())
+      let limits = RecentEvents.Limits(
+        count: settings[ProgressSettings.recentEvents], bytes: settings[ProgressSettings.recentBytes])
+      let log = EventLog(
+        database: database, hub: EventHub(), recent: RecentEvents(limits: limits),
+        eventsPerMission: settings[ProgressSettings.eventsPerMission])
+      log.recent.restart(at: try await log.newestPosition())
       environment.metrics.collect("subscribers") { [log.hub.sample] }
-      let progress = ProgressService(log: log, unknownMissionWait: environment.settings[unknownMissionWait])
-      let inbox = InboxService(database: database, topics: [progress.inboxTopic], logger: environment.logger)
+      let progress = ProgressService(
+        log: log, unknownMissionWait: settings[ProgressSettings.unknownMissionWait],
+        maximumLag: UInt64(settings[ProgressSettings.maximumLag]))
+      let inbox = InboxService(database: database, topics: progress.inboxTopics, logger: environment.logger)
       var router = Router()
       router.register(progress)
       router.register(inbox)
@@ -23,13 +27,24 @@ enum Main {
         router: router, database: database,
         background: [
           InboxService.pruner(database, environment).run, EventNews(log: log, logger: environment.logger).run,
-        ],
+        ] + pruners(log, environment).map { pruner in { @Sendable in await pruner.run() } },
         willStop: {
           inbox.stop()
           log.hub.close()
         },
         stop: { await database.close() })
     }
+  }
+
+  private static func pruners(_ log: EventLog, _ environment: ServiceEnvironment) -> [Pruner] {
+    [
+      Pruner(
+        "events", log.database, retention: environment.settings[ProgressSettings.eventRetention],
+        logger: environment.logger, prune: log.pruneEnded),
+      Pruner("events of long missions", log.database, retention: .zero, logger: environment.logger) {
+        try log.pruneLong(limit: $1, $2)
+      },
+    ]
   }
 }
 

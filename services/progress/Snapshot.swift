@@ -1,33 +1,159 @@
 import Foundation
 import Messages
 
-extension ProgressSnapshot {
-  /// Where a mission stands, folded from its events.
-  ///
-  /// - Parameter now: the time to measure a running mission's elapsed time to.
-  init(missionID: String, events: [ProgressEvent], now: Date) {
-    self.init(missionId: missionID)
-    var started: Date?
-    var ended: Date?
-    for event in events {
-      let time = event.time?.date ?? now
-      lastSequence = event.sequence
-      state = event.state
-      percent = max(percent, event.percent)
-      if !event.message.isEmpty { message = event.message }
-      if event.type == .stateChanged {
-        if event.state == .running, started == nil { started = time }
-        if event.state.isTerminal { ended = time }
-      } else {
-        take(event)
+/// Where a mission stands, folded from its events one after the other. Pure.
+struct MissionFold: Sendable, Hashable {
+  /// All but what depends on the present: the time that has passed and the time that is left.
+  private(set) var snapshot: ProgressSnapshot
+  /// Since when the mission is held, once it has begun.
+  private(set) var heldSince: Date?
+
+  init(_ missionID: String) { snapshot = ProgressSnapshot(missionId: missionID) }
+
+  init(_ snapshot: ProgressSnapshot, heldSince: Date?) {
+    self.snapshot = snapshot
+    self.heldSince = heldSince
+  }
+
+  /// The last event that was taken in; 0 before any.
+  var sequence: UInt64 { snapshot.lastSequence }
+
+  /// Takes in the event after `sequence`.
+  mutating func take(_ event: ProgressEvent) {
+    let time = event.time?.date ?? Date()
+    snapshot.lastSequence = event.sequence
+    snapshot.percent = max(snapshot.percent, event.percent)
+    if !event.message.isEmpty { snapshot.message = event.message }
+    if let facts = event.facts { snapshot.facts = facts }
+    if let change = event.change { markStale(change, at: event.time) }
+    if event.state != .unspecified, event.state != snapshot.state { enter(event.state, at: time, event.time) }
+    if let question = event.question { snapshot.question = question }
+    if snapshot.state != .awaitingInput { snapshot.question = nil }
+    if event.step != .unspecified { take(step: event) }
+  }
+
+  // MARK: - States
+
+  private mutating func enter(_ state: MissionState, at date: Date, _ time: GoogleProtobufTimestamp?) {
+    snapshot.state = state
+    if state == .running, snapshot.startedAt == nil { snapshot.startedAt = time ?? GoogleProtobufTimestamp(date) }
+    if let since = heldSince, !state.isHeld {
+      let held = (snapshot.held?.duration ?? .zero) + .seconds(max(0, date.timeIntervalSince(since)))
+      snapshot.held = GoogleProtobufDuration(held)
+      heldSince = nil
+    } else if heldSince == nil, state.isHeld, snapshot.startedAt != nil {
+      heldSince = date
+    }
+    if state.isTerminal { snapshot.finishedAt = time ?? GoogleProtobufTimestamp(date) }
+    if let outcome = state.outcomeOfRunningStep {
+      for index in snapshot.steps.indices where snapshot.steps[index].outcome == .running {
+        end(index, outcome, time)
       }
     }
-    guard let started else { return }
-    let seconds = max(0, (ended ?? now).timeIntervalSince(started))
-    elapsed = GoogleProtobufDuration(.seconds(seconds))
-    if ended == nil, let left = Self.plainETA(elapsed: seconds, percent: percent) {
-      eta = GoogleProtobufDuration(.seconds(left))
+  }
+
+  // MARK: - Steps
+
+  private mutating func markStale(_ change: MissionChange, at time: GoogleProtobufTimestamp?) {
+    for step in change.staleSteps {
+      guard let index = snapshot.steps.lastIndex(where: { $0.step == step }) else { continue }
+      switch snapshot.steps[index].outcome {
+      case .completed: snapshot.steps[index].outcome = .stale
+      case .running where change.applied: end(index, .interrupted, time)
+      default: break
+      }
     }
+  }
+
+  private mutating func take(step event: ProgressEvent) {
+    switch event.type {
+    case .stepStarted:
+      let index = index(of: event.step) { $0 == .running || $0 == .unspecified }
+      snapshot.steps[index].outcome = .running
+      snapshot.steps[index].startedAt = event.time
+      snapshot.steps[index].message = event.message
+    case .stepProgress: snapshot.steps[index(of: event.step)].message = event.message
+    case .stepCompleted: end(event, .completed)
+    case .stepFailed: end(event, .failed)
+    default: break
+    }
+  }
+
+  private mutating func end(_ event: ProgressEvent, _ outcome: StepOutcome) {
+    let index = index(of: event.step)
+    snapshot.steps[index].message = event.message
+    end(index, outcome, event.time)
+  }
+
+  private mutating func end(_ index: Int, _ outcome: StepOutcome, _ time: GoogleProtobufTimestamp?) {
+    snapshot.steps[index].outcome = outcome
+    snapshot.steps[index].endedAt = time
+  }
+
+  /// The step's last record, or a new one if there is none whose outcome is as it has to be.
+  private mutating func index(of step: Step, where isRight: (StepOutcome) -> Bool = { _ in true }) -> Int {
+    if let index = snapshot.steps.lastIndex(where: { $0.step == step }), isRight(snapshot.steps[index].outcome) {
+      return index
+    }
+    snapshot.steps.append(StepRecord(step: step))
+    return snapshot.steps.endIndex - 1
+  }
+}
+
+extension MissionState {
+  /// Time in which it is in this state does not count, once it has begun.
+  fileprivate var isHeld: Bool {
+    switch self {
+    case .paused, .awaitingInput, .pendingApproval: true
+    default: false
+    }
+  }
+
+  /// What becomes of a step that runs when the mission enters this state; nil if it goes on.
+  fileprivate var outcomeOfRunningStep: StepOutcome? {
+    switch self {
+    case .paused, .awaitingInput, .pendingApproval: .interrupted
+    case .cancelled, .rejected: .cancelled
+    case .failed: .failed
+    default: nil
+    }
+  }
+}
+
+// MARK: - The present
+
+extension MissionFold {
+  /// - Parameter now: the time to measure a mission's elapsed time to that has not ended.
+  func snapshot(at now: Date) -> ProgressSnapshot {
+    var result = snapshot
+    guard let started = snapshot.startedAt?.date else { return result }
+    let isHeld = heldSince != nil
+    var held = snapshot.held?.duration ?? .zero
+    if let heldSince { held += .seconds(max(0, now.timeIntervalSince(heldSince))) }
+    result.held = GoogleProtobufDuration(held)
+    let end = snapshot.finishedAt?.date ?? now
+    let elapsed = max(.zero, .seconds(end.timeIntervalSince(started)) - held)
+    result.elapsed = GoogleProtobufDuration(elapsed)
+    if !isHeld, !snapshot.state.isTerminal { result.estimate(elapsed: elapsed / .seconds(1)) }
+    return result
+  }
+}
+
+extension ProgressSnapshot {
+  /// Where a mission stands, folded from its events.
+  init(missionID: String, events: [ProgressEvent], now: Date) {
+    var fold = MissionFold(missionID)
+    for event in events { fold.take(event) }
+    self = fold.snapshot(at: now)
+  }
+
+  /// Sets the time left of a mission that is under way.
+  ///
+  /// - Parameter elapsed: seconds without those in which it was held.
+  fileprivate mutating func estimate(elapsed: Double) {
+    guard let left = Self.plainETA(elapsed: elapsed, percent: percent) else { return }
+    eta = GoogleProtobufDuration(.seconds(left))
+    etaBasis = "plain rule"
   }
 
   /// The plain rule: what is left takes as long, in proportion, as what is done. Nil while nothing is done.
@@ -38,23 +164,5 @@ extension ProgressSnapshot {
   static func plainETA(elapsed: Double, percent: Double) -> Double? {
     guard percent > 0, elapsed > 0 else { return nil }
     return elapsed / percent * (100 - min(percent, 100))
-  }
-
-  private mutating func take(_ event: ProgressEvent) {
-    let index = steps.lastIndex { $0.step == event.step } ?? steps.endIndex
-    if index == steps.endIndex { steps.append(StepRecord(step: event.step)) }
-    steps[index].message = event.message
-    switch event.type {
-    case .stepStarted:
-      steps[index].outcome = .running
-      steps[index].startedAt = event.time
-    case .stepCompleted:
-      steps[index].outcome = .completed
-      steps[index].endedAt = event.time
-    case .stepFailed:
-      steps[index].outcome = .failed
-      steps[index].endedAt = event.time
-    default: break
-    }
   }
 }

@@ -8,7 +8,10 @@ enum SettingNames {
       "default-budget-micros", "default-role", "idempotency-retention", "lease-duration", "maximum-running",
       "peer-patience", "peer-timeout", "result-patience", "role", "tools", "without-investment", "without-learning",
     ],
-    .progress: ["inbox-retention", "unknown-mission-wait"],
+    .progress: [
+      "event-retention", "events-per-mission", "inbox-retention", "maximum-lag", "recent-events", "recent-events-bytes",
+      "unknown-mission-wait",
+    ],
     .learning: ["inbox-retention"],
     .investment: ["currency", "inbox-retention", "initial-budget-micros"],
     .artifact: ["maximum-artifact-bytes"],
