@@ -23,7 +23,7 @@ extension ProgressService {
         let stretch = try await log.read(after: cursor, limit: Self.readAhead)
         let ahead = max(log.recent.newest ?? 0, stretch.through)
         for entry in coalescer.thin(stretch.events.filter(selection.passes), distance: { ahead - $0.position + 1 }) {
-          try await Self.write(entry, responses)
+          try await responses.write(try entry.positionedFrame())
         }
         let isUpToDate = stretch.events.isEmpty && stretch.through == cursor
         cursor = stretch.through
@@ -31,7 +31,7 @@ extension ProgressService {
         try checkGoesOn("position \(cursor)")
         let newest = log.recent.newest ?? cursor
         if replay.mustSkip(at: cursor, newest: newest) {
-          try await responses.write(Self.gap(to: newest, from: cursor))
+          try await responses.write(try Self.gap(to: newest, from: cursor))
           cursor = newest
         }
       }
@@ -77,15 +77,9 @@ extension ProgressService {
     }
   }
 
-  private static func write(_ entry: Coalescer.Entry, _ responses: ResponseWriter<PositionedEvent>) async throws {
-    guard entry.leftOut > 0 else { return try await responses.write(entry.event.positionedFrame()) }
-    var event = entry.event.event
-    event.coalesced = entry.leftOut
-    try await responses.write(PositionedEvent(position: entry.event.position, event: event))
-  }
-
-  private static func gap(to position: UInt64, from cursor: UInt64) -> PositionedEvent {
+  private static func gap(to position: UInt64, from cursor: UInt64) throws -> EncodedMessage<PositionedEvent> {
     let message = "the watcher was \(position - cursor) events behind; those up to position \(position) are left out"
-    return PositionedEvent(position: position, event: ProgressEvent(time: .now, type: .gap, message: message))
+    let event = ProgressEvent(time: .now, type: .gap, message: message)
+    return try EncodedMessage(PositionedEvent(position: position, event: event), .protobuf)
   }
 }

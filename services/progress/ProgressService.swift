@@ -40,13 +40,13 @@ struct ProgressService: ProgressHandler {
       var piece = try await firstPiece(mission, after: cursor, limit: Self.readAhead, follower)
       while true {
         if let pruned = piece.prunedThrough {
-          try await responses.write(Self.gap(mission, through: pruned, after: cursor))
+          try await responses.write(try Self.gap(mission, through: pruned, after: cursor))
           cursor = pruned
         }
         let last = piece.last ?? 0
         let holdsBack = request.coalesceAfter > 0 && piece.endsInProgress && cursor < last
         let entries = coalescer.thin(piece.events, holdsBack: holdsBack) { last - min(last, $0.sequence) + 1 }
-        for entry in entries { try await Self.write(entry, responses) }
+        for entry in entries { try await responses.write(try entry.frame()) }
         cursor = piece.events.dropLast(holdsBack ? 1 : 0).last?.sequence ?? cursor
         if piece.isComplete, cursor >= last { return }
         if piece.events.isEmpty { await follower.wait(after: cursor) }
@@ -139,17 +139,13 @@ struct ProgressService: ProgressHandler {
     return (limit == 0 ? 1_000 : Int(limit), .now + wait)
   }
 
-  private static func write(_ entry: Coalescer.Entry, _ responses: ResponseWriter<ProgressEvent>) async throws {
-    guard entry.leftOut > 0 else { return try await responses.write(entry.event.frame) }
-    var event = entry.event.event
-    event.coalesced = entry.leftOut
-    try await responses.write(event)
-  }
-
-  private static func gap(_ mission: String, through pruned: UInt64, after cursor: UInt64) -> ProgressEvent {
-    ProgressEvent(
+  private static func gap(
+    _ mission: String, through pruned: UInt64, after cursor: UInt64
+  ) throws -> EncodedMessage<ProgressEvent> {
+    let event = ProgressEvent(
       missionId: mission, sequence: pruned, time: .now, type: .gap,
       message: "events \(cursor + 1) to \(pruned) are not kept any more")
+    return try EncodedMessage(event, .protobuf)
   }
 
   static func requireID(_ id: String) throws {

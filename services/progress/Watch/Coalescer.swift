@@ -1,4 +1,6 @@
 import Messages
+import RPC
+import Stubs
 
 /// Leaves out steps' progress that newer progress of the same step follows, for a watcher who asked for it and is
 /// behind. Nothing else is ever left out.
@@ -57,5 +59,26 @@ extension ProgressEvent {
   /// Whether the mission's next event says all that this one does.
   fileprivate func isOutdated(by next: ProgressEvent) -> Bool {
     type == .stepProgress && next.type == .stepProgress && step == next.step && next.sequence == sequence + 1
+  }
+}
+
+/// How an entry goes out. Made here and not in the function that watches: what that one has at hand while it is
+/// suspended is held for each watcher, and an event is large.
+extension Coalescer.Entry {
+  /// Throws `Status` INTERNAL if it cannot be encoded.
+  func frame() throws -> EncodedMessage<ProgressEvent> {
+    leftOut == 0 ? event.frame : try EncodedMessage(thinned, .protobuf)
+  }
+
+  /// Throws as `frame` does.
+  func positionedFrame() throws -> EncodedMessage<PositionedEvent> {
+    guard leftOut > 0 else { return try event.positionedFrame() }
+    return try EncodedMessage(PositionedEvent(position: event.position, event: thinned), .protobuf)
+  }
+
+  private var thinned: ProgressEvent {
+    var result = event.event
+    result.coalesced = leftOut
+    return result
   }
 }
