@@ -60,10 +60,30 @@ struct ScriptedProgress: ProgressHandler {
     try await onSnapshot(request)
   }
   func watchAll(
-    _ request: WatchAllEventsRequest, _ responses: ResponseWriter<PositionedEvent>, _: ServerContext
-  ) async throws { try await onWatchAll(request, responses) }
+    _ request: WatchAllEventsRequest, _ responses: ResponseWriter<PositionedEvent>, _ context: ServerContext
+  ) async throws {
+    context.sendInitialMetadata([:])
+    try await onWatchAll(request, responses)
+  }
   func listAll(_ request: ListAllEventsRequest, _: ServerContext) async throws -> ListAllEventsResponse {
     try await onListAll(request)
+  }
+}
+
+struct ScriptedAudit: AuditHandler {
+  var onList: @Sendable (ListAuditRequest) async throws -> ListAuditResponse = { _ in throw unscripted }
+  var onExport: @Sendable (ExportAuditRequest, ResponseWriter<AuditEntry>) async throws -> Void = { _, _ in
+    throw unscripted
+  }
+
+  func list(_ request: ListAuditRequest, _: ServerContext) async throws -> ListAuditResponse {
+    try await onList(request)
+  }
+  func export(
+    _ request: ExportAuditRequest, _ responses: ResponseWriter<AuditEntry>, _: ServerContext
+  ) async throws { try await onExport(request, responses) }
+  func verify(_: VerifyAuditRequest, _: ServerContext) async throws -> VerifyAuditResponse {
+    VerifyAuditResponse(entries: 7, brokenAt: 3, problem: "the hash is another")
   }
 }
 

@@ -3,6 +3,8 @@ import RPC
 import Stubs
 import Synchronization
 
+@testable import GatewayService
+
 /// A progress service with a log in memory, and a record of what it was asked. Its watch misbehaves as a test wants.
 final class EventLogScript: Sendable {
   let events: [ProgressEvent]
@@ -48,6 +50,77 @@ final class EventLogScript: Sendable {
       let left = self.events.filter { $0.sequence > request.afterSequence }
       let part = Array(left.prefix(request.limit == 0 ? 1000 : Int(request.limit)))
       return ListEventsResponse(events: part, complete: part.count == left.count)
+    }
+    return progress
+  }
+}
+
+/// A log of all missions in memory: three missions take turns, and every third position is missing, as where a filter
+/// keeps events back.
+final class AllEventsScript: Sendable {
+  private struct State {
+    var events: [PositionedEvent] = []
+    var asked: [WatchAllEventsRequest] = []
+    var listed = 0
+  }
+
+  private let state = Mutex(State())
+  private let news = FeedSignal()
+  /// How long each message is, in characters.
+  private let size: Int
+
+  init(count: UInt64 = 0, size: Int = 20) {
+    self.size = size
+    add(count)
+  }
+
+  /// Stores `count` more.
+  func add(_ count: UInt64) {
+    state.withLock { state in
+      for _ in 0..<count {
+        let number = UInt64(state.events.count) + 1
+        let event = ProgressEvent(
+          missionId: "m\(number % 3)", sequence: (number + 2) / 3, type: .stepProgress, step: .execution,
+          message: String(repeating: "x", count: size), state: .running)
+        state.events.append(PositionedEvent(position: number + (number - 1) / 2, event: event))
+      }
+    }
+    news.feedChanged()
+  }
+
+  var positions: [String] { state.withLock { $0.events.map { "\($0.position)" } } }
+  var asked: [WatchAllEventsRequest] { state.withLock { $0.asked } }
+  /// How many pages were asked for.
+  var listed: Int { state.withLock { $0.listed } }
+
+  private func after(_ position: UInt64) -> [PositionedEvent] {
+    state.withLock { $0.events.filter { $0.position > position } }
+  }
+
+  /// One watch at a time follows what is added; its headers go out at once.
+  var progress: ScriptedProgress {
+    var progress = ScriptedProgress()
+    progress.onWatchAll = { request, responses in
+      let newest = self.state.withLock { state -> UInt64 in
+        state.asked.append(request)
+        return state.events.last?.position ?? 0
+      }
+      var last = newest
+      if case .afterPosition(let position) = request.start { last = position }
+      while true {
+        self.news.rearm()
+        for entry in self.after(last) {
+          try await responses.write(entry)
+          last = entry.position
+        }
+        try await self.news.wait()
+      }
+    }
+    progress.onListAll = { request in
+      self.state.withLock { $0.listed += 1 }
+      let found = self.after(request.afterPosition)
+      let part = Array(found.prefix(request.limit == 0 ? 1000 : Int(request.limit)))
+      return ListAllEventsResponse(events: part, position: part.last?.position ?? request.afterPosition)
     }
     return progress
   }

@@ -152,7 +152,7 @@ import Testing
   @Test func leavingCancelsTheWatch() async throws {
     let (cancelled, signal) = AsyncStream.makeStream(of: Void.self)
     let log = EventLogScript(mission: "m", count: 2)
-    var backend = Backend()
+    var backend = Backend(configure: { $0.feeds.linger = .milliseconds(1) })
     backend.progress.onWatch = { _, responses in
       try await log.write(1...1, to: responses)
       do { try await Task.sleep(for: .seconds(3600)) } catch {
@@ -191,14 +191,15 @@ import Testing
     }
   }
 
-  /// More watchers than calls fit on one connection: all get their events, and short calls are not stuck behind.
+  /// All of them share one watch of the service, and short calls are not stuck behind.
   @Test func manyWatchersAtOnce() async throws {
     let watchers = 3 * StreamClients.callsPerClient + 1
     let log = EventLogScript(mission: "m", count: 3)
     let (gate, open) = AsyncStream.makeStream(of: Void.self)
     let opened = Task { for await _ in gate {} }
-    var backend = Backend(progress: log.progress)
-    backend.progress.onWatch = { _, responses in
+    var backend = Backend(progress: log.progress, configure: { $0.feeds.linger = .zero })
+    backend.progress.onWatch = { request, responses in
+      _ = log.noteWatch(request)
       try await log.write(1...2, to: responses)
       await opened.value
       try await log.write(3...3, to: responses)
@@ -219,10 +220,46 @@ import Testing
           count += 1
           if count == watchers { break }
         }
-        #expect(gateway.upstreams.progressStreams.count == 4)
+        #expect(log.asked == [0])
+        #expect(gateway.upstreams.progressStreams.count == 1)
         #expect(try await gateway.get("/api/v1/missions/m/events").status == 200)
         open.finish()
         for try await events in group { #expect(events.map(\.id) == expectedIDs(1...3)) }
+      }
+    }
+  }
+
+  /// More missions than calls fit on one connection.
+  @Test func manyMissionsAtOnce() async throws {
+    let missions = 2 * StreamClients.callsPerClient + 1
+    let (gate, open) = AsyncStream.makeStream(of: Void.self)
+    let opened = Task { for await _ in gate {} }
+    var backend = Backend(configure: { $0.feeds.linger = .zero })
+    backend.progress.onWatch = { request, responses in
+      let log = EventLogScript(mission: request.missionId, count: 2)
+      try await log.write(1...1, to: responses)
+      await opened.value
+      try await log.write(2...2, to: responses)
+    }
+    try await withGateway(backend) { gateway in
+      try await withThrowingTaskGroup(of: [SentEvent].self) { group in
+        let (started, start) = AsyncStream.makeStream(of: Void.self)
+        for number in 0..<missions {
+          group.addTask {
+            var reader = EventReader(try await gateway.open("GET", "/api/v1/missions/m\(number)/events", Self.sse))
+            let first = [try await reader.next()].compactMap(\.self)
+            start.yield()
+            return first + (try await reader.rest())
+          }
+        }
+        var count = 0
+        for await _ in started {
+          count += 1
+          if count == missions { break }
+        }
+        #expect(gateway.upstreams.progressStreams.count == 3)
+        open.finish()
+        for try await events in group { #expect(events.map(\.id) == expectedIDs(1...2)) }
       }
       try await eventually("the connections are given back") { gateway.upstreams.progressStreams.count == 1 }
     }

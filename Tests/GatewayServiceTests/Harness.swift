@@ -15,6 +15,7 @@ import Stubs
 struct Backend: Sendable {
   var missions = ScriptedMissions()
   var progress = ScriptedProgress()
+  var audit = ScriptedAudit()
   var artifacts = ScriptedArtifacts()
   var admin = ScriptedAdmin()
   var health: GrpcHealthV1HealthCheckResponse.ServingStatus = .serving
@@ -27,7 +28,9 @@ struct Backend: Sendable {
     var router = Router()
     switch name {
     case .execution: router.register(missions)
-    case .progress: router.register(progress)
+    case .progress:
+      router.register(progress)
+      router.register(audit)
     case .artifact: router.register(artifacts)
     case .learning: router.register(ScriptedLearning())
     case .investment: router.register(ScriptedInvestment())

@@ -13,6 +13,7 @@ struct Upstreams: Sendable {
 
   let missions: MissionsClient
   let progress: ProgressClient
+  let audit: AuditClient
   let artifacts: ArtifactsClient
   let learning: LearningClient
   let investment: InvestmentClient
@@ -32,6 +33,7 @@ struct Upstreams: Sendable {
     self.timeout = timeout
     missions = MissionsClient(client(.execution))
     progress = ProgressClient(client(.progress))
+    audit = AuditClient(client(.progress))
     artifacts = ArtifactsClient(client(.artifact))
     learning = LearningClient(client(.learning))
     investment = InvestmentClient(client(.investment))

@@ -2,7 +2,10 @@
 enum SettingNames {
   /// Beyond those that every service has. The tests compare this with each program's `--help`.
   private static let own: [ServiceName: [String]] = [
-    .gateway: ["allowed-host", "maximum-upload-bytes", "upstream-timeout"],
+    .gateway: [
+      "allowed-host", "feed-events", "maximum-feeds", "maximum-subscriptions", "maximum-upload-bytes",
+      "maximum-websockets", "upstream-timeout", "watcher-buffer-bytes",
+    ],
     .execution: [
       "allow-private-fetch", "auto-approve-micros", "auto-approve-risk", "auto-approve-role", "currency",
       "default-budget-micros", "default-role", "idempotency-retention", "lease-duration", "maximum-running",

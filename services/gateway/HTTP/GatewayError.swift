@@ -11,6 +11,8 @@ struct GatewayError: Error, Sendable {
   /// The service that failed, if one did.
   var service: ServiceName?
   var headers: HTTPFields = [:]
+  /// With OUT_OF_RANGE: the sequence after which a watcher can go on.
+  var resumeAfter: UInt64?
 
   static func badRequest(_ message: String) -> GatewayError {
     GatewayError(status: .badRequest, code: Status.Code.invalidArgument.name, message: message)
@@ -67,6 +69,7 @@ struct GatewayError: Error, Sendable {
   var json: String {
     var error = "\"code\":\(jsonQuoted(code)),\"message\":\(jsonQuoted(message))"
     if let service { error += ",\"service\":\(jsonQuoted(service.rawValue))" }
+    if let resumeAfter { error += ",\"resumeAfter\":\"\(resumeAfter)\"" }
     return "{\"error\":{\(error)}}"
   }
 }

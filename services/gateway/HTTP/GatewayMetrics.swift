@@ -43,10 +43,14 @@ final class GatewayMetrics: Sendable {
     return response
   }
 
+  /// A WebSocket's subscription counts as a stream.
+  func streamOpened() { openStreams.increment() }
+  func streamClosed() { openStreams.decrement() }
+
   /// Counts an event stream while `body` runs.
   func countingStream<Result>(_ body: () async throws -> Result) async rethrows -> Result {
-    openStreams.increment()
-    defer { openStreams.decrement() }
+    streamOpened()
+    defer { streamClosed() }
     return try await body()
   }
 

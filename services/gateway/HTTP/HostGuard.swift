@@ -8,6 +8,8 @@ struct HostGuard: Sendable {
   let allowed: Set<String>
   /// True when listening on every address: then any IP literal is fine, for rebinding needs a name.
   let allowsLiterals: Bool
+  /// Of `allowed`, those that somebody named: pages of these may open a WebSocket, whatever the proxy in between says.
+  private let named: Set<String>
 
   /// - Parameters:
   ///   - host: the address the gateway listens on.
@@ -15,16 +17,37 @@ struct HostGuard: Sendable {
   init(host: String, allowedHosts: [String]) {
     let names = ([host] + allowedHosts).compactMap { Authority($0.lowercased())?.host }
     allowed = Set(names)
+    named = Set(allowedHosts.compactMap { Authority($0.lowercased())?.host })
     allowsLiterals = ["0.0.0.0", "::"].contains(host)
   }
 
   /// - Throws: `GatewayError` 400 without a Host or with several, 403 for a foreign Host, Origin or site.
   func check(_ request: Request) throws {
     // The first Host is the request's authority; any other is still among the headers. A proxy might judge that one.
-    guard request.headers[.host] == nil else {
-      throw GatewayError.badRequest("The request may have only one Host header.")
+    let others = request.headers[.host].map { [$0] } ?? []
+    let host = try checkHost([request.head.authority].compactMap(\.self) + others)
+    if !request.method.isSafe { try checkOrigin(request, host: host) }
+  }
+
+  /// A page of any site may open a WebSocket, and read what comes: the browser only says whose page it is.
+  /// - Parameters:
+  ///   - hosts: every Host that the request names.
+  ///   - origin: its Origin; programs send none.
+  /// - Throws: `GatewayError` as `check`.
+  func checkSocket(hosts: [String], origin: String?) throws {
+    let host = try checkHost(hosts)
+    guard let origin = origin?.lowercased() else { return }
+    let name = origin.firstRange(of: "://").flatMap { Authority(String(origin[$0.upperBound...]))?.host }
+    guard isOwn(origin, host: host) || name.map(named.contains) == true else {
+      throw GatewayError(
+        status: .forbidden, code: "ORIGIN_NOT_ALLOWED", message: "Pages of another origin may not watch here.")
     }
-    guard let text = request.head.authority, let authority = Authority(text.lowercased()) else {
+  }
+
+  /// - Returns: the one Host, in lower case.
+  private func checkHost(_ hosts: [String]) throws -> String {
+    guard hosts.count <= 1 else { throw GatewayError.badRequest("The request may have only one Host header.") }
+    guard let text = hosts.first?.lowercased(), let authority = Authority(text) else {
       throw GatewayError.badRequest("The request needs a Host header with a name or an address.")
     }
     guard allows(authority.host) else {
@@ -32,7 +55,11 @@ struct HostGuard: Sendable {
         status: .forbidden, code: "HOST_NOT_ALLOWED",
         message: "This gateway does not answer to the host \"\(authority.host)\"; --allowed-host adds a name.")
     }
-    if !request.method.isSafe { try checkOrigin(request, host: text.lowercased()) }
+    return text
+  }
+
+  private func isOwn(_ origin: String, host: String) -> Bool {
+    origin == "http://\(host)" || origin == "https://\(host)"
   }
 
   func allows(_ host: String) -> Bool {
@@ -45,8 +72,7 @@ struct HostGuard: Sendable {
   private func checkOrigin(_ request: Request, host: String) throws {
     let site = request.headers[.secFetchSite]
     let origin = request.headers[.origin]?.lowercased()
-    let isOwn = origin == nil || origin == "http://\(host)" || origin == "https://\(host)"
-    guard isOwn, site == nil || site == "same-origin" || site == "none" else {
+    guard origin.map({ isOwn($0, host: host) }) ?? true, site == nil || site == "same-origin" || site == "none" else {
       throw GatewayError(
         status: .forbidden, code: "ORIGIN_NOT_ALLOWED",
         message: "Pages of another origin may not change anything here.")

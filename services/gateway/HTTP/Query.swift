@@ -29,6 +29,22 @@ struct Query: Sendable {
     items.first { $0.name == name && !$0.value.isEmpty }?.value
   }
 
+  /// Every value of `name` that is not empty, as it is.
+  func texts(_ name: String) -> [String] {
+    items.filter { $0.name == name && !$0.value.isEmpty }.map(\.value)
+  }
+
+  /// `true` or `false`; absent and empty are false.
+  /// - Throws: `GatewayError` 400 if it is anything else.
+  func flag(_ name: String) throws -> Bool {
+    switch text(name) {
+    case nil, "false": false
+    case "true": true
+    case .some(let text):
+      throw GatewayError.badRequest("\(name) must be true or false, not \"\(text.prefix(40))\".")
+    }
+  }
+
   /// Every value of `name`; one occurrence may hold several, separated by commas.
   func list(_ name: String) -> [String] {
     items.filter { $0.name == name }.flatMap { $0.value.split(separator: ",").map(String.init) }

@@ -4,7 +4,7 @@ import RPC
 import ServiceKit
 import Stubs
 
-/// Missions: submit, list, show, approve, reject, cancel; and the tools they can use.
+/// Missions: submit, list, show, and the commands; what waits to be run; and the tools missions can use.
 struct MissionRoutes: Sendable {
   let upstreams: Upstreams
 
@@ -12,9 +12,8 @@ struct MissionRoutes: Sendable {
     routes.post("/api/v1/missions", submit)
     routes.get("/api/v1/missions", list)
     routes.get("/api/v1/missions/:id", show)
-    routes.post("/api/v1/missions/:id/approve", approve)
-    routes.post("/api/v1/missions/:id/reject", reject)
-    routes.post("/api/v1/missions/:id/cancel", cancel)
+    registerCommands(in: &routes)
+    routes.get("/api/v1/queue", queue)
     routes.get("/api/v1/tools", tools)
   }
 
@@ -31,10 +30,10 @@ struct MissionRoutes: Sendable {
   }
 
   @Sendable func list(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
-    let query = try request.query(["page_size", "page_token", "state", "owner"])
+    let query = try request.query(["page_size", "page_token", "state", "owner", "recipe"])
     let wanted = ListMissionsRequest(
       page: try request.page(query), states: try query.list("state").map(missionState),
-      owner: query.text("owner") ?? "")
+      owner: query.text("owner") ?? "", recipe: query.text("recipe") ?? "")
     return try .json(
       message: await upstreams.call(.execution) { try await upstreams.missions.list(wanted, $0) })
   }
@@ -44,41 +43,14 @@ struct MissionRoutes: Sendable {
     return try .json(message: await upstreams.call(.execution) { try await upstreams.missions.get(wanted, $0) })
   }
 
-  @Sendable func approve(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
-    var command = try await request.json(ApproveMissionRequest.self, mayBeEmpty: true)
-    command.id = try claim(command.id, is: context.pathText("id"), field: "id", header: "path")
-    command.actor = try claim(command.actor, is: request.user, field: "actor", header: "X-Buddy-User")
-    return try .json(
-      message: await upstreams.call(.execution) { [command] in try await upstreams.missions.approve(command, $0) })
-  }
-
-  @Sendable func reject(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
-    var command = try await request.json(RejectMissionRequest.self, mayBeEmpty: true)
-    command.id = try claim(command.id, is: context.pathText("id"), field: "id", header: "path")
-    command.actor = try claim(command.actor, is: request.user, field: "actor", header: "X-Buddy-User")
-    return try .json(
-      message: await upstreams.call(.execution) { [command] in try await upstreams.missions.reject(command, $0) })
-  }
-
-  @Sendable func cancel(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
-    var command = try await request.json(CancelMissionRequest.self, mayBeEmpty: true)
-    command.id = try claim(command.id, is: context.pathText("id"), field: "id", header: "path")
-    command.actor = try claim(command.actor, is: request.user, field: "actor", header: "X-Buddy-User")
-    return try .json(
-      message: await upstreams.call(.execution) { [command] in try await upstreams.missions.cancel(command, $0) })
+  @Sendable func queue(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
+    let query = try request.query(["page_size", "page_token", "owner"])
+    let wanted = ListQueueRequest(page: try request.page(query), owner: query.text("owner") ?? "")
+    return try .json(message: await upstreams.call(.execution) { try await upstreams.missions.listQueue(wanted, $0) })
   }
 
   @Sendable func tools(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
     try .json(message: await upstreams.call(.execution) { try await upstreams.missions.listTools(.init(), $0) })
-  }
-
-  /// `RUNNING` or `MISSION_STATE_RUNNING`, in either case.
-  private func missionState(_ text: String) throws -> MissionState {
-    let name = text.uppercased()
-    let known = MissionState.allKnown.filter { $0 != .unspecified }
-    if let state = known.first(where: { $0.protoName == name || $0.label == name }) { return state }
-    let names = known.map(\.label).joined(separator: ", ")
-    throw GatewayError.badRequest("state must be one of \(names), not \"\(text.prefix(40))\".")
   }
 }
 

@@ -1,0 +1,139 @@
+import Messages
+import RPC
+import ServiceKit
+import Stubs
+
+/// Where a feed's events come from: the progress service's watch, and its pages for what lies further back.
+struct FeedSource: Sendable {
+  /// How many events a page has at the most; a watcher that catches up holds no more than one page.
+  static let pageEvents: Int32 = 100
+
+  let key: FeedKey
+  let upstreams: Upstreams
+
+  /// An entry of the upstream watch.
+  struct Entry: Sendable {
+    let number: UInt64
+    let event: ProgressEvent
+  }
+
+  /// An open watch, and its place on a connection.
+  struct Watch {
+    private let lease: StreamClients.Lease
+    /// Waits until the service has taken the watch up.
+    let established: () async throws -> Void
+    let next: () async throws -> Entry?
+
+    fileprivate init<Message>(
+      _ lease: StreamClients.Lease, _ stream: ResponseStream<Message>, _ entry: @escaping (Message) -> Entry
+    ) {
+      self.lease = lease
+      established = { _ = try await stream.initialMetadata }
+      var responses = stream.makeAsyncIterator()
+      next = { try await responses.next().map(entry) }
+    }
+  }
+
+  /// - Parameter number: What to resume after; nil for what is stored from now on.
+  /// - Throws: `Status`.
+  func watch(after number: UInt64?) async throws -> Watch {
+    let lease = upstreams.progressStreams.lease()
+    let progress = ProgressClient(lease.client)
+    switch key {
+    case .mission(let id):
+      let wanted = WatchEventsRequest(missionId: id, afterSequence: number ?? 0)
+      return Watch(lease, try await progress.watch(wanted)) { Entry(number: $0.sequence, event: $0) }
+    case .all(let filter):
+      let start = number.map { WatchAllEventsRequest.Start.afterPosition($0) } ?? .fromNow(true)
+      let wanted = WatchAllEventsRequest(filter: filter, start: start)
+      return Watch(lease, try await progress.watchAll(wanted)) {
+        Entry(number: $0.position, event: $0.event ?? ProgressEvent())
+      }
+    }
+  }
+
+  /// One page of what is stored.
+  struct Page: Sendable {
+    let events: [FeedEvent]
+    /// Where to go on.
+    let position: UInt64
+    /// There may be more at this moment.
+    let isFull: Bool
+    /// The mission has ended with these events.
+    let isComplete: Bool
+  }
+
+  /// What is stored after `number`.
+  /// - Parameter wait: How long to wait for the first event if there is none.
+  /// - Throws: `UpstreamFailure`.
+  func page(after number: UInt64, wait: Duration = .zero) async throws -> Page {
+    let lease = upstreams.progressStreams.lease()
+    let progress = ProgressClient(lease.client)
+    let patience = wait == .zero ? nil : GoogleProtobufDuration(wait)
+    switch key {
+    case .mission(let id):
+      let wanted = ListEventsRequest(missionId: id, afterSequence: number, wait: patience, limit: Self.pageEvents)
+      let answer = try await upstreams.call(.progress, extra: wait) { try await progress.list(wanted, $0) }
+      let events = try answer.events.filter { $0.sequence > number }.map { try FeedEvent($0, number: $0.sequence) }
+      return Page(
+        events: events, position: events.last?.number ?? number, isFull: answer.events.count >= Self.pageEvents,
+        isComplete: answer.complete)
+    case .all(let filter):
+      let wanted = ListAllEventsRequest(
+        filter: filter, afterPosition: number, wait: patience, limit: Self.pageEvents)
+      let answer = try await upstreams.call(.progress, extra: wait) { try await progress.listAll(wanted, $0) }
+      let events = try answer.events.filter { $0.position > number }
+        .map { try FeedEvent($0.event ?? ProgressEvent(), number: $0.position) }
+      return Page(
+        events: events, position: max(number, answer.position, events.last?.number ?? 0),
+        isFull: answer.events.count >= Self.pageEvents, isComplete: false)
+    }
+  }
+
+  /// True if the mission has ended and nothing comes after `number`.
+  func isComplete(after number: UInt64) async throws -> Bool {
+    guard case .mission(let id) = key else { return false }
+    let wanted = ListEventsRequest(missionId: id, afterSequence: number, limit: 1)
+    let answer = try await upstreams.call(.progress) { try await upstreams.progress.list(wanted, $0) }
+    return answer.complete && answer.events.isEmpty
+  }
+
+  /// Where a watcher that asked for events which are not kept any more can go on.
+  func whereToGoOn() async -> UInt64? {
+    switch key {
+    case .mission(let id):
+      let wanted = SnapshotRequest(missionId: id)
+      return try? await upstreams.call(.progress) { try await upstreams.progress.snapshot(wanted, $0) }.lastSequence
+    case .all:
+      return nil
+    }
+  }
+}
+
+extension Status {
+  /// False if the same request would fail again for what it says, not for when it was made. A mission that progress
+  /// does not know yet may be known in a moment.
+  var isWorthRetrying: Bool {
+    switch code {
+    case .unavailable, .notFound, .cancelled, .deadlineExceeded, .aborted, .unknown, .internalError, .resourceExhausted,
+      .dataLoss: !Task.isCancelled
+    default: false
+    }
+  }
+}
+
+/// Growing pauses with jitter, so that a thousand watchers do not come back at the same moment.
+struct Backoff: Sendable {
+  private static let first: Duration = .milliseconds(50)
+  private static let longest: Duration = .seconds(2)
+  private var next = Backoff.first
+
+  mutating func reset() { next = Self.first }
+
+  /// Waits between half of the current pause and all of it.
+  /// - Throws: `CancellationError`.
+  mutating func pause() async throws {
+    try await Task.sleep(for: next * Double.random(in: 0.5...1))
+    next = min(next * 2, Self.longest)
+  }
+}
