@@ -14,7 +14,7 @@ bench:     ## print speed figures of a release build beside their peers
 	@deploy/scripts/bench.sh
 bench-storage: ## print how many durable rows a second group commit writes beside single commits
 	@deploy/scripts/bench-storage.sh
-chaos:     ## kill services at random moments for KILLS kills (200), and count what was lost or doubled
+chaos:     ## kill services at random moments (KILLS=200, WATCH_KILLS=100), count what was lost, compare what was watched
 	@deploy/scripts/chaos.sh
 generate:  ## write the generated sources anew from proto/
 	@proto/generate.sh

@@ -20,7 +20,7 @@ struct ArgumentTests {
     let command = try run(
       "Chart it", "--input", folder.file("sales.csv"), "--param", "a=1", "--param", "b=x=y", "--label", "team=red",
       "--tool", "data_analyze", "--budget", "0.50", "--deadline", "30s", "--priority", "-5", "--require-approval",
-      "--idempotency-key", "k", "--no-wait", "--json")
+      "--recipe", "monthly", "--recipe-version", "3", "--idempotency-key", "k", "--no-wait", "--json")
     let order = try command.order(now: Date(timeIntervalSince1970: 1000))
     #expect(order.inputs.map { $0.name } == ["sales.csv"])
     #expect(order.inputs.map { $0.size } == [8])
@@ -32,7 +32,7 @@ struct ArgumentTests {
           objective: "Chart it", parameters: ["a": "1", "b": "x=y"], labels: ["team": "red"], priority: -5,
           budget: Money(micros: 500_000, currency: "USD"),
           deadline: GoogleProtobufTimestamp(Date(timeIntervalSince1970: 1030)), requestedTool: "data_analyze",
-          requireApproval: true))
+          requireApproval: true, recipe: "monthly", recipeVersion: "3"))
   }
 
   @Test("each run has a key of its own")
@@ -49,7 +49,8 @@ struct ArgumentTests {
       ["run", "x", "--idempotency-key", ""], ["run", "x", "--idempotency-key", "a\nb"],
       ["run", "x", "--idempotency-key", "ä"], ["run", "x", "--idempotency-key", "a "],
       ["run", "x", "--idempotency-key", String(repeating: "k", count: 201)],
-      ["run", "x", "--nonsense"], ["mission", "list", "--state", "odd"],
+      ["run", "x", "--nonsense"], ["run", "x", "--recipe-version", "1"], ["run", "x", "--user", "ä"],
+      ["run", "x", "--recipe", String(repeating: "r", count: 101)], ["mission", "list", "--state", "odd"],
       ["mission", "list", "--limit", "0"], ["mission", "show"], ["mission", "show", ""], ["mission", "reject", "m"],
       ["feedback", "m"], ["feedback", "m", "--up", "--down"], ["feedback", "m", "--score", "1.1"],
       ["feedback", "m", "--score", "nan"], ["feedback", "m", "--stars", "0"], ["budget", "set", "-1"],

@@ -101,6 +101,19 @@ struct GatewayClientTests {
     }
   }
 
+  @Test("a list is of one owner and one recipe where that is asked for, by whoever asks")
+  func selects() async throws {
+    try await PeerGateway.with { _, reply in
+      try await reply.json(#"{"missions":[]}"#)
+    } _: { gateway, port in
+      _ = try await GatewayClient.with(GatewayAddress(host: "127.0.0.1", port: port), user: "ann") {
+        try await $0.missions(states: [], owner: "bob", recipe: "R&D", limit: 5)
+      }
+      #expect(gateway.requests.map { $0.uri } == ["/api/v1/missions?owner=bob&recipe=R%26D&page_size=5"])
+      #expect(gateway.requests.map { $0.header("x-buddy-user") } == ["ann"])
+    }
+  }
+
   @Test("a list goes on from page to page and stops at the limit")
   func pages() async throws {
     try await PeerGateway.with { request, reply in

@@ -95,9 +95,30 @@ struct ProgressBarTests {
     "what goes on, in words",
     arguments: [
       (.pendingApproval, "waits for approval"), (.awaitingInput, "waits for an answer"),
-      (.paused, "paused"), (.succeeded, "succeeded"), (.running, "execution: reading sales.csv"),
+      (.paused, "paused at execution"), (.succeeded, "succeeded"), (.running, "execution: reading sales.csv"),
     ] as [(MissionState, String)])
   func headline(_ missionState: MissionState, _ text: String) { #expect(state(state: missionState).headline == text) }
+
+  @Test("what it waits for and what it asks are shown as long as that lasts")
+  func waits() {
+    var progress = ProgressState(startedAt: start)
+    progress.apply(ProgressEvent(sequence: 1, type: .stateChanged, message: "approved by policy", state: .approved))
+    #expect(progress.headline == "queued")
+    progress.apply(
+      ProgressEvent(sequence: 2, type: .missionChanged, message: "waiting for the tool data_analyze", state: .running))
+    #expect(progress.headline == "waiting for the tool data_analyze")
+    progress.apply(
+      ProgressEvent(sequence: 3, type: .missionChanged, state: .running, change: MissionChange(command: .modify)))
+    #expect(progress.headline == "waiting for the tool data_analyze")
+    progress.apply(ProgressEvent(sequence: 4, type: .stepStarted, step: .execution, state: .running))
+    #expect(progress.headline == "execution")
+    progress.apply(
+      ProgressEvent(
+        sequence: 5, type: .stateChanged, state: .awaitingInput, question: Question(prompt: "Did it\narrive?")))
+    #expect(progress.headline == "asks: Did it arrive?")
+    progress.apply(ProgressEvent(sequence: 6, type: .stateChanged, state: .running))
+    #expect(progress.headline == "execution")
+  }
 
   @Test("a plain line for each event")
   func lines() {
@@ -110,6 +131,11 @@ struct ProgressBarTests {
       ProgressEvent(
         sequence: 4, type: .stepFailed, step: .execution, percent: 80, message: "",
         state: .running, error: Failure(code: "UNKNOWN_COLUMN", message: "no column pricee")),
+      ProgressEvent(sequence: 5, type: .stateChanged, step: .execution, percent: 80, state: .paused, actor: "ann"),
+      ProgressEvent(
+        sequence: 6, type: .missionChanged, step: .execution, percent: 80, message: "priority", state: .paused,
+        actor: "ann", change: MissionChange(command: .modify)),
+      ProgressEvent(sequence: 7, type: .missionChanged, percent: 80, message: "waiting for a place", state: .running),
     ]
     #expect(
       events.map(ProgressLine.text) == [
@@ -117,6 +143,9 @@ struct ProgressBarTests {
         "  5 %  intent        started",
         #" 62 %  execution     at work           row 5 of \x1b[1m8"#,
         " 80 %  execution     failed            UNKNOWN_COLUMN: no column pricee",
+        " 80 %  mission       paused            by ann",
+        " 80 %  mission       changed           priority - by ann",
+        " 80 %  mission       waits             waiting for a place",
       ])
   }
 }

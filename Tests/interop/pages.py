@@ -2,12 +2,14 @@
 
 import contextlib
 import http.server
+import re
 import threading
 
 
 @contextlib.contextmanager
 def serve():
-    """Gives an object with `url(name)`, `asked` (the paths asked for) and `release` (an event the /slow pages wait for)."""
+    """Gives an object with `url(name)`, `asked` (the paths asked for) and `release` (an event the /slow pages wait for).
+    A page /delay-0.5-x comes after half a second."""
 
     class Pages:
         release = threading.Event()
@@ -22,6 +24,8 @@ def serve():
             Pages.asked.append(self.path)
             if "slow" in self.path:
                 Pages.release.wait(60)
+            if delay := re.match(r"/delay-([0-9.]+)", self.path):
+                Pages.release.wait(float(delay[1]))
             body = f"<html><head><title>Page {self.path}</title></head><body><p>Hello.</p></body></html>".encode()
             with contextlib.suppress(OSError):
                 self.send_response(200)

@@ -18,8 +18,8 @@ struct Buddy: AsyncParsableCommand {
     version: version,
     subcommands: [
       UpCommand.self, RunCommand.self, MissionCommand.self, ArtifactCommand.self, FeedbackCommand.self,
-      ToolCommand.self, BudgetCommand.self, DeliveryCommand.self, HealthCommand.self, BackupCommand.self,
-      RestoreCommand.self,
+      ToolCommand.self, BudgetCommand.self, AuditCommand.self, DeliveryCommand.self, HealthCommand.self,
+      BackupCommand.self, RestoreCommand.self,
     ])
 
   static let version = "0.1.0"

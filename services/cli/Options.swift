@@ -8,10 +8,26 @@ struct GatewayOptions: ParsableArguments {
     valueName: "url"))
   var address: String?
 
+  @Option(help: ArgumentHelp("Whose request it is (default: BUDDY_USER, else nobody's in particular).",
+    valueName: "name"))
+  var user: String?
+
   @Flag(help: "Print the answer as JSON.")
   var json = false
 
-  func validate() throws { _ = try resolved() }
+  func validate() throws {
+    _ = try resolved()
+    _ = try resolvedUser()
+  }
+
+  /// Throws a usage error for what cannot stand in a header of HTTP.
+  func resolvedUser(environment: [String: String] = ProcessInfo.processInfo.environment) throws -> String {
+    let name = user ?? environment["BUDDY_USER"] ?? ""
+    guard name.isEmpty || HeaderText.fits(name, limit: 100) else {
+      throw ValidationError("a user's name has \(HeaderText.rule(limit: 100))")
+    }
+    return name
+  }
 
   /// Throws a usage error for what is no http or https address.
   func resolved(environment: [String: String] = ProcessInfo.processInfo.environment) throws -> GatewayAddress {
@@ -29,8 +45,23 @@ struct GatewayOptions: ParsableArguments {
   }
 
   /// Runs `body` with a client of the chosen gateway, which is closed afterwards.
-  func withGateway<Result>(_ body: (GatewayClient) async throws -> Result) async throws -> Result {
-    try await GatewayClient.with(resolved(), body)
+  func withGateway<Result>(
+    limits: GatewayClient.Limits = .init(), _ body: (GatewayClient) async throws -> Result
+  ) async throws -> Result {
+    try await GatewayClient.with(resolved(), limits: limits, user: resolvedUser(), body)
+  }
+}
+
+/// What can stand in a header of HTTP, which would trim it, refuse it or end at it otherwise.
+enum HeaderText {
+  static func fits(_ text: String, limit: Int) -> Bool {
+    let characters = Array(text.utf8)
+    return (1...limit).contains(characters.count) && characters.allSatisfy { (0x20...0x7E).contains($0) }
+      && characters.first != 0x20 && characters.last != 0x20
+  }
+
+  static func rule(limit: Int) -> String {
+    "1 to \(limit) letters, digits and signs of ASCII, and no space at its ends"
   }
 }
 
@@ -48,6 +79,13 @@ enum OptionValue {
       throw ValidationError("'\(text)' is no amount of money; write for example 0.50 or \"0.50 EUR\"")
     }
     return money
+  }
+
+  static func deadline(_ text: String) throws -> DeadlineText {
+    guard let deadline = DeadlineText(text) else {
+      throw ValidationError("'\(text)' is no deadline; write for example \"in 2h\" or 2030-01-31T18:00:00+01:00")
+    }
+    return deadline
   }
 
   static func state(_ text: String) throws -> MissionState {

@@ -5,8 +5,11 @@ import Messages
 /// `buddy mission …`.
 struct MissionCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "mission", abstract: "Lists, shows, watches, approves, rejects and cancels missions.",
-    subcommands: [List.self, Show.self, Watch.self, Approve.self, Reject.self, Cancel.self])
+    commandName: "mission", abstract: "Lists, shows, watches, changes, holds and ends missions.",
+    subcommands: [
+      List.self, Show.self, Watch.self, Queue.self, Approve.self, Reject.self, Pause.self, Resume.self, Modify.self,
+      Answer.self, Cancel.self,
+    ])
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Lists missions, the newest first.")
@@ -15,6 +18,12 @@ struct MissionCommand: AsyncParsableCommand {
       help: ArgumentHelp("Only missions in this state; may be given several times.", valueName: "state"),
       transform: OptionValue.state)
     var state: [MissionState] = []
+
+    @Option(help: ArgumentHelp("Only this owner's.", valueName: "name"))
+    var owner = ""
+
+    @Option(help: ArgumentHelp("Only those of this recipe.", valueName: "recipe"))
+    var recipe = ""
 
     @Option(help: ArgumentHelp("How many at the most, 1 to 10000.", valueName: "number"))
     var limit = 20
@@ -25,11 +34,14 @@ struct MissionCommand: AsyncParsableCommand {
 
     func run() async throws {
       let console = Console.system()
-      let missions = try await gateway.withGateway { try await $0.missions(states: state, limit: limit) }
+      let missions = try await gateway.withGateway {
+        try await $0.missions(states: state, owner: owner, recipe: recipe, limit: limit)
+      }
       if gateway.json {
         try console.print(WireJSON.encode(ListMissionsResponse(missions: missions)))
       } else if missions.isEmpty {
-        console.note("no missions\(state.isEmpty ? " yet; start one with `buddy run`" : " in that state")")
+        let isAll = state.isEmpty && owner.isEmpty && recipe.isEmpty
+        console.note("no \(isAll ? "missions yet; start one with `buddy run`" : "such missions")")
       } else {
         let columns = console.isOutputTerminal ? console.columns() : nil
         try console.print(Self.table(missions).lines(columns: columns).joined(separator: "\n"))
@@ -63,50 +75,6 @@ struct MissionCommand: AsyncParsableCommand {
         try console.print(
           gateway.json ? WireJSON.encode(mission) : MissionReport.details(mission, address: client.address))
       }
-    }
-  }
-
-  struct Watch: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-      abstract: "Watches a mission to its end and prints its result.",
-      discussion: "Ctrl-C stops the watching; the mission goes on.\n\n\(ExitReason.table)")
-
-    @OptionGroup var target: MissionTarget
-
-    @Option(help: ArgumentHelp("Only events after this number.", valueName: "sequence"))
-    var after: UInt64 = 0
-
-    @OptionGroup var gateway: GatewayOptions
-
-    func run() async throws {
-      let console = Console.system()
-      let reason = try await gateway.withGateway { client in
-        try await Interruption.guarding { [target, after, gateway] in
-          try await Self.watch(target.id, after, client, console, json: gateway.json)
-        } interrupted: { [target] in
-          console.note(RunCommand.farewell(target.id))
-          return .interrupted
-        }
-      }
-      if reason != .success { throw SilentExit(reason: reason) }
-    }
-
-    private static func watch(
-      _ id: String, _ after: UInt64, _ client: GatewayClient, _ console: Console, json: Bool
-    ) async throws -> ExitReason {
-      let display = ProgressDisplay(console)
-      let mission: Mission
-      do {
-        mission = try await MissionWatch(gateway: client, mission: id, display: display).run(after: after)
-      } catch {
-        await display.abandon()
-        throw error
-      }
-      await display.finish()
-      let text = try json ? WireJSON.encode(mission) : MissionReport.result(mission, address: client.address)
-      if !text.isEmpty { try console.print(text) }
-      if let failure = MissionReport.failure(mission) { console.note("buddy: \(failure)") }
-      return MissionReport.exit(mission)
     }
   }
 }

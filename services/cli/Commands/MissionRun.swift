@@ -42,7 +42,9 @@ struct MissionRun: Sendable {
       await display.abandon()
       return try report(mission, finished: false)
     }
-    let finished = try await MissionWatch(gateway: gateway, mission: mission.id, display: display).run()
+    let finished = try await MissionWatch(
+      gateway: gateway, mission: mission.id, display: display, console: console
+    ).run()
     await display.finish()
     return try report(finished, finished: true)
   }

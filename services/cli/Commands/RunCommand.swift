@@ -9,8 +9,9 @@ struct RunCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "run", abstract: "Runs a mission, shows its progress and prints its result.",
     discussion: """
-      Progress goes to standard error, the result and the addresses of its artifacts to standard output. Ctrl-C stops \
-      the watching; the mission goes on.
+      Progress goes to standard error, the result and the addresses of its artifacts to standard output. Where the \
+      mission asks something, a terminal asks you; elsewhere it says how to answer, and waits. Ctrl-C stops the \
+      watching; the mission goes on.
 
       \(ExitReason.table)
       """)
@@ -44,6 +45,12 @@ struct RunCommand: AsyncParsableCommand {
   @Option(parsing: .unconditional, help: ArgumentHelp("-100 to 100; higher runs first.", valueName: "number"))
   var priority: Int32 = 0
 
+  @Option(help: ArgumentHelp("The recipe the mission is made from, to find it by.", valueName: "recipe"))
+  var recipe = ""
+
+  @Option(help: ArgumentHelp("The recipe's version.", valueName: "version"))
+  var recipeVersion = ""
+
   @Flag(help: "Wait for a person's approval even where policy would not ask for it.")
   var requireApproval = false
 
@@ -64,20 +71,15 @@ struct RunCommand: AsyncParsableCommand {
     guard length <= 10_000 else { throw ValidationError("the objective is longer than 10,000 characters") }
     guard (-100...100).contains(priority) else { throw ValidationError("--priority must be from -100 to 100") }
     if let deadline, deadline <= .zero { throw ValidationError("--deadline must be more than nothing") }
-    if let idempotencyKey { try Self.check(key: idempotencyKey) }
+    if let idempotencyKey, !HeaderText.fits(idempotencyKey, limit: 200) {
+      throw ValidationError("--idempotency-key must have \(HeaderText.rule(limit: 200))")
+    }
+    for (option, value) in [("--recipe", recipe), ("--recipe-version", recipeVersion)] {
+      guard value.unicodeScalars.count <= 100 else { throw ValidationError("\(option) is longer than 100 characters") }
+    }
+    if recipe.isEmpty, !recipeVersion.isEmpty { throw ValidationError("--recipe-version goes with --recipe") }
     _ = try KeyValue.dictionary(param, option: "--param")
     _ = try KeyValue.dictionary(label, option: "--label")
-  }
-
-  /// It goes into a header of HTTP, which would trim it, refuse it or end at it otherwise.
-  private static func check(key: String) throws {
-    let characters = Array(key.utf8)
-    guard (1...200).contains(characters.count), characters.allSatisfy({ (0x20...0x7E).contains($0) }),
-      characters.first != 0x20, characters.last != 0x20
-    else {
-      throw ValidationError(
-        "--idempotency-key must have 1 to 200 letters, digits and signs of ASCII, and no space at its ends")
-    }
   }
 
   func order(now: Date = Date()) throws -> MissionOrder {
@@ -85,7 +87,8 @@ struct RunCommand: AsyncParsableCommand {
       objective: objective, parameters: try KeyValue.dictionary(param, option: "--param"),
       labels: try KeyValue.dictionary(label, option: "--label"), priority: priority, budget: budget,
       deadline: deadline.map { GoogleProtobufTimestamp(now.addingTimeInterval($0 / .seconds(1))) },
-      requestedTool: tool ?? "", requireApproval: requireApproval)
+      requestedTool: tool ?? "", requireApproval: requireApproval,
+      recipe: recipe, recipeVersion: recipeVersion)
     return MissionOrder(
       request: request, inputs: try InputFile.all(input), idempotencyKey: idempotencyKey ?? Identifier.make(),
       waits: wait, json: gateway.json)

@@ -20,6 +20,8 @@ struct ServerSentEventParser {
   private var lastWasCarriageReturn = false
   private var isFirstLine = true
   private var id = ""
+  /// The last id that an empty line has completed, whether or not an event came with it; empty if none.
+  private(set) var lastID = ""
   private var type = ""
   private var data: [String] = []
   private var dataBytes = 0
@@ -70,6 +72,7 @@ struct ServerSentEventParser {
   }
 
   private mutating func dispatch() -> ServerSentEvent? {
+    lastID = id
     defer {
       type = ""
       data.removeAll(keepingCapacity: true)

@@ -14,15 +14,21 @@ struct GatewayClient: Sendable {
     var silence: TimeAmount = .seconds(40)
     /// The largest JSON answer that is taken, in bytes.
     var answer = 32 * 1024 * 1024
+
+    /// For a request that is computed for long, during which nothing is said.
+    static let patient = Limits(request: .minutes(10), silence: .minutes(10))
   }
 
   let address: GatewayAddress
   let limits: Limits
+  /// Whose requests these are; empty for nobody in particular.
+  let user: String
   private let http: HTTPClient
 
   /// Runs `body` with a client whose connections are closed afterwards, whatever happens.
   static func with<Result>(
-    _ address: GatewayAddress, limits: Limits = Limits(), _ body: (GatewayClient) async throws -> Result
+    _ address: GatewayAddress, limits: Limits = Limits(), user: String = "",
+    _ body: (GatewayClient) async throws -> Result
   ) async throws -> Result {
     var configuration = HTTPClient.Configuration(
       redirectConfiguration: .disallow, timeout: .init(connect: limits.connect, read: limits.silence))
@@ -31,7 +37,7 @@ struct GatewayClient: Sendable {
     configuration.httpVersion = .http1Only
     let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     do {
-      let result = try await body(GatewayClient(address: address, limits: limits, http: http))
+      let result = try await body(GatewayClient(address: address, limits: limits, user: user, http: http))
       try? await http.shutdown()
       return result
     } catch {
@@ -68,6 +74,7 @@ struct GatewayClient: Sendable {
     request.method = method
     request.headers = headers
     request.headers.replaceOrAdd(name: "user-agent", value: "buddy/\(Buddy.version)")
+    if !user.isEmpty { request.headers.replaceOrAdd(name: "x-buddy-user", value: user) }
     if !request.headers.contains(name: "accept") { request.headers.add(name: "accept", value: "application/json") }
     request.body = body
     let deadline: NIODeadline = streaming ? .distantFuture : .now() + limits.request

@@ -17,10 +17,14 @@ enum GatewayFailure {
 
   /// The error an answer with an error status carries. An answer without one is not from a Buddy gateway.
   static func error(status: HTTPResponseStatus, body: [UInt8], address: GatewayAddress) -> CommandError {
-    if let parsed = try? JSONDecoder().decode(Body.self, from: Data(body)) {
-      return CommandError(code: parsed.error.code, message: parsed.error.message)
-    }
+    if let error = told(body) { return error }
     return .unexpected("HTTP \(status.code) from \(address) without an error in JSON; is that a Buddy gateway?")
+  }
+
+  /// The error that these bytes of JSON tell of; nil if they are something else.
+  static func told(_ json: [UInt8]) -> CommandError? {
+    guard let parsed = try? JSONDecoder().decode(Body.self, from: Data(json)) else { return nil }
+    return CommandError(code: parsed.error.code, message: parsed.error.message)
   }
 
   /// An error of the transport. What the gateway has done by then is unknown.

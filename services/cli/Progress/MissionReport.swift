@@ -44,6 +44,7 @@ enum MissionReport {
   static func details(_ mission: Mission, address: GatewayAddress) -> String {
     var sections = [facts(mission)]
     if !mission.steps.isEmpty { sections.append(steps(mission)) }
+    if !mission.changes.isEmpty { sections.append(changes(mission)) }
     if let choice = mission.choice, !choice.candidates.isEmpty { sections.append(candidates(choice)) }
     let result = result(mission, address: address)
     if !result.isEmpty { sections.append("Result\n\(result)") }
@@ -55,6 +56,13 @@ enum MissionReport {
       ("Mission", mission.id), ("Objective", mission.objective),
       ("State", "\(mission.state.label) (\(Int(mission.percent)) %)"), ("Owner", mission.owner),
     ]
+    if !mission.recipe.isEmpty { rows.append(("Recipe", "\(mission.recipe) \(mission.recipeVersion)")) }
+    if !mission.parentId.isEmpty { rows.append(("Part of", mission.parentId)) }
+    if mission.priority != 0 { rows.append(("Priority", String(mission.priority))) }
+    rows.append(("Version", String(mission.version)))
+    if !mission.waitingFor.isEmpty { rows.append(("Waits for", mission.waitingFor)) }
+    if let question = mission.question { rows.append(("Asks", "\(question.prompt)  \(question.id)")) }
+    rows += mission.answers.map { ("Answered", answered($0)) }
     rows += mission.inputs.map { ("Input", "\($0.name)  \($0.artifactId)") }
     rows += mission.parameters.sorted { $0.key < $1.key }.map { ("Parameter", "\($0.key)=\($0.value)") }
     rows += mission.labels.sorted { $0.key < $1.key }.map { ("Label", "\($0.key)=\($0.value)") }

@@ -66,8 +66,10 @@ struct ProgressBar: Sendable {
 enum ProgressLine {
   /// ` 55 %  execution     started           reading sales.csv`
   static func text(_ event: ProgressEvent) -> String {
-    let subject = event.type == .stateChanged || event.step == .unspecified ? "mission" : event.step.label
-    let detail = [event.message, event.error.map { "\($0.code): \($0.message)" } ?? ""]
+    let isOfMission = event.type == .stateChanged || event.type == .missionChanged || event.step == .unspecified
+    let subject = isOfMission ? "mission" : event.step.label
+    let by = event.actor.isEmpty ? "" : "by \(event.actor)"
+    let detail = [event.message, event.error.map { "\($0.code): \($0.message)" } ?? "", by]
       .filter { !$0.isEmpty }.map(TerminalText.line).joined(separator: " - ")
     let line = ProgressBar.percent(event.percent) + "  " + TerminalText.padded(subject, to: 12) + "  "
       + TerminalText.padded(verb(event), to: 16) + "  " + detail
@@ -81,6 +83,8 @@ enum ProgressLine {
     case .stepProgress: "at work"
     case .stepCompleted: "completed"
     case .stepFailed: "failed"
+    case .missionChanged: event.change == nil ? "waits" : "changed"
+    case .gap: "events left out"
     default: "-"
     }
   }

@@ -8,6 +8,8 @@ actor ProgressDisplay {
   /// What is on the line now; nil if nothing is.
   private var drawn: String?
   private var isSilent = false
+  /// While somebody is asked something: the line is theirs.
+  private var isHeld = false
 
   init(_ console: Console, now: ContinuousClock.Instant = .now) {
     self.console = console
@@ -40,9 +42,20 @@ actor ProgressDisplay {
 
   /// Shows how something before the mission goes, for example an upload; replaced by whatever comes next.
   func transient(_ text: String) {
-    guard console.isErrorTerminal, !isSilent else { return }
+    guard console.isErrorTerminal, !isSilent, !isHeld else { return }
     let line = TerminalText.truncated(TerminalText.line(text), to: max(0, console.columns() - 1))
     draw(line)
+  }
+
+  /// Leaves the place to a question until `release`.
+  func hold() {
+    erase()
+    isHeld = true
+  }
+
+  func release() {
+    isHeld = false
+    redraw()
   }
 
   /// Draws the clock's advance. Nothing happens where lines cannot be redrawn.
@@ -61,7 +74,7 @@ actor ProgressDisplay {
   }
 
   private func redraw() {
-    guard console.isErrorTerminal, !isSilent else { return }
+    guard console.isErrorTerminal, !isSilent, !isHeld else { return }
     let bar = ProgressBar(
       columns: console.columns(), usesUnicode: console.usesUnicode, usesColor: console.usesColor)
     draw(bar.line(state, at: .now))

@@ -18,6 +18,8 @@ struct Console: Sendable {
   /// False where `NO_COLOR` is set (https://no-color.org) or where there is no terminal.
   let usesColor: Bool
   let usesUnicode: Bool
+  /// One line that a person types, nil at the end of input; nil where nobody is there to ask.
+  var readLine: (@Sendable () async throws -> String?)?
 
   /// Throws status 73 where standard output cannot be written: a result that nobody gets is no success. Without a
   /// reader the rest is dropped, and the exit status is that of the command itself.
@@ -37,13 +39,16 @@ extension Console {
     let isDumb = environment["TERM"] == "dumb"
     let isErrorTerminal = isatty(STDERR_FILENO) == 1 && !isDumb
     let columns = environment["COLUMNS"].flatMap { Int($0) }
+    var readLine: (@Sendable () async throws -> String?)?
+    if TerminalInput.isPresent, !isDumb { readLine = { try await TerminalInput.readLine() } }
     return Console(
       write: { target, bytes in try writeAll(target == .output ? STDOUT_FILENO : STDERR_FILENO, bytes) },
       isOutputTerminal: isatty(STDOUT_FILENO) == 1,
       isErrorTerminal: isErrorTerminal,
       columns: { terminalColumns() ?? columns ?? 80 },
       usesColor: isErrorTerminal && (environment["NO_COLOR"] ?? "").isEmpty,
-      usesUnicode: isUTF8(environment))
+      usesUnicode: isUTF8(environment),
+      readLine: readLine)
   }
 
   /// The first of the three variables that is set decides, as in setlocale(3).
