@@ -22,11 +22,16 @@ final class PageServer: Sendable {
 
   var port: Int { channel.localAddress?.port ?? 0 }
   func url(_ path: String) -> String { "http://127.0.0.1:\(port)\(path)" }
+  /// How many connections have ended.
+  var closed: Int { recorder.closed.load(ordering: .acquiring) }
   func requests(_ path: String) -> Int { recorder.counts.withLock { $0[path] ?? 0 } }
 
   private let recorder: Recorder
 
-  fileprivate final class Recorder: Sendable { let counts = Mutex<[String: Int]>([:]) }
+  fileprivate final class Recorder: Sendable {
+    let counts = Mutex<[String: Int]>([:])
+    let closed = Atomic(0)
+  }
 
   private init(channel: any Channel, recorder: Recorder) {
     self.channel = channel
@@ -82,6 +87,8 @@ final class PageServer: Sendable {
       context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: answer.body)))), promise: nil)
       context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     }
+
+    func channelInactive(context: ChannelHandlerContext) { recorder.closed.add(1, ordering: .releasing) }
 
     private func pour(_ channel: any Channel, _ chunk: ByteBuffer) {
       channel.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(chunk))).whenSuccess { self.pour(channel, chunk) }

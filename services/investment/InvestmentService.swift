@@ -21,14 +21,16 @@ struct InvestmentService: InvestmentHandler {
     let currency = try await ledger.figures().currency
     let prices = try await ledger.prices()
     return EstimateResponse(
-      estimates: try request.uses.map { use in
-        let price = try Self.price(of: use, in: prices, currency)
-        let expected = try price.cost(ofReading: use.expectedBytes)
-        let worst = try price.cost(ofReading: max(use.expectedBytes, use.maximumBytes))
-        return Estimate(
-          tool: use.tool, expected: Money(micros: expected, currency: currency),
-          worstCase: Money(micros: worst, currency: currency))
-      })
+      estimates: try request.uses.map { try Self.estimate($0, prices, currency) })
+  }
+
+  static func estimate(_ use: ToolUse, _ prices: [ToolPrice], _ currency: String) throws -> Estimate {
+    let price = try price(of: use, in: prices, currency)
+    let expected = try price.cost(ofReading: use.expectedBytes)
+    let worst = try price.cost(ofReading: max(use.expectedBytes, use.maximumBytes))
+    return Estimate(
+      tool: use.tool, expected: Money(micros: expected, currency: currency),
+      worstCase: Money(micros: worst, currency: currency))
   }
 
   func reserve(_ request: ReserveRequest, _ context: ServerContext) async throws -> Reservation {

@@ -14,12 +14,13 @@ struct PipelineHarness {
   let peers = ScriptedPeers()
   let store: MissionStore
   let pipeline: Pipeline
+  let partials: PartialResults
   private let place: TestStore
   private let server: Server
 
   /// - Parameter investmentIsDown: the investment service's address is one where nobody listens.
   init(
-    _ engine: TestEngine, _ tool: ScriptedTool, investmentIsDown: Bool = false,
+    _ engine: TestEngine, _ tool: any ExecutionService.Tool, investmentIsDown: Bool = false,
     withoutInvestment: Peers.Policy = .closed
   ) async throws {
     place = try await TestStore(engine)
@@ -43,6 +44,7 @@ struct PipelineHarness {
     let steps = StepRunner(
       store: store, peers: calls, toolbox: Toolbox(tools: [tool]), classifier: IntentClassifier())
     pipeline = Pipeline(store: store, steps: steps, logger: .init(label: "test"))
+    partials = PartialResults(store: store, peers: calls, logger: .init(label: "test"))
   }
 
   func submit(deadline: Duration? = nil, priority: Int32 = 0) async throws -> Mission {

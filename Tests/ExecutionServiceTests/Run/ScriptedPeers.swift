@@ -14,6 +14,8 @@ final class ScriptedPeers: InvestmentHandler, LearningHandler, ArtifactsHandler 
   }
 
   let calls = Mutex(Calls())
+  /// While true, no artifact can be stored.
+  let refusing = Mutex(false)
   private let price = Money(micros: 100, currency: "USD")
 
   func estimate(_ request: EstimateRequest, _ context: ServerContext) async throws -> EstimateResponse {
@@ -44,6 +46,7 @@ final class ScriptedPeers: InvestmentHandler, LearningHandler, ArtifactsHandler 
       case nil: break
       }
     }
+    if refusing.withLock({ $0 }) { throw Status(.unavailable, "not now") }
     calls.withLock { $0.stored.append(header.name) }
     return Artifact(id: header.key, name: header.name, mediaType: header.mediaType, size: UInt64(size))
   }
@@ -74,12 +77,14 @@ final class ScriptedPeers: InvestmentHandler, LearningHandler, ArtifactsHandler 
 /// A tool that does what a test says.
 struct ScriptedTool: ExecutionService.Tool {
   var timeLimit = Duration.seconds(60)
+  var hasSideEffects = false
+  var isIdempotent = true
   let body: @Sendable (ToolCall, ToolProgress) async throws -> ToolOutput
 
   var declaration: ToolDeclaration {
     ToolDeclaration(
       name: "calculate", description: "Scripted.", inputSchema: "{}", intents: ["calculation": 0.9],
-      hasSideEffects: false, isIdempotent: true, risk: .low, timeLimit: timeLimit, maximumInputBytes: 1_000,
+      hasSideEffects: hasSideEffects, isIdempotent: isIdempotent, risk: .low, timeLimit: timeLimit, maximumInputBytes: 1_000,
       maximumOutputBytes: 1_000)
   }
 
