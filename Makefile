@@ -1,6 +1,6 @@
 # Each target is one line that calls a script; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench bench-storage chaos generate clean
+.PHONY: help setup run test bench bench-storage bench-progress chaos generate clean
 
 help:      ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -14,6 +14,8 @@ bench:     ## print speed figures of a release build beside their peers
 	@deploy/scripts/bench.sh
 bench-storage: ## print how many durable rows a second group commit writes beside single commits
 	@deploy/scripts/bench-storage.sh
+bench-progress: ## print how fast events reach 1,000 WebSocket watchers, and what idle watchers take
+	@deploy/scripts/bench-progress.sh
 chaos:     ## kill services at random moments (KILLS=200, WATCH_KILLS=100), count what was lost, compare what was watched
 	@deploy/scripts/chaos.sh
 generate:  ## write the generated sources anew from proto/

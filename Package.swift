@@ -150,10 +150,7 @@ let package = Package(
     benchmark("mission-bench", ["RPC", "Messages", "Stubs", .argumentParser]),
     benchmark(
       "progress-bench",
-      [
-        "RPC", "Messages", "Stubs", .argumentParser, .nio("NIOCore"), .nio("NIOHTTP1"), .nio("NIOPosix"),
-        .nio("NIOWebSocket"),
-      ]),
+      ["RPC", "Messages", "Stubs", .argumentParser, .nio("NIOCore"), .nio("NIOPosix")]),
     benchmark("storage-bench", ["Storage", "TestSupport", .argumentParser]),
 
     tests("HTTP2", [.nio("NIOCore")]),
