@@ -4,7 +4,8 @@ enum SettingNames {
   private static let own: [ServiceName: [String]] = [
     .gateway: ["allowed-host", "maximum-upload-bytes", "upstream-timeout"],
     .execution: [
-      "allow-private-fetch", "auto-approve-micros", "currency", "default-budget-micros", "idempotency-retention",
+      "ageing-interval", "allow-private-fetch", "auto-approve-micros", "currency", "default-budget-micros",
+      "default-tool-limit", "fairness-weight", "idempotency-retention", "tool-limit",
       "lease-duration", "maximum-running", "peer-patience", "peer-timeout", "result-patience", "without-investment",
       "without-learning",
     ],

@@ -16,6 +16,8 @@ struct MissionStore: Sendable {
     static let learning = "learning"
     /// Wakes those who run missions: one waits, was ended, or lost who ran it. No rows.
     static let missions = "missions"
+    /// Wakes those who keep deadlines: one was set or changed. No rows.
+    static let deadlines = "deadlines"
   }
 
   let database: Database
@@ -54,6 +56,8 @@ struct MissionStore: Sendable {
       VALUES ($1, $2, $3, $4, $5, $6, $7)
       """, mission.id, mission.owner, Int(mission.state.rawValue), Int(mission.priority), sequence,
       try mission.bytes(), trace)
+    try followInQueue(mission, after: nil, connection)
+    try keepDeadline(mission, after: nil, connection)
     return mission
   }
 
@@ -164,6 +168,8 @@ struct MissionStore: Sendable {
     try connection.execute(
       "UPDATE missions SET state = $2, last_sequence = $3, record = $4 WHERE id = $1",
       id, Int(mission.state.rawValue), sequence, try mission.bytes())
+    try followInQueue(mission, after: stored.mission, connection)
+    try keepDeadline(mission, after: stored.mission, connection)
     return mission
   }
 

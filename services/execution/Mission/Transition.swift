@@ -14,6 +14,10 @@ enum Transition: Sendable {
   case approve(actor: String)
   case reject(actor: String, reason: String)
   case cancel(actor: String, reason: String)
+  /// The deadline has passed.
+  case expire
+  /// It needs something that others have; see `Mission.waitingFor`.
+  case wait(for: String)
   /// A step starts, or goes on after the process that ran it has died or its storage failed.
   case begin(Step)
   /// `fraction` of the step is done, 0 to 1.
@@ -44,6 +48,8 @@ extension Mission {
     case .approve(let actor): try approve(actor, now)
     case .reject(let actor, let reason): try reject(actor, reason, now)
     case .cancel(let actor, let reason): try cancel(actor, reason, now)
+    case .expire: expire(now)
+    case .wait(let what): try wait(for: what, now)
     case .begin(let step): try begin(step, now)
     case .report(let step, let fraction, let message): try report(step, fraction, message, now)
     case .complete(let step, let message): try complete(step, message, now)
@@ -86,7 +92,30 @@ extension Mission {
     return [enter(.cancelled, message, now), .releaseReservation]
   }
 
+  /// Nothing happens to what has ended.
+  private mutating func expire(_ now: Date) -> [Effect] {
+    guard !state.isTerminal else { return [] }
+    let failure = Failure(code: "DEADLINE_EXCEEDED", message: "the mission's deadline has passed")
+    error = failure
+    waitingFor = ""
+    var effects: [Effect] = []
+    if let running = steps.lastIndex(where: { $0.outcome == .running }) {
+      steps[running].outcome = .failed
+      steps[running].endedAt = GoogleProtobufTimestamp(now)
+      steps[running].message = failure.message
+      effects.append(event(.stepFailed, steps[running].step, failure.message, now))
+    }
+    return effects + [enter(.failed, failure.message, now), .releaseReservation]
+  }
+
   // MARK: - Steps
+
+  private mutating func wait(for what: String, _ now: Date) throws -> [Effect] {
+    guard state == .running else { throw refusal("made to wait") }
+    if waitingFor == what { return [] }
+    waitingFor = what
+    return [event(.missionChanged, .unspecified, "waiting for \(what)", now)]
+  }
 
   private mutating func begin(_ step: Step, _ now: Date) throws -> [Effect] {
     guard state == .running || state == .approved, step == currentStep else { throw refusal("at \(step.label)") }
@@ -96,6 +125,7 @@ extension Mission {
       effects.append(enter(.running, "", now))
     }
     percent = max(percent, step.percentRange.lowerBound)
+    waitingFor = ""
     if steps.last?.step == step {
       effects.append(event(.stepProgress, step, "going on after an interruption", now))
     } else {
