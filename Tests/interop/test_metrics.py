@@ -43,6 +43,7 @@ OWN = {
     "gateway": {"buddy_http_server_duration_seconds", "buddy_http_event_streams"},
     "execution": STORAGE
     | {"buddy_missions", "buddy_missions_queued", "buddy_missions_running"}
+    | {"buddy_tool_calls_running", "buddy_tool_calls_limit"}
     | {"buddy_outbox_waiting", "buddy_outbox_lag_seconds", "buddy_outbox_refused"},
     "progress": STORAGE | {"buddy_progress_subscribers"},
     "learning": STORAGE | {"buddy_learning_signals"},

@@ -12,17 +12,23 @@ enum Main {
       let settings = environment.settings
       let store = MissionStore(database: database)
       try await store.moveSubmissions()
+      try await store.setAgeing(settings[ExecutionSettings.ageingInterval])
       let peers = Peers(environment)
       let (toolbox, classifier) = try Toolbox.from(settings)
       let steps = StepRunner(store: store, peers: peers, toolbox: toolbox, classifier: classifier)
       let partials = PartialResults(store: store, peers: peers, logger: environment.logger)
-      let pipeline = Pipeline(store: store, steps: steps, logger: environment.logger, tracer: environment.tracer)
+      let terms = try QueueTerms(settings, tools: toolbox.declarations.map(\.name))
+      let pipeline = Pipeline(
+        store: store, steps: steps, logger: environment.logger, tracer: environment.tracer, places: terms.places)
       let runner = MissionRunner(
         store: store, holder: LeaseHolder(id: Identifier.make(), duration: settings[ExecutionSettings.leaseDuration]),
-        limit: settings[ExecutionSettings.maximumRunning], logger: environment.logger, run: pipeline.runTraced)
-      ExecutionMetrics(store: store, runner: runner).register(in: environment.metrics)
+        limit: settings[ExecutionSettings.maximumRunning], terms: terms, logger: environment.logger,
+        run: pipeline.runTraced)
+      let deadlines = DeadlineKeeper(store: store, logger: environment.logger, stop: runner.cancelRuns)
+      ExecutionMetrics(store: store, runner: runner, tools: toolbox.declarations.map(\.name))
+        .register(in: environment.metrics)
       // Nobody else has this database, so whoever held a lease in it is dead: its missions go on at once.
-      if database.isExclusive { try await store.expireLeases() }
+      if database.isExclusive { try await store.expireLeases() } else { try await store.enqueueForgotten() }
 
       var router = Router()
       router.register(
@@ -38,7 +44,8 @@ enum Main {
         logger: environment.logger
       ) { try Idempotency.prune(before: $0, limit: $1, in: $2) }
       return ServiceDefinition(
-        router: router, database: database, background: deliveries.relays + [pruner.run, runner.run, partials.run],
+        router: router, database: database,
+        background: deliveries.relays + [pruner.run, runner.run, deadlines.run, partials.run],
         willStop: { runner.stopClaiming() },
         stop: {
           await runner.stopAll()
@@ -51,7 +58,11 @@ enum Main {
 /// What can be set for the execution service beyond what every service has.
 enum ExecutionSettings {
   static let maximumRunning = Setting<Int>(
-    "maximum-running", default: 64, help: "how many missions run at a time; the others wait")
+    "maximum-running", default: 64, help: "how many missions run at a time; the others wait", in: 1...100_000)
+  static let ageingInterval = Setting<Duration>(
+    "ageing-interval", default: .seconds(10),
+    help: "how long a mission waits for what one point of priority is worth; one value for all processes of a database",
+    in: .milliseconds(100)...(.seconds(86_400)))
   static let leaseDuration = Setting<Duration>(
     "lease-duration", default: .seconds(15),
     help: "after how long without a sign of life of this process others on the same database take over its missions",
@@ -97,8 +108,9 @@ enum ExecutionSettings {
     in: .seconds(60)...(.seconds(3_650 * 86_400)))
 
   static let all: [any SettingDeclaration] = [
-    maximumRunning, leaseDuration, currency, defaultBudget, autoApproveLimit, autoApproveRisk, autoApproveRole, role,
-    defaultRole, allowPrivateFetch, tools, withoutInvestment, withoutLearning, patience, resultPatience, callTimeout,
+    maximumRunning, QueueTerms.toolLimit, QueueTerms.defaultToolLimit, ageingInterval, QueueTerms.fairnessWeight,
+    leaseDuration, currency, defaultBudget, autoApproveLimit, autoApproveRisk, autoApproveRole, role, defaultRole,
+    allowPrivateFetch, tools, withoutInvestment, withoutLearning, patience, resultPatience, callTimeout,
     idempotencyRetention,
   ]
 }

@@ -35,7 +35,8 @@ struct MissionsService: MissionsHandler {
         Messages.Tool(
           name: tool.name, description: tool.description, inputSchema: tool.inputSchema, intents: tool.intents,
           hasSideEffects: tool.hasSideEffects, idempotent: tool.isIdempotent, risk: tool.risk.rawValue,
-          timeLimit: GoogleProtobufDuration(tool.timeLimit))
+          timeLimit: GoogleProtobufDuration(tool.timeLimit),
+          maximumRunning: Int32(clamping: runner.terms.places.limit(of: tool.name)))
       })
   }
 }

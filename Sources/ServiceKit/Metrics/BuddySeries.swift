@@ -41,9 +41,13 @@ public enum BuddySeries {
 
   public static let missions = MetricSeries("buddy_missions", .gauge, "Missions by their state.")
   public static let missionsQueued = MetricSeries(
-    "buddy_missions_queued", .gauge, "Missions of this process that wait for room to run.")
+    "buddy_missions_queued", .gauge, "Missions that wait for a place to run, or for a tool.")
   public static let missionsRunning = MetricSeries(
     "buddy_missions_running", .gauge, "Missions that this process is working on.")
+  public static let toolCallsRunning = MetricSeries(
+    "buddy_tool_calls_running", .gauge, "Calls of a tool that this process runs.")
+  public static let toolCallsLimit = MetricSeries(
+    "buddy_tool_calls_limit", .gauge, "Calls of a tool that this process may run at a time.")
   public static let leasesLost = MetricSeries(
     "buddy_lease_lost_total", .counter, "Missions that this process had to leave to others, its lease having expired.")
   public static let toolsAbandoned = MetricSeries(

@@ -7,9 +7,11 @@ enum SettingNames {
       "maximum-websockets", "upstream-timeout", "watcher-buffer-bytes",
     ],
     .execution: [
-      "allow-private-fetch", "auto-approve-micros", "auto-approve-risk", "auto-approve-role", "currency",
-      "default-budget-micros", "default-role", "idempotency-retention", "lease-duration", "maximum-running",
-      "peer-patience", "peer-timeout", "result-patience", "role", "tools", "without-investment", "without-learning",
+      "ageing-interval", "allow-private-fetch", "auto-approve-micros", "auto-approve-risk", "auto-approve-role",
+      "currency", "default-budget-micros", "default-role", "default-tool-limit", "fairness-weight",
+      "idempotency-retention", "lease-duration", "maximum-running",
+      "peer-patience", "peer-timeout", "result-patience", "role", "tool-limit", "tools",
+      "without-investment", "without-learning",
     ],
     .progress: [
       "event-retention", "events-per-mission", "inbox-retention", "maximum-lag", "recent-events", "recent-events-bytes",

@@ -47,10 +47,10 @@ struct PipelineHarness {
     partials = PartialResults(store: store, peers: calls, logger: .init(label: "test"))
   }
 
-  func submit(deadline: Duration? = nil, priority: Int32 = 0) async throws -> Mission {
+  func submit(deadline: Duration? = nil, priority: Int32 = 0, owner: String = "") async throws -> Mission {
     let rules = SubmissionRules(
       toolNames: ["calculate"], currency: "USD", defaultBudget: 1_000, autoApproveLimit: 1_000)
-    var request = SubmitMissionRequest(objective: "What is 6 * 7?", priority: priority)
+    var request = SubmitMissionRequest(objective: "What is 6 * 7?", owner: owner, priority: priority)
     if let deadline { request.deadline = GoogleProtobufTimestamp(.init(timeIntervalSinceNow: deadline / .seconds(1))) }
     let (mission, effects) = try rules.mission(from: request, now: .init())
     return try await store.insert(mission, effects: effects, from: request)
@@ -64,18 +64,24 @@ struct PipelineHarness {
   /// Runs a new mission to its end.
   func run(deadline: Duration? = nil) async throws -> Mission {
     let mission = try await submit(deadline: deadline)
-    await pipeline.run(try await claim())
+    let claim = try await claim()
+    let run = Task { await pipeline.run(claim) }
+    let keeper = DeadlineKeeper(store: store, logger: .init(label: "test")) { _ in run.cancel() }
+    let keeping = Task { await keeper.run() }
+    await run.value
+    keeping.cancel()
+    await keeping.value
     return try await store.mission(mission.id)
   }
 
   /// One of several processes that run the missions of this database.
   func runner(
-    _ holder: String, limit: Int = 8, leases duration: Duration = .seconds(600),
+    _ holder: String, limit: Int = 8, leases duration: Duration = .seconds(600), terms: QueueTerms = QueueTerms(),
     run: (@Sendable (Claim) async -> Void)? = nil
   ) -> MissionRunner {
     MissionRunner(
-      store: store, holder: LeaseHolder(id: holder, duration: duration), limit: limit, logger: .init(label: holder),
-      run: run ?? pipeline.run)
+      store: store, holder: LeaseHolder(id: holder, duration: duration), limit: limit, terms: terms,
+      logger: .init(label: holder), run: run ?? pipeline.run)
   }
 
   func waiting(_ topic: String) async throws -> Int {

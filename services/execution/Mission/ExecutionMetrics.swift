@@ -5,16 +5,24 @@ import ServiceKit
 struct ExecutionMetrics: Sendable {
   let store: MissionStore
   let runner: MissionRunner
+  /// The names of all tools.
+  let tools: [String]
 
   func register(in metrics: MetricsRegistry) {
     metrics.collect("missions", every: MetricsRegistry.tableInterval) {
-      let counts = try await store.countByState()
-      // What is approved waits for somebody to run it.
-      return Self.samples(counts) + [MetricSample(BuddySeries.missionsQueued, Double(counts[.approved] ?? 0))]
+      let waiting = try await store.countWaiting()
+      return Self.samples(try await store.countByState()) + [MetricSample(BuddySeries.missionsQueued, Double(waiting))]
     }
     // Which of what is RUNNING runs here, only the runner knows.
-    metrics.collect("running") { [runner] in
+    metrics.collect("running") { [runner, tools] in
       [MetricSample(BuddySeries.missionsRunning, Double(runner.runningCount))]
+        + tools.flatMap { tool in
+          let places = runner.terms.places
+          return [
+            MetricSample(BuddySeries.toolCallsRunning, Double(places.running(tool)), ["tool": tool]),
+            MetricSample(BuddySeries.toolCallsLimit, Double(places.limit(of: tool)), ["tool": tool]),
+          ]
+        }
     }
     metrics.watchOutbox(of: store.database, topics: Deliveries.destinations.flatMap(\.topics))
   }

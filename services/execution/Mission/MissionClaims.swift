@@ -7,7 +7,7 @@ import Storage
 extension MissionStore {
   /// What a process has to look at.
   struct Attention: Sendable, Hashable {
-    /// The missions it has leases of and which are not to run any more.
+    /// The missions it has leases of and whose runs are to stop.
     var ended: [String] = []
     /// Whether a mission waits for somebody to run it.
     var isAnyWaiting = false
@@ -16,94 +16,49 @@ extension MissionStore {
   /// Walks the leases, of which there are few, and looks up the mission of each.
   static let ended = """
     SELECT resource FROM leases
-    WHERE holder = $1 AND NOT EXISTS (SELECT 1 FROM missions WHERE id = leases.resource AND state = $2)
+    WHERE holder = $1
+      AND NOT EXISTS (SELECT 1 FROM missions WHERE id = leases.resource AND state = $2 AND stop_wanted = 0)
     """
 
-  /// Walks the leases too. What is not RUNNING is not in the middle of anything that its fence would have to guard.
+  /// Walks the leases too. One that has not ended may be claimed again, and its fence must not begin anew.
   private static let dropLeft = """
     DELETE FROM leases
-    WHERE expires_us <= $1 AND NOT EXISTS (SELECT 1 FROM missions WHERE id = leases.resource AND state = $2)
+    WHERE expires_us <= $1 AND NOT EXISTS (SELECT 1 FROM missions WHERE id = leases.resource AND state IN (\(open)))
     """
+
+  private static let open = MissionState.allKnown.filter { !$0.isTerminal && $0 != .unspecified }
+    .map { String($0.rawValue) }.joined(separator: ", ")
 
   func attention(of holder: LeaseHolder) async throws -> Attention {
     try await database.read { connection in
       let ended = try connection.rows(Self.ended, holder.id, Int(MissionState.running.rawValue))
+      let waiting = WaitingMissions(connection: connection)
+      let isAnyWaiting = try waiting.isAny(.approved) || waiting.isAny(.running)
       return Attention(
         ended: try ended.map { try $0.text("resource") },
-        isAnyWaiting: try !Self.waiting(limit: 1, connection).isEmpty)
+        isAnyWaiting: try isAnyWaiting || connection.first(Self.abandoned, try connection.now()) != nil)
     }
   }
 
-  /// Claims up to `limit` of the missions that wait, and begins the step at which each of them stands, in one
-  /// transaction.
+  /// Claims up to `limit` of the missions that wait, in the order of their turns, and begins the step at which each of
+  /// them stands, in one transaction.
+  ///
+  /// Places of tools are taken within; where this throws, those of claims that came to nothing are to be given back.
   ///
   /// - Parameter broken: told of a mission that cannot be begun, before the transaction is committed. Under its lease,
   ///   which nobody renews, it stays out of the others' way for a while.
   func claim(
-    by holder: LeaseHolder, limit: Int, broken: @escaping @Sendable (String, any Error) -> Void = { _, _ in }
+    by holder: LeaseHolder, limit: Int, terms: QueueTerms = QueueTerms(),
+    broken: @escaping @Sendable (String, any Error) -> Void = { _, _ in }
   ) async throws -> [Claim] {
     let liveUntil = ContinuousClock.now + holder.duration
     let claimed = try await database.write { connection in
-      try Self.waiting(limit: limit, connection).compactMap { id -> (Begun, Lease)? in
-        guard let lease = try Lease.claim(id, by: holder, in: connection) else { return nil }
-        do {
-          return try connection.savepoint { try Self.begin(id, connection) }.map { ($0, lease) }
-        } catch let error as StorageError where !error.isOfStatement {
-          throw error
-        } catch {
-          broken(id, error)
-          return nil
-        }
-      }
+      let claiming = Claiming(holder: holder, terms: terms, broken: broken, connection: connection)
+      return try claiming.claim(atMost: limit)
     }
-    return claimed.map { begun, lease in
-      Claim(mission: begun.mission, trace: begun.trace, lease: HeldLease(lease, liveUntil: liveUntil))
-    }
-  }
-
-  static let waiting = """
-    SELECT missions.id FROM missions LEFT JOIN leases ON leases.resource = missions.id
-    WHERE missions.state = $1 AND (leases.expires_us IS NULL OR leases.expires_us <= $2)
-    ORDER BY missions.priority DESC, missions.id LIMIT $3
-    """
-
-  /// The missions that are to run and which nobody runs, those to run first in front.
-  private static func waiting(limit: Int, _ connection: some ReadConnection) throws -> [String] {
-    let now = try connection.now()
-    var found: [String] = []
-    // One statement for each state, as each then follows the index `missions_by_state` and ends at its limit.
-    for state in [MissionState.running, .approved] where found.count < limit {
-      found += try connection.rows(waiting, Int(state.rawValue), now, limit - found.count).map { try $0.text("id") }
-    }
-    return found
-  }
-
-  /// Begins the step at which a mission stands; nil where it has done all of them.
-  private static func begin(_ id: String, _ connection: WriteConnection) throws -> Begun? {
-    let stored = try load(id, connection)
-    guard let step = stored.mission.currentStep else { return nil }
-    return (try change(id, [.begin(step)], connection), stored.trace)
-  }
-
-  private typealias Begun = (mission: Mission, trace: String)
-
-  /// Ends all leases, for a process that has the database to itself: whoever held them is dead, and what it ran goes on
-  /// at once instead of when its leases expire.
-  func expireLeases() async throws {
-    try await database.write { try Lease.expireAll(in: $0) }
-  }
-
-  /// Gives leases back, so that the missions which are not at their end can be claimed at once, here or elsewhere.
-  func release(_ leases: [Lease]) async throws {
-    try await database.write { connection in
-      for lease in leases {
-        if try Self.load(lease.resource, connection).mission.state.isTerminal {
-          try lease.drop(in: connection)
-        } else {
-          try lease.release(in: connection)
-        }
-      }
-      connection.notify(Topic.missions)
+    for one in claimed { terms.shares.began(one.mission.owner, at: one.time) }
+    return claimed.map { one in
+      Claim(mission: one.mission, trace: one.trace, lease: HeldLease(one.lease, liveUntil: liveUntil))
     }
   }
 
@@ -111,7 +66,7 @@ extension MissionStore {
   /// now; the rest was dropped with its mission's end. Drops what dead processes left of missions that have ended.
   func renew(_ leases: [Lease], of holder: LeaseHolder) async throws -> (kept: Set<Lease>, taken: Set<Lease>) {
     try await database.write { connection in
-      try connection.execute(Self.dropLeft, try connection.now(), Int(MissionState.running.rawValue))
+      try connection.execute(Self.dropLeft, try connection.now())
       let kept = try Lease.renew(leases, of: holder, in: connection)
       let taken = try leases.filter { lease in
         try !kept.contains(lease) && Lease.exists(lease.resource, in: connection)
@@ -120,10 +75,92 @@ extension MissionStore {
     }
   }
 
-  /// Whether nobody runs a mission that was ended, and nobody who did can write any more.
+  /// Whether nothing runs any more of what a command has interrupted or ended, and nobody who ran it can write.
   func hasStopped(_ id: String) async throws -> Bool {
-    let isLive = try await database.read { try Lease.isLive(id, in: $0) }
-    guard !isLive else { return false }
+    let (isOver, isLive) = try await database.read { connection in
+      let row = try connection.first("SELECT state, stop_wanted FROM missions WHERE id = $1", id)
+      let state = try row.map { MissionState(rawValue: Int32(clamping: try $0.int64("state"))) }
+      // Whoever has a live lease of what is to run has begun it since.
+      let runsAnew = try state == .running && row?.int64("stop_wanted") == 0
+      return (state?.isTerminal ?? true, try !runsAnew && Lease.isLive(id, in: connection))
+    }
+    guard isOver, !isLive else { return !isLive }
     return try await database.write { try Lease.dropExpired(id, in: $0) }
   }
+}
+
+/// A mission that was claimed within a transaction.
+private struct Claimed: Sendable {
+  let mission: Mission
+  let trace: String
+  let lease: Lease
+  /// In microseconds since 1970.
+  let time: Int64
+}
+
+/// The claims of one transaction.
+private struct Claiming {
+  let holder: LeaseHolder
+  let terms: QueueTerms
+  let broken: @Sendable (String, any Error) -> Void
+  let connection: WriteConnection
+
+  func claim(atMost limit: Int) throws -> [Claimed] {
+    let now = try connection.now()
+    try MissionStore.takeBack(now, connection)
+    let waiting = WaitingMissions(connection: connection)
+    var (choice, cursor) = try waiting.choice(terms)
+    var claimed: [Claimed] = []
+    while claimed.count < limit,
+      let next = try choice.next(
+        isOpen: { terms.places.hasPlace(for: $0) }, more: { try waiting.following($0) })
+    {
+      guard let one = try claim(next, now) else { continue }
+      claimed.append(one)
+      choice.began(next, at: now.microseconds)
+    }
+    terms.places.areAwaited(choice.toolsWaitedFor)
+    terms.shares.cursor = cursor
+    return claimed
+  }
+
+  /// Nil where it cannot be run now: somebody has claimed it or still runs it, its tool has no place, or it is broken.
+  private func claim(_ next: WaitingMission, _ now: Date) throws -> Claimed? {
+    guard let lease = try Lease.claim(next.id, by: holder, in: connection) else { return nil }
+    guard try MissionStore.take(next.id, at: now, connection) else {
+      // Another process was faster, and is done with it already.
+      try MissionStore.release(lease, connection)
+      return nil
+    }
+    do {
+      guard let (mission, trace) = try connection.savepoint({ try begin(next, lease) }) else { return nil }
+      return Claimed(mission: mission, trace: trace, lease: lease, time: now.microseconds)
+    } catch let error as StorageError where !error.isOfStatement {
+      throw error
+    } catch {
+      broken(next.id, error)
+      terms.places.leave(lease)
+      return nil
+    }
+  }
+
+  /// Begins the step at which a mission stands; nil where that is a call of a tool that has no place.
+  private func begin(_ next: WaitingMission, _ lease: Lease) throws -> (Mission, String)? {
+    let stored = try MissionStore.load(next.id, connection)
+    guard let step = stored.mission.currentStep else { throw NothingToDo(id: next.id) }
+    let tool = stored.mission.choice?.tool ?? ""
+    if step == .execution, !tool.isEmpty, !terms.places.take(tool, for: lease) {
+      _ = try MissionStore.change(next.id, [.wait(for: ToolPlaces.shown(tool))], connection)
+      try MissionStore.enqueue(next.id, waitingFor: tool, connection)
+      try lease.release(in: connection)
+      return nil
+    }
+    return (try MissionStore.change(next.id, [.begin(step)], connection), stored.trace)
+  }
+}
+
+/// A mission that is to run although all of its steps are completed.
+private struct NothingToDo: Error, CustomStringConvertible {
+  let id: String
+  var description: String { "mission \(id) has done all of its steps, but has not ended" }
 }

@@ -16,6 +16,8 @@ struct MissionStore: Sendable {
     static let learning = "learning"
     /// Wakes those who run missions: one waits, was ended, or lost who ran it. No rows.
     static let missions = "missions"
+    /// Wakes those who keep deadlines: one was set or changed. No rows.
+    static let deadlines = "deadlines"
   }
 
   let database: Database
@@ -54,6 +56,8 @@ struct MissionStore: Sendable {
       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
       """, mission.id, mission.owner, Int(mission.state.rawValue), Int(mission.priority), sequence,
       try mission.bytes(), trace, mission.keptDeadline, mission.recipe)
+    try followInQueue(mission, after: nil, connection)
+    announceDeadline(mission, after: nil, connection)
     return mission
   }
 
@@ -171,6 +175,8 @@ struct MissionStore: Sendable {
       WHERE id = $1
       """, id, Int(mission.state.rawValue), sequence, try mission.bytes(), Int(mission.priority), mission.keptDeadline,
       transitions.stopWanted(before: stored.mission, after: mission))
+    try followInQueue(mission, after: stored.mission, connection)
+    announceDeadline(mission, after: stored.mission, connection)
     return mission
   }
 

@@ -5,12 +5,13 @@ import ServiceKit
 import Storage
 import Synchronization
 
-/// Runs what the database says is to run, at most `limit` missions at a time: those that were interrupted before new
-/// ones, of these the one with the highest priority, and of equals the oldest.
+/// Runs what the queue says is next, at most `limit` missions at a time: those that have begun before new ones, and of
+/// these in the order of `FairChoice`; of each tool as many as it has places.
 ///
 /// ```
-/// commits (here, elsewhere), a timer, the end of a run
-///    └─▶ look: stop what was ended; claim as many as there is room for ─▶ run each under its lease ─▶ release
+/// commits (here, elsewhere), a timer, the end of a run, a free place at a tool
+///    └─▶ look: stop what was ended or interrupted; claim as many as there is room for
+///          └─▶ run each under its lease ─▶ release; what is to run all the same waits in the queue again
 /// every third of the leases' duration: renew those of all runs in one write; stop what was lost
 /// ```
 ///
@@ -23,21 +24,27 @@ final class MissionRunner: Sendable {
   private static let stopInterval = Duration.milliseconds(25)
 
   private struct Running {
-    let lease: HeldLease
+    let claim: Claim
     let task: Task<Void, Never>
+    var lease: HeldLease { claim.lease }
   }
 
   private struct State {
-    /// A mission that was lost and claimed again may run twice for a moment: until the former run has stopped.
-    var running: [Lease: Running] = [:]
-
-    func running(_ id: String) -> [Running] { running.values.filter { $0.lease.lease.resource == id } }
+    /// By numbers of their own: a mission that was lost and claimed again may run twice for a moment, until the former
+    /// run has stopped.
+    var running: [Int: Running] = [:]
+    var lastNumber = 0
     var isStopped = false
+
+    func runs(of id: String, before version: Int64 = .max) -> [Running] {
+      running.values.filter { $0.claim.mission.id == id && $0.claim.mission.version < version }
+    }
   }
 
   private let store: MissionStore
   private let holder: LeaseHolder
-  private let limit: Int
+  let limit: Int
+  let terms: QueueTerms
   private let logger: Logger
   private let runClaim: @Sendable (Claim) async -> Void
   private let wakeUps: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
@@ -46,17 +53,20 @@ final class MissionRunner: Sendable {
 
   /// - Parameters:
   ///   - limit: how many missions run at a time, 1 or more.
+  ///   - terms: its places of tools are those that `run` takes.
   ///   - run: takes one mission to its end; is cancelled to stop it.
   init(
-    store: MissionStore, holder: LeaseHolder, limit: Int, logger: Logger,
+    store: MissionStore, holder: LeaseHolder, limit: Int, terms: QueueTerms = QueueTerms(), logger: Logger,
     run: @escaping @Sendable (Claim) async -> Void
   ) {
     self.store = store
     self.holder = holder
     self.limit = limit
+    self.terms = terms
     self.logger = logger
     runClaim = run
     wakeUps = store.database.listen(MissionStore.Topic.missions)
+    terms.places.whenFreed { [wakeUps] in wakeUps.continuation.yield() }
   }
 
   var runningCount: Int { state.withLock { $0.running.count } }
@@ -80,16 +90,31 @@ final class MissionRunner: Sendable {
     }
   }
 
-  /// Stops a mission's work, which somebody has ended, wherever it runs, and returns when nothing of it runs any more:
-  /// at the latest when the lease of a process that does not answer has expired.
+  /// Stops what runs of a mission that somebody has ended or interrupted, wherever it runs, and returns when nothing of
+  /// it runs any more: at the latest when the lease of a process that does not answer has expired.
+  ///
+  /// - Parameter version: what the command made the mission's; a run that began after it goes on.
   ///
   /// Throws `CancellationError` where the caller does not wait for that.
-  func stop(_ id: String) async throws {
-    let running = state.withLock { $0.running(id) }
-    for run in running { run.task.cancel() }
-    for run in running { await run.task.value }
-    while try await !store.hasStopped(id) { try await Task.sleep(for: Self.stopInterval) }
+  func stop(_ id: String, before version: Int64 = .max) async throws {
+    while true {
+      let runs = interrupt(id, before: version)
+      for run in runs { await run.task.value }
+      if try await store.hasStopped(id) { return }
+      try await Task.sleep(for: Self.stopInterval)
+    }
   }
+
+  /// Stops what runs here of a mission, without waiting for it.
+  @discardableResult
+  private func interrupt(_ id: String, before version: Int64 = .max) -> [Running] {
+    let runs = state.withLock { $0.runs(of: id, before: version) }
+    for run in runs { run.task.cancel() }
+    return runs
+  }
+
+  /// Stops what runs here of a mission that has ended, without waiting for it.
+  func cancelRuns(of id: String) { interrupt(id) }
 
   /// Claims nothing more; what runs goes on.
   func stopClaiming() {
@@ -112,35 +137,38 @@ final class MissionRunner: Sendable {
   func look() async {
     do {
       let attention = try await store.attention(of: holder)
-      for id in attention.ended {
-        for run in state.withLock({ $0.running(id) }) { run.task.cancel() }
-      }
+      for id in attention.ended { interrupt(id) }
+      if !attention.isAnyWaiting { terms.places.areAwaited([]) }
       let room = state.withLock { $0.isStopped ? 0 : limit - $0.running.count }
       guard attention.isAnyWaiting, room > 0 else { return }
-      let claims = try await store.claim(by: holder, limit: room) { [logger] id, error in
+      let claims = try await store.claim(by: holder, limit: room, terms: terms) { [logger] id, error in
         logger.error("a mission cannot be begun", metadata: ["mission": "\(id)", "error": "\(error)"])
       }
       for claim in claims { start(claim) }
     } catch StorageError.closed {
       return
     } catch {
+      terms.places.keep(only: state.withLock { Set($0.running.values.map(\.lease.lease)) })
       logger.error("missions could not be claimed; trying again", metadata: ["error": "\(error)"])
     }
   }
 
   private func start(_ claim: Claim) {
     state.withLock { state in
+      state.lastNumber += 1
+      let number = state.lastNumber
       let task = Task {
         await runClaim(claim)
-        await ended(claim)
+        await ended(claim, number)
       }
       if state.isStopped { task.cancel() }
-      state.running[claim.lease.lease] = Running(lease: claim.lease, task: task)
+      state.running[number] = Running(claim: claim, task: task)
     }
   }
 
-  private func ended(_ claim: Claim) async {
+  private func ended(_ claim: Claim, _ number: Int) async {
     let (id, lease) = (claim.mission.id, claim.lease)
+    terms.places.leave(lease.lease)
     if lease.end(.released) {
       do {
         try await store.release([lease.lease])
@@ -154,7 +182,7 @@ final class MissionRunner: Sendable {
         "a mission's lease was lost; what it came to here since then was not stored",
         metadata: ["mission": "\(id)", "fence": "\(lease.lease.fence)"])
     }
-    state.withLock { $0.running[lease.lease] = nil }
+    state.withLock { $0.running[number] = nil }
     wakeUps.continuation.yield()
   }
 

@@ -14,6 +14,7 @@ struct Pipeline: Sendable {
   let steps: StepRunner
   let logger: Logger
   var tracer = ServiceTracer()
+  var places = ToolPlaces()
 
   /// Returns when the mission has ended, was cancelled, its lease was lost, or the task was cancelled. Nothing is
   /// thrown: a failure is the mission's result, and while not even that can be stored, the mission is tried again.
@@ -50,16 +51,13 @@ struct Pipeline: Sendable {
   private func run(_ begun: Mission, under lease: HeldLease) async throws {
     var mission = begun
     let id = mission.id
-    let deadline = mission.deadline.map { Deadline.after(.seconds($0.date.timeIntervalSinceNow)) }
-    while let step = mission.currentStep, mission.state == .running {
+    while let step = mission.currentStep, mission.state == .running, mission.waitingFor.isEmpty {
       do {
         try lease.checkLive()
-        let result = try await Deadline.$current.withValue(deadline) {
-          try await withinDeadline(deadline) { [mission] in
-            try await traced(step, of: mission) { try await steps.run(step, of: mission, under: lease) }
-          }
+        let result = try await traced(step, of: mission) { [mission] in
+          try await steps.run(step, of: mission, under: lease)
         }
-        mission = try await finish(step, of: id, result, under: lease)
+        mission = try await finish(step, of: mission, result, under: lease)
       } catch let needed as InputNeeded {
         mission = try await store.change(id, under: lease, [.ask(step, needed.question)], alongside: needed.alongside)
       } catch {
@@ -68,6 +66,7 @@ struct Pipeline: Sendable {
           id, under: lease, [.fail(step, failure.error, isOfTool: failure.isOfTool)])
       }
     }
+    guard mission.state.isTerminal else { return }
     ended(mission)
     let code = mission.error?.code ?? ""
     logger.info("mission ended", metadata: ["mission": "\(id)", "state": "\(mission.state.label)", "code": "\(code)"])
@@ -90,31 +89,20 @@ struct Pipeline: Sendable {
   }
 
   private func finish(
-    _ step: Step, of id: String, _ result: StepResult, under lease: HeldLease
+    _ step: Step, of mission: Mission, _ result: StepResult, under lease: HeldLease
   ) async throws -> Mission {
     var transitions: [Transition] = result.lastReport.map { [$0] } ?? []
     transitions.append(.complete(step, message: result.message.storable(atMost: StepFailure.maximumMessage)))
-    if let next = step.next { transitions.append(.begin(next)) }
-    return try await store.change(
-      id, under: lease, transitions, prepare: result.prepare, effects: result.effects, alongside: result.alongside)
-  }
-
-  /// Runs `body`, and cancels it when the mission's deadline passes.
-  private func withinDeadline(
-    _ deadline: Deadline?, _ body: @escaping @Sendable () async throws -> StepResult
-  ) async throws -> StepResult {
-    guard let deadline else { return try await body() }
-    let expired = StepFailure("DEADLINE_EXCEEDED", "the mission's deadline has passed")
-    if deadline.isExpired { throw expired }
-    return try await withThrowingTaskGroup(of: StepResult.self) { group in
-      group.addTask(operation: body)
-      group.addTask {
-        try await Task.sleep(for: deadline.remaining)
-        throw expired
-      }
-      defer { group.cancelAll() }
-      guard let result = try await group.next() else { throw CancellationError() }
-      return result
-    }
+    let next = next(after: step, of: mission, result, lease)
+    if let next { transitions.append(next) }
+    let giveBack = giveBack(next, lease)
+    let changed = try await store.change(
+      mission.id, under: lease, transitions, prepare: result.prepare, effects: result.effects,
+      alongside: {
+        try result.alongside($0)
+        try giveBack($0)
+      })
+    if step == .execution { places.leave(lease.lease) }
+    return changed
   }
 }
