@@ -129,7 +129,8 @@ struct AnswerTests {
         _ = try await AnswerRun(
           gateway: client, console: paper.console(), mission: "m-1", mark: CommandMark(requestID: "r")
         ).run("no")
-        #expect(try await reason == .success)
+        let ended = try await reason
+        #expect(ended == .success)
       }
       #expect(Self.answers(gateway) == ["q-1 yes=0"])
       #expect(paper.errors.contains("the mission asks: Did it arrive?"))
@@ -141,11 +142,12 @@ struct AnswerTests {
     let paper = Paper()
     try await Self.asking { gateway, port in
       let order = MissionOrder(request: SubmitMissionRequest(objective: "x"), inputs: [], idempotencyKey: "k")
-      let (asked, ended) = (Mutex(false), Mutex(false))
+      let asked = Mutex(false)
+      let isOver = Mutex(false)
       var console = paper.console(terminal: true)
       console.readLine = {
         asked.withLock { $0 = true }
-        defer { ended.withLock { $0 = true } }
+        defer { isOver.withLock { $0 = true } }
         try await Task.sleep(for: .seconds(3600))
         return nil
       }
@@ -154,9 +156,10 @@ struct AnswerTests {
         try await eventually("it is asked") { asked.withLock { $0 } }
         let mark = CommandMark(requestID: "r")
         _ = try await client.answer("m-1", question: "q-1", Answer(value: .yes(true)), mark)
-        #expect(try await reason == .success)
+        let ended = try await reason
+        #expect(ended == .success)
       }
-      #expect(ended.withLock { $0 })
+      #expect(isOver.withLock { $0 })
       #expect(Self.answers(gateway).count == 1)
     }
   }

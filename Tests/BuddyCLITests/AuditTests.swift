@@ -83,7 +83,8 @@ struct AuditTests {
     let folder = try TemporaryFolder("audit")
     let path = folder.file("audit.ndjson")
     let entries = try Self.chain(9)
-    let (available, connections) = (Mutex(6), Mutex(0))
+    let available = Mutex(6)
+    let connections = Mutex(0)
     try await PeerGateway.with { request, reply in
       let after = try #require(Int(request.uri.split(separator: "=").last ?? ""))
       let number = connections.withLock { count in
@@ -113,7 +114,8 @@ struct AuditTests {
       }
       #expect(try String(contentsOfFile: path, encoding: .utf8) == Self.lines(entries))
       #expect(gateway.requests.last?.uri == "/api/v1/audit/export?after_number=6")
-      #expect(try await AuditFile.read(path).chain.head == entries[8].hash)
+      let read = try await AuditFile.read(path)
+      #expect(read.chain.head == entries[8].hash)
     }
   }
 

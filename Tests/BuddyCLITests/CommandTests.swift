@@ -7,6 +7,9 @@ import Testing
 
 @testable import BuddyCLI
 
+/// The command line's own, not the message of the same name.
+typealias MissionCommand = BuddyCLI.MissionCommand
+
 @Suite("Commands on a mission", .timeLimit(.minutes(1)))
 struct CommandTests {
   private let mark = CommandMark(requestID: "r-1", expectedVersion: 7)
@@ -91,8 +94,8 @@ struct CommandTests {
     ["modify", "m", "--deadline", "0s"], ["modify", "m", "--deadline", "1970-01-01"],
     ["modify", "m", "--deadline", "1s", "--no-deadline"], ["modify", "m", "--tool", "x", "--any-tool"],
     ["modify", "m", "--tool", ""], ["modify", "m", "--set", "a"], ["modify", "m", "--set", "a=1", "--set", "a=2"],
-    ["modify", "m", "--set", "a=1", "--unset", "a"], ["modify", "m", "--unset", ""], ["modify", "m", "--objective", " "],
-    ["modify", "m", "--priority", "101"], ["pause", ""], ["pause", "m", "--request-id", ""],
+    ["modify", "m", "--set", "a=1", "--unset", "a"], ["modify", "m", "--unset", ""],
+    ["modify", "m", "--objective", " "], ["modify", "m", "--priority", "101"], ["pause", ""], ["pause", "m", "--request-id", ""],
     ["pause", "m", "--request-id", String(repeating: "r", count: 201)], ["resume", "m", "--expected-version", "0"],
     ["watch"], ["watch", ""], ["watch", "m", "--all"], ["watch", "m", "--from-now"], ["watch", "m", "--owner", "x"],
     ["watch", "--all", "--from-now", "--after", "3"], ["watch", "--all", "--label", "x"], ["queue", "--limit", "0"],
@@ -108,7 +111,8 @@ struct CommandTests {
       "m-1 PAUSED: paused at execution; it begins anew after the resume"),
     (.running, MissionChange(command: .pause, step: .execution), "m-1 RUNNING: pauses when execution ends"),
     (.paused, MissionChange(command: .pause, applied: true), "m-1 PAUSED: paused before it began"),
-    (.running, MissionChange(command: .resume, step: .budget, applied: true), "m-1 RUNNING: resumed; goes on with budget"),
+    (.running, MissionChange(command: .resume, step: .budget, applied: true),
+      "m-1 RUNNING: resumed; goes on with budget"),
     (.running, MissionChange(
       command: .modify, step: .execution, applied: true, staleSteps: [.execution], fields: ["parameters"]),
       "m-1 RUNNING: modified: parameters; execution runs anew"),

@@ -51,7 +51,8 @@ class Commands:
     def say(self, name, id, **fields):
         """None where the mission's state does not allow it."""
         request_type = getattr(mission_pb2, f"{name}MissionRequest")
-        request = request_type(id=id, actor=OWNER, request_id=str(uuid.UUID(int=self.chance.getrandbits(128))), **fields)
+        request_id = str(uuid.UUID(int=self.chance.getrandbits(128)))
+        request = request_type(id=id, actor=OWNER, request_id=request_id, **fields)
         method = getattr(self.stub, name)
 
         def once():
@@ -303,7 +304,8 @@ def main():
     kills = int(os.environ.get("WATCH_KILLS") or 100)
     missions = int(os.environ.get("MISSIONS") or 200)
     limit = float(os.environ.get("LIMIT") or 600)
-    print(f"seed {seed} (repeat with SEED={seed}), {kills} kills during {missions} missions, within {limit:g} s", flush=True)
+    print(f"seed {seed} (repeat with SEED={seed}), {kills} kills during {missions} missions within {limit:g} s",
+          flush=True)
     begin = time.monotonic()
     violations = WatchChaos(kills, missions, seed, limit=limit).run()
     print(f"{time.monotonic() - begin:.0f} s, {len(violations)} violations"

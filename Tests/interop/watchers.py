@@ -251,7 +251,8 @@ def differences(watchers):
     events = [event for _, _, event in watchers[first].events]
     for kind, transcript in transcripts.items():
         if transcript != transcripts[first]:
-            wrong.append(f"{kind} has seen something else than {first}: {shown(watchers[kind])} and {shown(watchers[first])}")
+            seen, other = shown(watchers[kind]), shown(watchers[first])
+            wrong.append(f"{kind} has seen something else than {first}: {seen} and {other}")
     # Those that send JSON send the same bytes.
     texts = {kind: [text for _, text, _ in watcher.events] for kind, watcher in watchers.items() if kind != "gRPC"}
     for kind, lines in texts.items():

@@ -8,8 +8,8 @@ struct AuditCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audit", abstract: "Shows, exports and checks the record of who did what to which mission.",
     discussion: """
-      Every event of every mission is an entry, and each entry is bound to the one before by its hash. Keep an export, or \
-      the head that `verify` prints, elsewhere: who can write the database could compute a new chain too.
+      Every event of every mission is an entry, and each entry is bound to the one before by its hash. Keep an export, \
+      or the head that `verify` prints, elsewhere: who can write the database could compute a new chain too.
       """,
     subcommands: [List.self, Export.self, Verify.self])
 
@@ -59,8 +59,9 @@ struct AuditCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Writes the whole record, an entry a line in JSON, and checks its chain.",
       discussion: """
-        With --out a file that is there is checked and gone on with: what it has already is not fetched again, and what \
-        comes must follow from it. So the same command, run now and then, keeps a copy that nobody can rewrite unseen.
+        With --out a file that is there is checked and gone on with: what it has already is not fetched again, and \
+        what comes must follow from it. So the same command, run now and then, keeps a copy that nobody can rewrite \
+        unseen.
         """)
 
     @Option(name: .shortAndLong, help: ArgumentHelp("Where to (default: standard output).", valueName: "file"))

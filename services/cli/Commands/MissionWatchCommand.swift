@@ -6,9 +6,9 @@ extension MissionCommand {
     static let configuration = CommandConfiguration(
       abstract: "Watches a mission to its end and prints its result, or what all missions do.",
       discussion: """
-        What a mission asks is asked on a terminal. With --all every event is a line on standard output (with --json an \
-        object with its position), first those that are kept, then live, without an end. Ctrl-C stops the watching; the \
-        missions go on.
+        What a mission asks is asked on a terminal. With --all every event is a line on standard output (with --json \
+        an object with its position), first those that are kept, then live, without an end. Ctrl-C stops the watching; \
+        the missions go on.
 
         \(ExitReason.table)
         """)

@@ -22,7 +22,8 @@ struct MissionWatch: Sendable {
 
   /// Where the first events are not kept any more, goes on with those that are.
   private func follow(after sequence: UInt64) async throws {
-    var asking = AskedQuestion(desk: QuestionDesk(gateway: gateway, console: console, display: display, mission: mission))
+    let desk = QuestionDesk(gateway: gateway, console: console, display: display, mission: mission)
+    var asking = AskedQuestion(desk: desk)
     defer { asking.withdraw() }
     var start = sequence
     while true {
