@@ -80,6 +80,22 @@ import Testing
   }
 }
 
+extension RecentEventsTests {
+  /// Of what was pruned before it was read, nothing is passed off as not missing.
+  @Test func aMissionsHoleIsNoneOfTheMissionsEvents() {
+    var log = Log()
+    let recent = RecentEvents(limits: RecentEvents.Limits(count: 5))
+    for _ in 0..<8 { _ = log.add(to: "m0") }
+    recent.restart(at: 0)
+    recent.take(read: Array(log.events[..<2]), after: 0)
+    recent.take(read: Array(log.events[5...]), after: 2)
+    #expect(recent.events(of: "m0", after: 2, limit: 9) == nil)
+    #expect(recent.events(of: "m0", after: 5, limit: 9)?.events.map(\.sequence) == [6, 7, 8])
+    for _ in 0..<6 { _ = recent.take(committed: [log.add(to: "m0")], isAlone: true) }
+    #expect(recent.events(of: "m0", after: 9, limit: 9)?.events.map(\.sequence) == Array(10...14))
+  }
+}
+
 @Suite struct ReplayTests {
   @Test func whoKeepsUpIsNeverSkipped() {
     var replay = Replay(from: 100, to: 100, maximumLag: 10)

@@ -108,6 +108,52 @@ import Testing
     }
   }
 
+  /// Watchers who break off and resume while events are deleted: whatever is missing was said to be.
+  @Test(arguments: TestEngine.allCases) func nothingIsMissingUnsaid(_ engine: TestEngine) async throws {
+    var random = SeededRandom()
+    let count = UInt64(1_500)
+    try await ServedLog.with(engine, recent: RecentEvents.Limits(count: 10), eventsPerMission: 100) { served in
+      let service = served[0]
+      try await service.record(Events.progress(1...1))
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for _ in 0..<6 {
+          let stop = Int.random(in: 1...200, using: &random)
+          group.addTask { try await Self.follow(service, until: count, stop: stop) }
+        }
+        var next = UInt64(2)
+        while next <= count {
+          let last = min(count, next + UInt64.random(in: 0...40, using: &random))
+          var events = Events.progress(next...last)
+          for index in events.indices { events[index].message = String(repeating: "x", count: 3_000) }
+          if last == count { events[events.count - 1] = Events.state(.succeeded, last) }
+          try await service.record(events)
+          if Int.random(in: 0..<3, using: &random) == 0 {
+            _ = try await pruneLong(service, limit: Int.random(in: 1...300, using: &random))
+          }
+          next = last + 1
+        }
+        try await group.waitForAll()
+      }
+    }
+  }
+
+  private static func follow(_ service: ServedLog, until count: UInt64, stop: Int) async throws {
+    var last: UInt64 = 0
+    while last < count {
+      do {
+        for event in try await service.watch("m", after: last, count: stop) {
+          #expect(event.sequence == last + 1 || (event.type == .gap && event.sequence > last))
+          last = event.sequence
+        }
+      } catch let status as Status where status.code == .outOfRange {
+        let snapshot = try await service.client.snapshot(SnapshotRequest(missionId: "m"))
+        #expect(snapshot.firstSequence > last + 1)
+        last = snapshot.firstSequence - 1
+      }
+    }
+    #expect(last == count)
+  }
+
   /// Random events, deletions and snapshots: where a mission stands is always what all of its events say.
   @Test(arguments: TestEngine.allCases) func snapshotsDoNotDependOnWhatIsKept(_ engine: TestEngine) async throws {
     var random = SeededRandom()

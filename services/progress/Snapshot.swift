@@ -7,6 +7,8 @@ struct MissionFold: Sendable, Hashable {
   private(set) var snapshot: ProgressSnapshot
   /// Since when the mission is held, once it has begun.
   private(set) var heldSince: Date?
+  /// When the running step last said how far it is, if that was folded since the stored snapshot.
+  private(set) var reportedAt: Date?
 
   init(_ missionID: String) { snapshot = ProgressSnapshot(missionId: missionID) }
 
@@ -71,8 +73,11 @@ struct MissionFold: Sendable, Hashable {
       let index = index(of: event.step) { $0 == .running || $0 == .unspecified }
       snapshot.steps[index].outcome = .running
       snapshot.steps[index].startedAt = event.time
+      reportedAt = nil
       snapshot.steps[index].message = event.message
-    case .stepProgress: snapshot.steps[index(of: event.step)].message = event.message
+    case .stepProgress:
+      snapshot.steps[index(of: event.step)].message = event.message
+      reportedAt = event.time?.date
     case .stepCompleted: end(event, .completed)
     case .stepFailed: end(event, .failed)
     default: break

@@ -27,7 +27,10 @@ final class RecentEvents: Sendable {
 
     mutating func append(_ event: StoredEvent, _ limits: Limits) {
       events.append(event)
-      missions[event.event.missionId, default: CircularBuffer()].append(event)
+      let mission = event.event.missionId
+      // What others stored may have been pruned in part before it was read here.
+      if let last = missions[mission]?.last, last.sequence + 1 != event.sequence { missions[mission] = nil }
+      missions[mission, default: CircularBuffer()].append(event)
       bytes += event.bytes.count
       newest = event.position
       while events.count > limits.count || (bytes > limits.bytes && events.count > 1) { dropOldest() }
@@ -38,6 +41,7 @@ final class RecentEvents: Sendable {
       bytes -= oldest.bytes.count
       start = oldest.position
       let mission = oldest.event.missionId
+      guard missions[mission]?.first === oldest else { return }
       missions[mission]?.removeFirst()
       if missions[mission]?.isEmpty ?? false { missions[mission] = nil }
     }
