@@ -16,7 +16,7 @@ import Testing
     let service = ProgressService(log: log, unknownMissionWait: .zero)
     try await log.hub.following("m") { follower in
       let receipts = try await deliver(
-        [event(1), event(1, of: "n"), event(2), event(2), event(3)], topic: "progress", to: [service.inboxTopic],
+        [event(1), event(1, of: "n"), event(2), event(2), event(3)], topic: "progress", to: service.inboxTopics,
         of: log.database)
       #expect(receipts.map(\.outcome) == Array(repeating: .taken, count: 5), "an event that is there is passed over")
       // Would wait for ever if nothing had been announced.
@@ -33,7 +33,7 @@ import Testing
     let service = ProgressService(log: log, unknownMissionWait: .zero)
     let receipts = try await deliver(
       [event(1), event(3), event(2), event(0), event(3, percent: 101), event(1, of: ""), event(2, of: "late")],
-      topic: "progress", to: [service.inboxTopic], of: log.database)
+      topic: "progress", to: service.inboxTopics, of: log.database)
     #expect(receipts.map(\.outcome) == [.taken, .refused, .taken, .refused, .refused, .refused, .refused])
     #expect(receipts[1].reason.contains("would leave a gap after 1"))
     #expect(receipts[6].reason.contains("would leave a gap after 0"))

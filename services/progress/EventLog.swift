@@ -25,10 +25,6 @@ struct EventLog: Sendable {
     try await database.write { connection in try append(events, connection) }
   }
 
-  /// Stores an event in the closure's transaction, or passes over it, and announces it after the commit. Throws as
-  /// `record` does.
-  func append(_ event: ProgressEvent, _ connection: WriteConnection) throws { _ = try append([event], connection) }
-
   /// Up to `limit` events after `sequence`, oldest first.
   func read(_ missionID: String, after sequence: UInt64, limit: Int) async throws -> Piece {
     try await database.read { connection in
@@ -67,8 +63,10 @@ struct EventLog: Sendable {
     "SELECT mission_id, last_sequence FROM missions WHERE mission_id IN ("
     + (1...followedAtOnce).map { "$\($0)" }.joined(separator: ", ") + ")"
 
-  /// Returns how many were new.
-  private func append(_ events: [ProgressEvent], _ connection: WriteConnection) throws -> Int {
+  /// Stores events in the closure's transaction, passes over those that it holds already, and announces them after the
+  /// commit. Returns how many were new. Throws as `record` does.
+  @discardableResult
+  func append(_ events: [ProgressEvent], _ connection: WriteConnection) throws -> Int {
     var count = 0
     for (mission, events) in Dictionary(grouping: events, by: \.missionId) {
       let known = try connection.first("SELECT last_sequence FROM missions WHERE mission_id = $1", mission)

@@ -15,7 +15,7 @@ enum Main {
       let log = EventLog(database: database, hub: EventHub())
       environment.metrics.collect("subscribers") { [log.hub.sample] }
       let progress = ProgressService(log: log, unknownMissionWait: environment.settings[unknownMissionWait])
-      let inbox = InboxService(database: database, topics: [progress.inboxTopic], logger: environment.logger)
+      let inbox = InboxService(database: database, topics: progress.inboxTopics, logger: environment.logger)
       var router = Router()
       router.register(progress)
       router.register(inbox)

@@ -77,12 +77,19 @@ struct ProgressService: ProgressHandler {
     return ProgressSnapshot(missionID: request.missionId, events: piece.events, now: Date())
   }
 
-  /// What is taken in from the outbox of the execution service: events, one a message.
-  var inboxTopic: InboxTopic {
-    InboxTopic("progress", ProgressEvent.self) { [log] event, _, connection in
-      try Self.check(event)
-      try log.append(event, connection)
-    }
+  /// What is taken in from the outbox of the execution service: the events of one of its transactions in a message, or,
+  /// from a database of before, one event.
+  var inboxTopics: [InboxTopic] {
+    [
+      InboxTopic("events", RecordEventsRequest.self) { [log] request, _, connection in
+        for event in request.events { try Self.check(event) }
+        try log.append(request.events, connection)
+      },
+      InboxTopic("progress", ProgressEvent.self) { [log] event, _, connection in
+        try Self.check(event)
+        try log.append([event], connection)
+      },
+    ]
   }
 
   // MARK: -
