@@ -11,6 +11,7 @@ final class ScriptedPeers: InvestmentHandler, LearningHandler, ArtifactsHandler 
   struct Calls: Sendable {
     var reserved: [String] = []
     var stored: [String] = []
+    var askedForMultipliers = 0
   }
 
   let calls = Mutex(Calls())
@@ -32,7 +33,10 @@ final class ScriptedPeers: InvestmentHandler, LearningHandler, ArtifactsHandler 
   /// An answer shorter than the question.
   func getMultipliers(
     _ request: GetMultipliersRequest, _ context: ServerContext
-  ) async throws -> GetMultipliersResponse { GetMultipliersResponse() }
+  ) async throws -> GetMultipliersResponse {
+    calls.withLock { $0.askedForMultipliers += 1 }
+    return GetMultipliersResponse()
+  }
 
   func put(_ requests: RequestStream<PutArtifactRequest>, _ context: ServerContext) async throws -> Artifact {
     var header = PutArtifactHeader()
@@ -74,13 +78,15 @@ final class ScriptedPeers: InvestmentHandler, LearningHandler, ArtifactsHandler 
 /// A tool that does what a test says.
 struct ScriptedTool: ExecutionService.Tool {
   var timeLimit = Duration.seconds(60)
+  var hasSideEffects = false
+  var isIdempotent = true
   let body: @Sendable (ToolCall, ToolProgress) async throws -> ToolOutput
 
   var declaration: ToolDeclaration {
     ToolDeclaration(
       name: "calculate", description: "Scripted.", inputSchema: "{}", intents: ["calculation": 0.9],
-      hasSideEffects: false, isIdempotent: true, risk: .low, timeLimit: timeLimit, maximumInputBytes: 1_000,
-      maximumOutputBytes: 1_000)
+      hasSideEffects: hasSideEffects, isIdempotent: isIdempotent, risk: .low, timeLimit: timeLimit,
+      maximumInputBytes: 1_000, maximumOutputBytes: 1_000)
   }
 
   func run(_ call: ToolCall, progress: @escaping ToolProgress) async throws -> ToolOutput {

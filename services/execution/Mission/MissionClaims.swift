@@ -57,7 +57,7 @@ extension MissionStore {
       }
     }
     return claimed.map { begun, lease in
-      Claim(mission: begun.mission, trace: begun.trace, lease: HeldLease(lease, liveUntil: liveUntil))
+      Claim(mission: begun.mission, sequence: begun.sequence, trace: begun.trace, lease: HeldLease(lease, liveUntil: liveUntil))
     }
   }
 
@@ -82,10 +82,10 @@ extension MissionStore {
   private static func begin(_ id: String, _ connection: WriteConnection) throws -> Begun? {
     let stored = try load(id, connection)
     guard let step = stored.mission.currentStep else { return nil }
-    return (try change(id, [.begin(step)], connection), stored.trace)
+    return (try change(id, [.begin(step)], connection), try load(id, connection).sequence, stored.trace)
   }
 
-  private typealias Begun = (mission: Mission, trace: String)
+  private typealias Begun = (mission: Mission, sequence: Int64, trace: String)
 
   /// Ends all leases, for a process that has the database to itself: whoever held them is dead, and what it ran goes on
   /// at once instead of when its leases expire.
