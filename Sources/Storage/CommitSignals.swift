@@ -7,19 +7,44 @@ final class CommitSignals: Sendable {
     var next = 0
     var isFinished = false
     var byTopic: [String: [Int: AsyncStream<Void>.Continuation]] = [:]
+    /// To be woken directly, without a task in between.
+    var wakeUps: [String: [ObjectIdentifier: WakeUp]] = [:]
   }
 
   private let listeners = Mutex(Listeners())
 
   func notify(_ topic: String) {
-    let waiting = listeners.withLock { Array($0.byTopic[topic, default: [:]].values) }
+    let (waiting, wakeUps) = listeners.withLock { listeners in
+      (listeners.byTopic[topic].map { Array($0.values) } ?? [], listeners.wakeUps[topic].map { Array($0.values) } ?? [])
+    }
     for continuation in waiting { continuation.yield() }
+    for wakeUp in wakeUps { wakeUp.raise() }
   }
 
   /// Wakes everybody: something may have been announced that nobody could hear.
   func notifyAll() {
-    let waiting = listeners.withLock { $0.byTopic.values.flatMap(\.values) }
+    let (waiting, wakeUps) = listeners.withLock { listeners in
+      (listeners.byTopic.values.flatMap(\.values), listeners.wakeUps.values.flatMap(\.values))
+    }
     for continuation in waiting { continuation.yield() }
+    for wakeUp in wakeUps { wakeUp.raise() }
+  }
+
+  /// Raises a wake-up for rows of these topics while `body` runs, and finishes it when the database closes.
+  func waking<Result>(
+    _ wakeUp: WakeUp, for topics: [String], _ body: () async throws -> Result
+  ) async rethrows -> Result {
+    let isFinished = listeners.withLock { listeners in
+      for topic in topics { listeners.wakeUps[topic, default: [:]][ObjectIdentifier(wakeUp)] = wakeUp }
+      return listeners.isFinished
+    }
+    if isFinished { wakeUp.finish() }
+    defer {
+      listeners.withLock { listeners in
+        for topic in topics { listeners.wakeUps[topic]?[ObjectIdentifier(wakeUp)] = nil }
+      }
+    }
+    return try await body()
   }
 
   /// Wake-ups of a topic, until the stream or its continuation ends. Several that come while nobody waits are one.
@@ -43,12 +68,13 @@ final class CommitSignals: Sendable {
 
   /// Ends every stream, also those that are asked for later: the database is closing.
   func finish() {
-    let all = listeners.withLock { listeners in
+    let (all, wakeUps) = listeners.withLock { listeners in
       listeners.isFinished = true
-      defer { listeners.byTopic = [:] }
-      return listeners.byTopic.values.flatMap(\.values)
+      defer { (listeners.byTopic, listeners.wakeUps) = ([:], [:]) }
+      return (listeners.byTopic.values.flatMap(\.values), listeners.wakeUps.values.flatMap(\.values))
     }
     for continuation in all { continuation.finish() }
+    for wakeUp in wakeUps { wakeUp.finish() }
   }
 }
 

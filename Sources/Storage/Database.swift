@@ -141,16 +141,23 @@ public final class Database: Sendable {
   @discardableResult
   public func write<T: Sendable>(_ body: @escaping @Sendable (WriteConnection) throws -> T) async throws -> T {
     try await withCheckedThrowingContinuation { continuation in
-      let job = WriteJob { connection in
-        let value = try body(connection)
-        return { error in
-          if let error { continuation.resume(throwing: error) } else { continuation.resume(returning: value) }
-        }
-      } fail: { error in
-        continuation.resume(throwing: error)
-      }
-      if !writer.mailbox.put(job) { continuation.resume(throwing: StorageError.closed) }
+      handIn(body) { continuation.resume(with: $0) }
     }
+  }
+
+  /// As ``write(_:)``, without waiting: what one caller hands in is run in that order, and `done` is told what became of
+  /// it. That is called once, on the writer's own thread, after the commit: it must be quick and never wait.
+  public func handIn<T: Sendable>(
+    _ body: @escaping @Sendable (WriteConnection) throws -> T,
+    done: @escaping @Sendable (Result<T, any Error>) -> Void
+  ) {
+    let job = WriteJob { connection in
+      let value = try body(connection)
+      return { error in done(error.map { .failure($0) } ?? .success(value)) }
+    } fail: { error in
+      done(.failure(error))
+    }
+    if !writer.mailbox.put(job) { done(.failure(StorageError.closed)) }
   }
 
   /// Runs a closure inside a read transaction on a reader's thread. It sees every write that was answered before.

@@ -7,7 +7,8 @@ public struct OutboxRelayOptions: Sendable {
   public var batch: Int
   /// How often to look without having been woken: a safety net, commits wake the relay at once.
   public var pollInterval: Duration
-  /// How long receipts are gathered, so that many messages are deleted in one write.
+  /// How long receipts are gathered, so that many messages are deleted in one write: each costs the database a flush,
+  /// for which the writes that somebody waits for would have to wait.
   public var gathering: Duration
   /// A receiver that answers nothing for so long while messages are on their way is given up, and tried anew.
   public var receiptTimeout: Duration
@@ -15,7 +16,7 @@ public struct OutboxRelayOptions: Sendable {
 
   public init(
     window: Int = 1_024, batch: Int = 256, pollInterval: Duration = .seconds(1),
-    gathering: Duration = .milliseconds(5), receiptTimeout: Duration = .seconds(30), backoff: Backoff = Backoff()
+    gathering: Duration = .milliseconds(50), receiptTimeout: Duration = .seconds(30), backoff: Backoff = Backoff()
   ) {
     self.window = max(1, window)
     self.batch = max(1, batch)
@@ -62,16 +63,14 @@ public struct OutboxRelay: Sendable {
   /// Delivers until the task is cancelled or the database closed.
   public func run() async {
     let news = WakeUp()
-    await withTaskGroup(of: Void.self) { group in
-      for topic in topics {
-        let (commits, _) = database.signals.listen(topic)
-        group.addTask { for await _ in commits { news.raise() } }
+    await database.signals.waking(news, for: topics) {
+      await withTaskGroup(of: Void.self) { group in
+        group.addTask { while (try? await Task.sleep(for: options.pollInterval)) != nil { news.raise() } }
+        group.addTask { await deliver(news) }
+        // Each ends only by cancellation or with the database.
+        await group.next()
+        group.cancelAll()
       }
-      group.addTask { while (try? await Task.sleep(for: options.pollInterval)) != nil { news.raise() } }
-      group.addTask { await deliver(news) }
-      // Each ends only by cancellation or with the database.
-      await group.next()
-      group.cancelAll()
     }
   }
 

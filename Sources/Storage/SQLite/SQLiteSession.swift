@@ -114,8 +114,8 @@ final class SQLiteSession: Session {
   }
 
   private func bound(_ arguments: [Value]) -> StatementArguments {
-    // Not by key path, which is made anew for every call.
-    StatementArguments(arguments.map { $0.databaseStorage })
+    // As optionals: the initializer for values of one type goes by a key path, which is made anew for every call.
+    StatementArguments(arguments.map { $0.databaseStorage as (any DatabaseValueConvertible)? })
   }
 
   /// A closure that keeps a statement's error to itself is not taken for one that succeeded: PostgreSQL could not go

@@ -4,48 +4,63 @@ import RPC
 import Stubs
 
 /// Measures missions of six steps over gRPC against running services: from submission to the watcher's last event.
+///
+/// Of two installations, given by two ports each, it measures both turn by turn, so that what else the machine does
+/// meets both, and tells how much slower the second one is.
 @main
 struct MissionBench: AsyncParsableCommand {
-  @Option(help: "Port of the execution service on loopback.") var executionPort: Int
-  @Option(help: "Port of the progress service on loopback.") var progressPort: Int
-  @Option(help: "How many missions are measured.") var missions = 300
-  @Option(help: "How many run before, unmeasured.") var warmUp = 50
+  @Option(help: "Port of an execution service on loopback; twice to compare two installations.")
+  var executionPort: [Int]
+  @Option(help: "Port of the progress service beside it.") var progressPort: [Int]
+  @Option(help: "How many missions run at a time.") var concurrency = 1
+  @Option(help: "How many missions one window measures.") var missions = 300
+  @Option(help: "How many windows are measured of each installation; the medians count.") var windows = 5
+  @Option(help: "How many missions run before, unmeasured.") var warmUp = 50
+  @Option(help: "The process whose children are the services: their processor time is printed too.")
+  var servicesOf: [Int] = []
+  @Option(help: "Fail if the second installation finishes fewer missions a second than this share of the first's.")
+  var leastShare = 0.0
+
+  func validate() throws {
+    guard (1...2).contains(executionPort.count), executionPort.count == progressPort.count else {
+      throw ValidationError("give the ports of one installation, or of two")
+    }
+    guard min(concurrency, missions, windows) > 0 else { throw ValidationError("there is nothing to measure") }
+  }
 
   func run() async throws {
-    let execution = Client(host: "127.0.0.1", port: executionPort)
-    let progress = Client(host: "127.0.0.1", port: progressPort)
-    let missionsClient = MissionsClient(execution)
-    let progressClient = ProgressClient(progress)
-    for _ in 0..<warmUp { _ = try await runOne(missionsClient, progressClient) }
-    var times: [Duration] = []
-    for _ in 0..<missions { times.append(try await runOne(missionsClient, progressClient)) }
-    times.sort()
-    print(
-      "missions of six steps, one at a time, submit to finished over gRPC: p50 \(milliseconds(times[times.count / 2])) ms, "
-        + "p99 \(milliseconds(times[times.count * 99 / 100])) ms (\(missions) missions)")
-    await execution.close()
-    await progress.close()
+    let courses = zip(executionPort, progressPort).map(Course.init)
+    for course in courses where warmUp > 0 {
+      _ = try await course.window(missions: warmUp, concurrency: concurrency)
+    }
+    let before = try servicesOf.map { try ServiceProcesses(parent: $0).times() }
+    var measured = courses.map { _ in [Window]() }
+    for _ in 0..<windows {
+      for (index, course) in courses.enumerated() {
+        measured[index].append(try await course.window(missions: missions, concurrency: concurrency))
+      }
+    }
+    let after = try servicesOf.map { try ServiceProcesses(parent: $0).times() }
+    for (index, windows) in measured.enumerated() {
+      let figures = "\(Summary(windows)) (medians of \(windows.count) windows of \(missions) missions)"
+      print("concurrency \(concurrency): \(figures)")
+      if index < before.count { printTimes(before[index], after[index]) }
+    }
+    for course in courses { await course.close() }
+    guard measured.count == 2 else { return }
+    let share = Summary(measured[1]).rate / Summary(measured[0]).rate
+    print("concurrency \(concurrency): the second's missions/s are \(decimal(share * 100, 1)) % of the first's")
+    guard share >= leastShare else {
+      print("that is less than \(decimal(leastShare * 100, 1)) %")
+      throw ExitCode.failure
+    }
   }
 
-  /// How long one mission took. Throws if it did not go through all six steps and succeed.
-  private func runOne(_ missions: MissionsClient, _ progress: ProgressClient) async throws -> Duration {
-    let start = ContinuousClock.now
-    let mission = try await missions.submit(SubmitMissionRequest(objective: "What is 12.5% of 2,340?"))
-    var completed = 0
-    var last: MissionState?
-    for try await event in try await progress.watch(WatchEventsRequest(missionId: mission.id)) {
-      if event.type == .stepCompleted { completed += 1 }
-      last = event.state
+  private func printTimes(_ before: [String: Double], _ after: [String: Double]) {
+    let count = Double(missions * windows)
+    let spent = after.sorted { $0.key < $1.key }.map { name, time in
+      "\(name) \(decimal((time - (before[name] ?? 0)) / count * 1_000, 2))"
     }
-    guard completed == 6, last == .succeeded else {
-      throw ValidationError("mission \(mission.id) ended \(last.map(\.protoName) ?? "unseen") after \(completed) steps")
-    }
-    return ContinuousClock.now - start
-  }
-
-  private func milliseconds(_ duration: Duration) -> String {
-    let (seconds, attoseconds) = duration.components
-    let microseconds = seconds * 1_000_000 + attoseconds / 1_000_000_000_000
-    return "\(microseconds / 1_000).\(microseconds % 1_000 / 100)"
+    print("  processor time of one mission, in ms: \(spent.joined(separator: ", "))")
   }
 }

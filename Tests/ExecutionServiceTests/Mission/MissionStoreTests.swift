@@ -25,8 +25,8 @@ private struct Fixture {
 
   func outboxEvents() async throws -> [ProgressEvent] {
     try await store.database.read { connection in
-      try connection.all(OutboxRow.self, "SELECT * FROM outbox WHERE topic = 'progress' ORDER BY id")
-    }.map { try ProgressEvent(stored: $0.payload) }
+      try connection.all(OutboxRow.self, "SELECT * FROM outbox WHERE topic = 'events' ORDER BY id")
+    }.flatMap { try RecordEventsRequest(stored: $0.payload).events }
   }
 }
 

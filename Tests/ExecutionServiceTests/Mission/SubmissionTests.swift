@@ -32,8 +32,8 @@ import Testing
       let status = error as? Status
       return status?.code == .alreadyExists && status?.message.contains("\"k\"") == true
     }
-    let events = try await store.database.read { try Outbox.waiting(topic: MissionStore.Topic.progress, in: $0) }
-    #expect(events == 3, "submitted, approved, cancelled: nothing of the repetitions")
+    let events = try await store.database.read { try Outbox.waiting(topic: MissionStore.Topic.events, in: $0) }
+    #expect(events == 2, "submitted and approved, cancelled: nothing of the repetitions")
     await store.database.close()
   }
 

@@ -60,12 +60,12 @@ private final class RecordingInbox: InboxHandler {
     try await eventually("everything is delivered") {
       try await store.database.read { try Outbox.statistics(in: $0) }.isEmpty
     }
-    #expect(inboxes[.progress]?.all.map(\.topic) == ["progress", "progress"])
+    #expect(inboxes[.progress]?.all.map(\.topic) == ["events"])
     #expect(inboxes[.investment]?.all.map(\.topic) == ["investment", "settlement", "investment"])
     #expect(inboxes[.learning]?.all.map(\.topic) == ["learning"])
     for inbox in inboxes.values { #expect(inbox.all.allSatisfy { $0.key == mission.id }) }
-    let events = try inboxes[.progress]?.all.map { try ProgressEvent(stored: $0.payload).sequence }
-    #expect(events == [1, 2])
+    let events = try inboxes[.progress]?.all.flatMap { try RecordEventsRequest(stored: $0.payload).events }
+    #expect(events?.map(\.sequence) == [1, 2])
 
     for task in tasks { task.cancel() }
     for task in tasks { try await task.value }

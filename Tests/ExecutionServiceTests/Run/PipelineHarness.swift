@@ -91,10 +91,10 @@ struct PipelineHarness {
   /// The events of one mission, in the order in which they leave.
   func events(_ id: String) async throws -> [ProgressEvent] {
     let payloads = try await store.database.read { connection in
-      try connection.rows("SELECT payload FROM outbox WHERE topic = 'progress' AND key = $1 ORDER BY id", id)
+      try connection.rows("SELECT payload FROM outbox WHERE topic = 'events' AND key = $1 ORDER BY id", id)
         .map { try $0.blob("payload") }
     }
-    return try payloads.map { try ProgressEvent(stored: $0) }
+    return try payloads.flatMap { try RecordEventsRequest(stored: $0).events }
   }
 
   /// How many leases the table holds, live or not.

@@ -11,6 +11,7 @@ final class ScriptedPeers: InvestmentHandler, LearningHandler, ArtifactsHandler 
   struct Calls: Sendable {
     var reserved: [String] = []
     var stored: [String] = []
+    var askedForMultipliers = 0
   }
 
   let calls = Mutex(Calls())
@@ -34,7 +35,10 @@ final class ScriptedPeers: InvestmentHandler, LearningHandler, ArtifactsHandler 
   /// An answer shorter than the question.
   func getMultipliers(
     _ request: GetMultipliersRequest, _ context: ServerContext
-  ) async throws -> GetMultipliersResponse { GetMultipliersResponse() }
+  ) async throws -> GetMultipliersResponse {
+    calls.withLock { $0.askedForMultipliers += 1 }
+    return GetMultipliersResponse()
+  }
 
   func put(_ requests: RequestStream<PutArtifactRequest>, _ context: ServerContext) async throws -> Artifact {
     var header = PutArtifactHeader()
@@ -84,8 +88,8 @@ struct ScriptedTool: ExecutionService.Tool {
   var declaration: ToolDeclaration {
     ToolDeclaration(
       name: "calculate", description: "Scripted.", inputSchema: "{}", intents: ["calculation": 0.9],
-      hasSideEffects: hasSideEffects, isIdempotent: isIdempotent, risk: .low, timeLimit: timeLimit, maximumInputBytes: 1_000,
-      maximumOutputBytes: 1_000)
+      hasSideEffects: hasSideEffects, isIdempotent: isIdempotent, risk: .low, timeLimit: timeLimit,
+      maximumInputBytes: 1_000, maximumOutputBytes: 1_000)
   }
 
   func run(_ call: ToolCall, progress: @escaping ToolProgress) async throws -> ToolOutput {

@@ -43,13 +43,47 @@ enum ObjectiveFeatures {
 
   /// Of any scheme: the tool for web pages says which ones it can fetch.
   private static func isAddress(_ piece: String) -> Bool {
-    piece.firstMatch(of: #/[a-z][a-z0-9+.-]*:\/\//#) != nil || piece.hasPrefix("www.")
-      || piece.firstMatch(of: #/^[a-z0-9-]+(\.[a-z0-9-]+)*\.(com|org|net|edu|gov|io|dev|info)([\/:?].*)?$/#) != nil
+    piece.hasPrefix("www.") || hasScheme(piece) || startsWithHost(piece)
   }
 
-  /// An operator beside a digit or a bracket, or a function that is called.
+  /// Somewhere `://` behind letters, digits and `+.-`, of which the first is a letter (RFC 3986, section 3.1).
+  private static func hasScheme(_ piece: String) -> Bool {
+    let bytes = Array(piece.utf8)
+    return bytes.indices.dropLast(2).contains { index in
+      let before = bytes[..<index].reversed().prefix { isNameByte($0) || $0 == plus || $0 == dot }
+      return bytes[index...].starts(with: "://".utf8) && before.contains(where: isLetter)
+    }
+  }
+
+  /// `name.name.org`, alone or with a path, a port or a query behind it.
+  private static func startsWithHost(_ piece: String) -> Bool {
+    let host = piece.utf8.prefix { !"/:?".utf8.contains($0) }
+    let labels = host.split(separator: dot, omittingEmptySubsequences: false)
+    guard labels.count > 1, let last = labels.last, endings.contains(where: { last.elementsEqual($0.utf8) }) else {
+      return false
+    }
+    return labels.allSatisfy { !$0.isEmpty && $0.allSatisfy(isNameByte) }
+  }
+
+  private static let endings = ["com", "org", "net", "edu", "gov", "io", "dev", "info"]
+  private static let dot = UInt8(ascii: ".")
+  private static let plus = UInt8(ascii: "+")
+
+  private static func isLetter(_ byte: UInt8) -> Bool { (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) }
+  private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+  private static func isNameByte(_ byte: UInt8) -> Bool { isLetter(byte) || isDigit(byte) || byte == UInt8(ascii: "-") }
+
+  /// An operator behind a digit or a bracket or alone, a percentage, or a function that is called with a number.
   private static func isFormula(_ piece: String) -> Bool {
-    piece.firstMatch(of: #/[0-9)]\s*[-+*\/^×÷]|^[-+*\/^×÷=]$|[0-9]%|^[a-z]+\(.*[0-9]/#) != nil
+    let operators: Set<Unicode.Scalar> = ["-", "+", "*", "/", "^", "×", "÷"]
+    let scalars = Array(piece.unicodeScalars)
+    if scalars.count == 1 { return operators.contains(scalars[0]) || scalars[0] == "=" }
+    for (first, second) in zip(scalars, scalars.dropFirst()) {
+      let isNumber = ("0"..."9").contains(first)
+      if (isNumber || first == ")") && operators.contains(second) || isNumber && second == "%" { return true }
+    }
+    let called = scalars.drop { ("a"..."z").contains($0) }
+    return called.count < scalars.count && called.first == "(" && called.contains { ("0"..."9").contains($0) }
   }
 
   private static func fileSign(name: String, mediaType: String) -> String? {

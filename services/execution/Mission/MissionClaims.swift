@@ -58,7 +58,9 @@ extension MissionStore {
     }
     for one in claimed { terms.shares.began(one.mission.owner, at: one.time) }
     return claimed.map { one in
-      Claim(mission: one.mission, trace: one.trace, lease: HeldLease(one.lease, liveUntil: liveUntil))
+      Claim(
+        mission: one.mission, sequence: one.sequence, trace: one.trace,
+        lease: HeldLease(one.lease, liveUntil: liveUntil))
     }
   }
 
@@ -92,6 +94,8 @@ extension MissionStore {
 /// A mission that was claimed within a transaction.
 private struct Claimed: Sendable {
   let mission: Mission
+  /// The number of its last event.
+  let sequence: Int64
   let trace: String
   let lease: Lease
   /// In microseconds since 1970.
@@ -133,8 +137,9 @@ private struct Claiming {
       return nil
     }
     do {
-      guard let (mission, trace) = try connection.savepoint({ try begin(next, lease) }) else { return nil }
-      return Claimed(mission: mission, trace: trace, lease: lease, time: now.microseconds)
+      guard let begun = try connection.savepoint({ try begin(next, lease) }) else { return nil }
+      return Claimed(
+        mission: begun.mission, sequence: begun.sequence, trace: begun.trace, lease: lease, time: now.microseconds)
     } catch let error as StorageError where !error.isOfStatement {
       throw error
     } catch {
@@ -145,7 +150,9 @@ private struct Claiming {
   }
 
   /// Begins the step at which a mission stands; nil where that is a call of a tool that has no place.
-  private func begin(_ next: WaitingMission, _ lease: Lease) throws -> (Mission, String)? {
+  private func begin(
+    _ next: WaitingMission, _ lease: Lease
+  ) throws -> (mission: Mission, sequence: Int64, trace: String)? {
     let stored = try MissionStore.load(next.id, connection)
     guard let step = stored.mission.currentStep else { throw NothingToDo(id: next.id) }
     let tool = stored.mission.choice?.tool ?? ""
@@ -155,7 +162,8 @@ private struct Claiming {
       try lease.release(in: connection)
       return nil
     }
-    return (try MissionStore.change(next.id, [.begin(step)], connection), stored.trace)
+    let change = try MissionStore.make(next.id, [.begin(step)], connection)
+    return (change.mission, change.sequence, stored.trace)
   }
 }
 

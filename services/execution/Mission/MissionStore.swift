@@ -10,6 +10,9 @@ import Storage
 struct MissionStore: Sendable {
   /// The topics of the outbox.
   enum Topic {
+    /// The events of one transaction each: a RecordEventsRequest.
+    static let events = "events"
+    /// One event each; of databases from before `events`, and not added any more.
     static let progress = "progress"
     static let investment = "investment"
     static let settlement = "settlement"
@@ -157,27 +160,54 @@ struct MissionStore: Sendable {
     _ id: String, expectedVersion: Int64 = 0, _ transitions: [Transition], prepare: (inout Mission) -> Void = { _ in },
     effects additional: [Effect] = [], trace: String = "", _ connection: WriteConnection
   ) throws -> Mission {
+    try make(
+      id, expectedVersion: expectedVersion, transitions, prepare: prepare, effects: additional, trace: trace, connection
+    ).mission
+  }
+
+  /// As `change`, which gives the mission alone; `sequence` is the number of its last event.
+  static func make(
+    _ id: String, expectedVersion: Int64 = 0, _ transitions: [Transition], prepare: (inout Mission) -> Void = { _ in },
+    effects additional: [Effect] = [], trace: String = "", _ connection: WriteConnection
+  ) throws -> (mission: Mission, sequence: Int64) {
     let stored = try load(id, connection)
     try stored.mission.check(version: expectedVersion)
-    let now = Date()
     var mission = stored.mission
-    prepare(&mission)
-    let effects = try mission.apply(transitions, at: now) + additional
-    guard !effects.isEmpty else { return stored.mission }
-    mission.version += 1
-    mission.updatedAt = GoogleProtobufTimestamp(now)
-    let sequence = try write(
-      effects, of: id, after: stored.sequence, trace.isEmpty ? stored.trace : trace, connection)
-    try connection.execute(
+    let effects = try mission.change(by: transitions, prepare: prepare) + additional
+    guard !effects.isEmpty else { return (stored.mission, stored.sequence) }
+    let change = Change(former: stored.mission, mission: mission, transitions: transitions, effects: effects)
+    let trace = trace.isEmpty ? stored.trace : trace
+    let last = try store(change, after: stored.sequence, trace: trace, connection)
+    return (mission, last ?? stored.sequence)
+  }
+
+  /// What is written of a mission at once, worked out beforehand.
+  struct Change: Sendable {
+    let former: Mission
+    let mission: Mission
+    /// What led from the one to the other.
+    let transitions: [Transition]
+    let effects: [Effect]
+  }
+
+  /// Writes a changed mission and what follows from the change; gives the number of its last event, or nil, having
+  /// written nothing, where the stored mission's last event is not `sequence`: another change came in between.
+  static func store(
+    _ change: Change, after sequence: Int64, trace: String, _ connection: WriteConnection
+  ) throws -> Int64? {
+    let mission = change.mission
+    let isStored = try connection.execute(
       """
       UPDATE missions SET state = $2, last_sequence = $3, record = $4, priority = $5, deadline_us = $6,
         stop_wanted = coalesce($7, stop_wanted)
-      WHERE id = $1
-      """, id, Int(mission.state.rawValue), sequence, try mission.bytes(), Int(mission.priority), mission.keptDeadline,
-      transitions.stopWanted(before: stored.mission, after: mission))
-    try followInQueue(mission, after: stored.mission, connection)
-    announceDeadline(mission, after: stored.mission, connection)
-    return mission
+      WHERE id = $1 AND last_sequence = $8
+      """, mission.id, Int(mission.state.rawValue), sequence + change.effects.eventCount, try mission.bytes(),
+      Int(mission.priority), mission.keptDeadline,
+      change.transitions.stopWanted(before: change.former, after: mission), sequence)
+    guard isStored == 1 else { return nil }
+    try followInQueue(mission, after: change.former, connection)
+    announceDeadline(mission, after: change.former, connection)
+    return try write(change.effects, of: mission.id, after: sequence, trace, connection)
   }
 
   static func load(
@@ -193,27 +223,44 @@ struct MissionStore: Sendable {
     )
   }
 
-  /// Numbers the events and writes all effects to the outbox; gives the last number.
+  /// Numbers the events and writes all effects to the outbox, the events as one message; gives the last number.
   private static func write(
     _ effects: [Effect], of id: String, after sequence: Int64, _ trace: String, _ connection: WriteConnection
   ) throws -> Int64 {
-    var sequence = sequence
+    func add(_ topic: String, _ message: some ProtobufMessage) throws {
+      try Outbox.add(topic: topic, key: id, payload: try message.bytes(), traceParent: trace, in: connection)
+    }
+    var request = RecordEventsRequest()
     for effect in effects {
       switch effect {
       case .event(var event):
-        sequence += 1
-        event.sequence = UInt64(sequence)
-        try Outbox.add(topic: Topic.progress, key: id, payload: try event.bytes(), traceParent: trace, in: connection)
-      case .releaseReservation:
-        let request = ReleaseRequest(id: id)
-        try Outbox.add(topic: Topic.investment, key: id, payload: try request.bytes(), traceParent: trace, in: connection)
-      case .settleReservation(let request):
-        try Outbox.add(topic: Topic.settlement, key: id, payload: try request.bytes(), traceParent: trace, in: connection)
-      case .recordOutcome(let request):
-        try Outbox.add(topic: Topic.learning, key: id, payload: try request.bytes(), traceParent: trace, in: connection)
+        event.sequence = UInt64(sequence) + UInt64(request.events.count) + 1
+        request.events.append(event)
+      case .releaseReservation: try add(Topic.investment, ReleaseRequest(id: id))
+      case .settleReservation(let request): try add(Topic.settlement, request)
+      case .recordOutcome(let request): try add(Topic.learning, request)
       }
     }
-    return sequence
+    if !request.events.isEmpty { try add(Topic.events, request) }
+    return sequence + Int64(request.events.count)
+  }
+}
+
+extension Mission {
+  /// Applies a change of one transaction; gives its effects. Throws as `apply` does.
+  mutating func change(by transitions: [Transition], prepare: (inout Mission) -> Void = { _ in }) throws -> [Effect] {
+    let now = Date()
+    prepare(&self)
+    let effects = try apply(transitions, at: now)
+    version += 1
+    updatedAt = GoogleProtobufTimestamp(now)
+    return effects
+  }
+}
+
+extension [Effect] {
+  var eventCount: Int64 {
+    reduce(0) { count, effect in if case .event = effect { count + 1 } else { count } }
   }
 }
 

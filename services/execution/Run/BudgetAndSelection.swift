@@ -104,7 +104,7 @@ extension StepRunner {
     guard let best = usable.max(by: { $0.score < $1.score }) else {
       throw StepFailure("NO_TOOL_FITS", "no candidate is left to choose from")
     }
-    let score = best.score.formatted(.number.precision(.fractionLength(2)))
+    let score = best.score.hundredths
     choice.tool = best.tool
     choice.reason =
       mission.requestedTool.isEmpty ? "highest score of \(usable.count), \(score)" : "asked for, score \(score)"

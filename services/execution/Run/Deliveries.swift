@@ -7,7 +7,7 @@ import Storage
 struct Deliveries: Sendable {
   /// Which service takes the messages of which topics.
   static let destinations: [(service: ServiceName, topics: [String])] = [
-    (.progress, [MissionStore.Topic.progress]),
+    (.progress, [MissionStore.Topic.progress, MissionStore.Topic.events]),
     (.investment, [MissionStore.Topic.investment, MissionStore.Topic.settlement]),
     (.learning, [MissionStore.Topic.learning]),
   ]

@@ -5,6 +5,8 @@ import Synchronization
 /// A mission that this process has claimed and begun.
 struct Claim: Sendable {
   let mission: Mission
+  /// The number of the mission's last event, if that is known.
+  var sequence: Int64?
   /// The `traceparent` of the call that submitted it; empty if it had none.
   var trace = ""
   let lease: HeldLease

@@ -21,10 +21,20 @@ struct Pipeline: Sendable {
   func run(_ claim: Claim) async {
     let id = claim.mission.id
     var begun: Mission? = claim.mission
+    let trace = TraceContext.currentText
     while !Task.isCancelled {
       do {
         let mission = if let begun { begun } else { try await resume(id, under: claim.lease) }
-        return try await run(mission, under: claim.lease)
+        let journal = StepJournal(
+          mission, sequence: begun == nil ? nil : claim.sequence, under: claim.lease, in: store,
+          trace: trace.isEmpty ? claim.trace : trace)
+        do {
+          return try await run(mission, journal)
+        } catch {
+          // Whoever waits for the end of the run waits for all that it writes.
+          await journal.ended()
+          throw error
+        }
       } catch is LeaseLost {
         claim.lease.end(.lost)
         return  // Somebody else goes on with the mission; what its step came to here was not stored.
@@ -48,28 +58,46 @@ struct Pipeline: Sendable {
     return try await store.change(id, under: lease, [.begin(step)])
   }
 
-  private func run(_ begun: Mission, under lease: HeldLease) async throws {
+  private func run(_ begun: Mission, _ journal: StepJournal) async throws {
     var mission = begun
-    let id = mission.id
     while let step = mission.currentStep, mission.state == .running, mission.waitingFor.isEmpty {
+      if mustBeCertain(before: step, mission) {
+        mission = try await journal.settled()
+        guard mission.currentStep == step, mission.state == .running else { continue }
+      }
       do {
-        try lease.checkLive()
+        try journal.lease.checkLive()
         let result = try await traced(step, of: mission) { [mission] in
-          try await steps.run(step, of: mission, under: lease)
+          try await steps.run(step, of: mission, under: journal.lease)
         }
-        mission = try await finish(step, of: mission, result, under: lease)
+        // The next step's end comes at once: it asks nobody.
+        mission = try journal.write(end(of: step, mission, result, journal.lease), mayWait: step.next == .intent)
+        if step == .execution { places.leave(journal.lease.lease) }
       } catch let needed as InputNeeded {
-        mission = try await store.change(id, under: lease, [.ask(step, needed.question)], alongside: needed.alongside)
+        mission = try journal.write(.init(transitions: [.ask(step, needed.question)], alongside: needed.alongside))
       } catch {
-        let failure = try failure(of: error, in: step, mission: id)
-        mission = try await store.change(
-          id, under: lease, [.fail(step, failure.error, isOfTool: failure.isOfTool)])
+        let failure = try failure(of: error, in: step, mission: mission.id)
+        mission = try journal.write(.init(transitions: [.fail(step, failure.error, isOfTool: failure.isOfTool)]))
+      }
+      if mission.currentStep == nil || mission.state != .running || !mission.waitingFor.isEmpty {
+        mission = try await journal.settled()
       }
     }
     guard mission.state.isTerminal else { return }
     ended(mission)
     let code = mission.error?.code ?? ""
-    logger.info("mission ended", metadata: ["mission": "\(id)", "state": "\(mission.state.label)", "code": "\(code)"])
+    logger.info(
+      "mission ended", metadata: ["mission": "\(mission.id)", "state": "\(mission.state.label)", "code": "\(code)"])
+  }
+
+  /// Whether everything before a step must be stored, and the mission still to run, before the step begins: it has an
+  /// effect that could not be taken back, or keeps something for good that a crash would have made anew.
+  private func mustBeCertain(before step: Step, _ mission: Mission) -> Bool {
+    switch step {
+    case .execution: steps.toolbox[mission.choice?.tool ?? ""]?.declaration.hasSideEffects ?? true
+    case .finalize: true
+    default: false
+    }
   }
 
   /// What an error of a step means for the mission. Throws it where it is not the mission's: storage fails, its
@@ -88,21 +116,19 @@ struct Pipeline: Sendable {
     }
   }
 
-  private func finish(
-    _ step: Step, of mission: Mission, _ result: StepResult, under lease: HeldLease
-  ) async throws -> Mission {
+  private func end(
+    of step: Step, _ mission: Mission, _ result: StepResult, _ lease: HeldLease
+  ) -> StepJournal.Entry {
     var transitions: [Transition] = result.lastReport.map { [$0] } ?? []
     transitions.append(.complete(step, message: result.message.storable(atMost: StepFailure.maximumMessage)))
     let next = next(after: step, of: mission, result, lease)
     if let next { transitions.append(next) }
     let giveBack = giveBack(next, lease)
-    let changed = try await store.change(
-      mission.id, under: lease, transitions, prepare: result.prepare, effects: result.effects,
+    return StepJournal.Entry(
+      transitions: transitions, prepare: result.prepare, effects: result.effects,
       alongside: {
         try result.alongside($0)
         try giveBack($0)
       })
-    if step == .execution { places.leave(lease.lease) }
-    return changed
   }
 }

@@ -38,5 +38,16 @@ struct StepFailure: Error, Sendable {
 
 extension String {
   /// At most `limit` characters, without NUL, which no message on the wire may hold.
-  func storable(atMost limit: Int) -> String { String(prefix(limit)).replacing("\0", with: "") }
+  func storable(atMost limit: Int) -> String {
+    let short = utf8.count <= limit ? self : String(prefix(limit))
+    return short.utf8.contains(0) ? short.replacing("\0", with: "") : short
+  }
+}
+
+extension Double {
+  /// With two digits behind the point, in every language the same: `0.87`. For numbers from 0 to 10,000.
+  var hundredths: String {
+    let count = Int((self * 100).rounded())
+    return "\(count / 100).\(count % 100 / 10)\(count % 10)"
+  }
 }

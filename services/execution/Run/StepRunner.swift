@@ -76,9 +76,8 @@ struct StepRunner: Sendable {
         "NO_TOOL_FITS",
         "no tool fits this objective. Buddy can: " + toolbox.declarations.map(\.description).joined(separator: " "))
     }
-    let confidence = intent.confidence.formatted(.number.precision(.fractionLength(2)))
     return StepResult(
-      message: "\(intent.name), confidence \(confidence)", prepare: { [intent] in $0.intent = intent })
+      message: "\(intent.name), confidence \(intent.confidence.hundredths)", prepare: { [intent] in $0.intent = intent })
   }
 
   // MARK: - Calling other services

@@ -16,7 +16,7 @@ enum CalculationRequest {
     var before = ""
     while before != text {
       before = text
-      for pattern in leadIns { text = text.replacing(pattern: "^\\s*(?:\(pattern))(?![a-z])[\\s,:]*", with: "") }
+      for pattern in leadIns { text = text.replacing(pattern: pattern, with: "") }
     }
     for (pattern, template) in rewrites { text = text.replacing(pattern: pattern, with: template) }
     for (sign, power) in superscripts { text = text.replacingOccurrences(of: sign, with: power) }
@@ -46,7 +46,7 @@ enum CalculationRequest {
     "calculate|compute|evaluate|calc|solve|work out|determine|convert|simplify|do the math(?: for| on)?|math",
     "the (?:exact |numeric |following )?(?:value|result|answer|outcome) (?:of|to|for)", "the following|this|expression",
     "equals?|make[s]?(?: of)?|the(?! (?:sum|product|difference|quotient|average|mean|median|square|cube))",
-  ]
+  ].map { "^\\s*(?:\($0))(?![a-z])[\\s,:]*" }
 
   private static let number = "(\\$?[-−]?[0-9][0-9,]*(?:\\.[0-9]+)?%?)"
 

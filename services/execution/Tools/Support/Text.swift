@@ -1,15 +1,22 @@
 import Foundation
+import Synchronization
 
 extension String {
   var trimmedWhitespace: String { trimmingCharacters(in: .whitespacesAndNewlines) }
 
-  /// Replaces every match of a case-insensitive regular expression; `$1` … in the template are its groups.
+  /// Replaces every match of a case-insensitive regular expression, which is one of the program's own; `$1` … in the
+  /// template are its groups.
   func replacing(pattern: String, with template: String) -> String {
-    replacingOccurrences(of: pattern, with: template, options: [.regularExpression, .caseInsensitive])
+    guard let expression = CompiledPatterns.shared[pattern] else { return self }
+    let all = NSRange(location: 0, length: utf16.count)
+    // Most patterns match nothing, and looking costs less than building the same text anew.
+    guard expression.firstMatch(in: self, range: all) != nil else { return self }
+    return expression.stringByReplacingMatches(in: self, range: all, withTemplate: template)
   }
 
   func matches(pattern: String) -> Bool {
-    range(of: pattern, options: [.regularExpression, .caseInsensitive]) != nil
+    let all = NSRange(location: 0, length: utf16.count)
+    return CompiledPatterns.shared[pattern]?.firstMatch(in: self, range: all) != nil
   }
 
   /// At most `count` characters, with an ellipsis where something was cut.
@@ -71,4 +78,20 @@ func closest(to word: String, in candidates: [String]) -> String? {
   let scored = candidates.map { ($0, editDistance(word, $0.lowercased())) }
   guard let best = scored.min(by: { $0.1 < $1.1 }), best.1 <= max(1, word.count / 3) else { return nil }
   return best.0
+}
+
+/// Regular expressions by their patterns, without regard to case. Compiling one costs a hundred times as much as
+/// matching it against a sentence.
+private final class CompiledPatterns: Sendable {
+  static let shared = CompiledPatterns()
+
+  private let known = Mutex<[String: NSRegularExpression]>([:])
+
+  /// Nil for a pattern that is none.
+  subscript(pattern: String) -> NSRegularExpression? {
+    if let found = known.withLock({ $0[pattern] }) { return found }
+    guard let made = try? NSRegularExpression(pattern: pattern, options: .caseInsensitive) else { return nil }
+    known.withLock { $0[pattern] = made }
+    return made
+  }
 }
