@@ -1,5 +1,6 @@
 import ArgumentParser
 import Messages
+import NIOCore
 import NIOPosix
 import RPC
 import Stubs
