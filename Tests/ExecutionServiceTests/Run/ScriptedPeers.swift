@@ -74,13 +74,15 @@ final class ScriptedPeers: InvestmentHandler, LearningHandler, ArtifactsHandler 
 /// A tool that does what a test says.
 struct ScriptedTool: ExecutionService.Tool {
   var timeLimit = Duration.seconds(60)
+  var hasSideEffects = false
+  var isIdempotent = true
   let body: @Sendable (ToolCall, ToolProgress) async throws -> ToolOutput
 
   var declaration: ToolDeclaration {
     ToolDeclaration(
       name: "calculate", description: "Scripted.", inputSchema: "{}", intents: ["calculation": 0.9],
-      hasSideEffects: false, isIdempotent: true, risk: .low, timeLimit: timeLimit, maximumInputBytes: 1_000,
-      maximumOutputBytes: 1_000)
+      hasSideEffects: hasSideEffects, isIdempotent: isIdempotent, risk: .low, timeLimit: timeLimit,
+      maximumInputBytes: 1_000, maximumOutputBytes: 1_000)
   }
 
   func run(_ call: ToolCall, progress: @escaping ToolProgress) async throws -> ToolOutput {
