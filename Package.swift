@@ -67,7 +67,7 @@ let package = Package(
     tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
     service(
-      "ExecutionService", path: "execution",
+      "ExecutionService", path: "execution", exclude: ["README.md"],
       migrations: ["001_initial.sql", "006_trace.sql", "007_commands.sql", "008_queue.sql", "009_effects.sql"],
       [
         "CLibXML2", .asyncHTTPClient, .metrics, .nio("NIOHTTP1"), .nio("NIOPosix"), .bigInt, .tracing,
@@ -196,12 +196,14 @@ func tool(_ name: String, _ dependencies: [Target.Dependency], path: String) -> 
 
 /// A service's binary. The numbered `.sql` migrations of its database, if it has one, are compiled into it.
 func service(
-  _ name: String, path: String, migrations: [String] = [], _ dependencies: [Target.Dependency] = []
+  _ name: String, path: String, exclude: [String] = [], migrations: [String] = [],
+  _ dependencies: [Target.Dependency] = []
 ) -> Target {
   let common: [Target.Dependency] = ["ServiceKit", "RPC", "Messages", "Stubs", .log, .nio("NIOCore")]
   return .executableTarget(
     name: name, dependencies: common + (migrations.isEmpty ? [] : ["Storage"]) + dependencies,
-    path: "services/\(path)", resources: migrations.map { .embedInCode("Migrations/\($0)") }, swiftSettings: strict())
+    path: "services/\(path)", exclude: exclude, resources: migrations.map { .embedInCode("Migrations/\($0)") },
+    swiftSettings: strict())
 }
 
 func tests(_ target: String, _ dependencies: [Target.Dependency] = []) -> Target {

@@ -26,7 +26,8 @@ import Testing
     let by = By(actor: "eva", reason: "lunch", requestID: "r1")
     let paused = try mission.events(of: .pause(by, isInterruptible: true))
     #expect(mission.state == .paused && mission.outcomes(of: .intent) == [.interrupted])
-    #expect(paused.map(\.type) == [.stateChanged] && paused[0].actor == "eva" && paused[0].message == "paused by eva: lunch")
+    #expect(paused.map(\.type) == [.stateChanged] && paused[0].actor == "eva")
+    #expect(paused[0].message == "paused by eva: lunch")
     let change = try #require(paused[0].change)
     #expect(change == mission.changes.last && change.command == .pause && change.requestId == "r1")
     #expect(change.step == .intent && change.applied && change.staleSteps == [.intent] && change.reason == "lunch")
@@ -88,7 +89,8 @@ import Testing
     let more = Modification(budget: Money(micros: 9_000, currency: "USD"), isBeyondPolicy: true)
     _ = try sentBack.events(of: .modify(eva, more, isInterruptible: true))
     let open = [
-      MissionScenarios.new(), try MissionScenarios.approved(), try MissionScenarios.running(), paused, awaiting, sentBack,
+      MissionScenarios.new(), try MissionScenarios.approved(), try MissionScenarios.running(), paused, awaiting,
+      sentBack,
     ]
     #expect(open.map(\.state) == [.pendingApproval, .approved, .running, .paused, .awaitingInput, .pendingApproval])
     return open
@@ -114,7 +116,8 @@ import Testing
       let effects = try mission.apply(.expire, at: now.addingTimeInterval(1))
       #expect(mission.state == .failed && mission.error?.code == "DEADLINE_EXCEEDED")
       #expect(MissionScenarios.releases(effects) == 1)
-      #expect(MissionScenarios.events(effects).map(\.type) == (ran == nil ? [.stateChanged] : [.stepFailed, .stateChanged]))
+      let types = MissionScenarios.events(effects).map(\.type)
+      #expect(types == (ran == nil ? [.stateChanged] : [.stepFailed, .stateChanged]))
       #expect(try mission.apply(.expire, at: now.addingTimeInterval(2)).isEmpty)
     }
   }
@@ -174,11 +177,13 @@ import Testing
     #expect(fault(.choice, .choice("b")) == nil)
     #expect(fault(.text, .text(String(repeating: "t", count: 10_000))) == nil)
     #expect(fault(.number, .number(-0.5)) == nil)
-    for (kind, value) in [
-      (AnswerKind.yesNo, nil), (.yesNo, .text("yes")), (.choice, .choice("c")), (.choice, .text("a")), (.text, .text("")),
-      (.text, .text(String(repeating: "t", count: 10_001))), (.number, .number(.nan)), (.number, .number(.infinity)),
-      (.number, .text("1")), (.unspecified, .yes(true)),
-    ] as [(AnswerKind, Answer.Value?)] {
+    let long = String(repeating: "t", count: 10_001)
+    let wrong: [(AnswerKind, Answer.Value?)] = [
+      (.yesNo, nil), (.yesNo, .text("yes")), (.choice, .choice("c")), (.choice, .text("a")), (.text, .text("")),
+      (.text, .text(long)), (.number, .number(.nan)), (.number, .number(.infinity)), (.number, .text("1")),
+      (.unspecified, .yes(true)),
+    ]
+    for (kind, value) in wrong {
       #expect(fault(kind, value) == .invalidArgument, "\(kind) \(String(describing: value))")
     }
   }

@@ -71,7 +71,8 @@ private struct Fixture {
     await #expect {
       try await fixture.store.change(mission.id, expectedVersion: mission.version + 1, [.approve(By(actor: "eva"))])
     } throws: { ($0 as? Status)?.code == .aborted }
-    let approved = try await fixture.store.change(mission.id, expectedVersion: mission.version, [.approve(By(actor: "eva"))])
+    let approved = try await fixture.store.change(
+      mission.id, expectedVersion: mission.version, [.approve(By(actor: "eva"))])
     #expect(approved.version == mission.version + 1)
   }
 
