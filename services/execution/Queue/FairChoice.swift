@@ -16,8 +16,8 @@ struct WaitingMission: Sendable, Hashable {
 
 /// Whose mission is next, without a database: chooses one after the other from what waits.
 ///
-/// Inside an owner the rank decides: priority, which waiting adds to. Between owners an owner counts as waiting since
-/// it was last served, and each of its running missions puts it back by `penalty`:
+/// Inside an owner the rank decides: priority, which waiting adds to. Between owners the first missions of each compete;
+/// an owner counts as waiting since it was last served, and each of its running missions puts it back by `penalty`:
 ///
 /// ```
 /// effective rank = rank + (last served − queued, if positive) + running of the owner × penalty
