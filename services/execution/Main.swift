@@ -96,7 +96,8 @@ enum ExecutionSettings {
     in: .seconds(60)...(.seconds(3_650 * 86_400)))
 
   static let all: [any SettingDeclaration] = [
-    maximumRunning, QueueTerms.toolLimit, QueueTerms.defaultToolLimit, ageingInterval, QueueTerms.fairnessWeight,
+    maximumRunning, QueueTerms.toolLimit, QueueTerms.defaultToolLimit, QueueTerms.toolQueue, ageingInterval,
+    QueueTerms.fairnessWeight,
     leaseDuration, currency, defaultBudget, autoApproveLimit, allowPrivateFetch, withoutInvestment,
     withoutLearning, patience, resultPatience, callTimeout, idempotencyRetention,
   ]

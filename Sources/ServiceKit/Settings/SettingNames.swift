@@ -5,7 +5,7 @@ enum SettingNames {
     .gateway: ["allowed-host", "maximum-upload-bytes", "upstream-timeout"],
     .execution: [
       "ageing-interval", "allow-private-fetch", "auto-approve-micros", "currency", "default-budget-micros",
-      "default-tool-limit", "fairness-weight", "idempotency-retention", "tool-limit",
+      "default-tool-limit", "fairness-weight", "idempotency-retention", "tool-limit", "tool-queue",
       "lease-duration", "maximum-running", "peer-patience", "peer-timeout", "result-patience", "without-investment",
       "without-learning",
     ],

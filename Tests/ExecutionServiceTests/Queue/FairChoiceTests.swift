@@ -202,7 +202,8 @@ private struct Simulation {
       }
       let line = state.line(of: mission)
       #expect(line.first?.id == mission.id, "in its line the rank decides")
-      for other in state.waiting where other.hasBegun == mission.hasBegun && state.line(of: other).first?.id == other.id {
+      for other in state.waiting where other.hasBegun == mission.hasBegun {
+        guard state.line(of: other).first?.id == other.id else { continue }
         guard other.tool.isEmpty || state.calls(of: other.tool) < state.toolLimits[other.tool] ?? .max else { continue }
         #expect(rank(mission) <= rank(other), "\(mission.id) went before \(other.id)")
       }
