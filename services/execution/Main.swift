@@ -108,8 +108,8 @@ enum ExecutionSettings {
     in: .seconds(60)...(.seconds(3_650 * 86_400)))
 
   static let all: [any SettingDeclaration] = [
-    maximumRunning, QueueTerms.toolLimit, QueueTerms.defaultToolLimit, ageingInterval, QueueTerms.fairnessWeight,
-    leaseDuration, currency, defaultBudget, autoApproveLimit, autoApproveRisk, autoApproveRole, role, defaultRole,
+    maximumRunning, QueueTerms.toolLimit, QueueTerms.defaultToolLimit, QueueTerms.toolQueue, ageingInterval,
+    QueueTerms.fairnessWeight, leaseDuration, currency, defaultBudget, autoApproveLimit, autoApproveRisk, autoApproveRole, role, defaultRole,
     allowPrivateFetch, tools, withoutInvestment, withoutLearning, patience, resultPatience, callTimeout,
     idempotencyRetention,
   ]

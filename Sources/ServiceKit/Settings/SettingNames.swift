@@ -10,7 +10,7 @@ enum SettingNames {
       "ageing-interval", "allow-private-fetch", "auto-approve-micros", "auto-approve-risk", "auto-approve-role",
       "currency", "default-budget-micros", "default-role", "default-tool-limit", "fairness-weight",
       "idempotency-retention", "lease-duration", "maximum-running",
-      "peer-patience", "peer-timeout", "result-patience", "role", "tool-limit", "tools",
+      "peer-patience", "peer-timeout", "result-patience", "role", "tool-limit", "tool-queue", "tools",
       "without-investment", "without-learning",
     ],
     .progress: [

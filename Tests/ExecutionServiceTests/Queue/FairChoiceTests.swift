@@ -49,6 +49,12 @@ private struct Simulation {
   func runningByOwner() -> [String: Int] { running.reduce(into: [:]) { $0[$1.mission.owner, default: 0] += 1 } }
   func calls(of tool: String) -> Int { running.count { $0.mission.tool == tool } }
 
+  /// What waits for the same as a mission and is of the same owner, in its order.
+  func line(of mission: WaitingMission) -> [WaitingMission] {
+    waiting.filter { $0.owner == mission.owner && $0.tool == mission.tool && $0.hasBegun == mission.hasBegun }
+      .sorted { ($0.rank, $0.id) < ($1.rank, $1.id) }
+  }
+
   /// Fills the free places, as one look does. Of each line only `known` missions are told at once.
   mutating func look(known: Int = 1, lasting: (WaitingMission) -> Int64) {
     let lines = Dictionary(grouping: waiting) { [$0.owner, $0.tool, "\($0.hasBegun)"] }
@@ -194,7 +200,10 @@ private struct Simulation {
         let since = max(mission.queued, (state.lastBegun[mission.owner] ?? 0) + 1)
         return since - (mission.queued - mission.rank) + Int64(running[mission.owner] ?? 0) * state.penalty
       }
-      for other in state.waiting where other.id != mission.id && other.hasBegun == mission.hasBegun {
+      let line = state.line(of: mission)
+      #expect(line.first?.id == mission.id, "in its line the rank decides")
+      for other in state.waiting where other.hasBegun == mission.hasBegun {
+        guard state.line(of: other).first?.id == other.id else { continue }
         guard other.tool.isEmpty || state.calls(of: other.tool) < state.toolLimits[other.tool] ?? .max else { continue }
         #expect(rank(mission) <= rank(other), "\(mission.id) went before \(other.id)")
       }

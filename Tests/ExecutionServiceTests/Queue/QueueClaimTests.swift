@@ -157,7 +157,8 @@ import Testing
     #expect(runners[0].runningCount == 6)
     try await harness.fill("small", 12, since: .seconds(60))
     await runners[1].look()
-    #expect(counts.withLock { $0 } == ["a mass": 6, "b small": 6], "six of the one run, none of the other")
+    try await eventually("both are full") { counts.withLock { $0.values.reduce(0, +) } == 12 }
+    #expect(counts.withLock { $0 } == ["a mass": 6, "b small": 6], "six of the one ran, none of the other")
     let loops = runners.map { runner in Task { await runner.run() } }
     open.finish()
     try await eventually("all have run") {

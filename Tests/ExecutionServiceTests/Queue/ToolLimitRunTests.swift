@@ -73,6 +73,35 @@ import Testing
     await harness.close()
   }
 
+  /// A mission that waits for a tool has its budget reserved: of these one owner has no more than it may, and others
+  /// are not kept waiting by that.
+  @Test(arguments: TestEngine.allCases)
+  func anOwnersNewMissionsWaitForItsBegunOnes(_ engine: TestEngine) async throws {
+    let harness = try await PipelineHarness(engine, PipelineHarness.answer)
+    let (pipeline, standard) = limited(harness, to: 1)
+    var terms = standard
+    terms.toolQueue = 3
+    let holder = LeaseHolder(id: "a", duration: .seconds(600))
+    _ = try await harness.submit(owner: "other")
+    let blocker = try #require(try await harness.store.claim(by: holder, limit: 1, terms: terms).first)
+    #expect(terms.places.take("calculate", for: blocker.lease.lease))
+    for _ in 0..<9 { _ = try await harness.submit(owner: "mass") }
+    var begun = 0
+    while let claim = try await harness.store.claim(by: holder, limit: 1, terms: terms).first {
+      begun += 1
+      await pipeline.run(claim)
+    }
+    #expect(begun == 3)
+    #expect(try await harness.queue().map(\.waitingFor).filter { $0 == "calculate" }.count == 3)
+    _ = try await harness.submit(owner: "other")
+    #expect(try await harness.store.claim(by: holder, limit: 9, terms: terms).map(\.mission.owner) == ["other"])
+    terms.places.leave(blocker.lease.lease)
+    let next = try await harness.store.claim(by: holder, limit: 9, terms: terms)
+    #expect(next.map(\.mission.owner) == ["mass"], "one goes on; with its two still waiting new ones may begin")
+    #expect(try await harness.store.claim(by: holder, limit: 9, terms: terms).count == 6)
+    await harness.close()
+  }
+
   /// With one place in all and one at the tool nothing ever waits for the tool, nor do the two wait for each other.
   @Test(arguments: TestEngine.allCases)
   func thePlaceAndTheToolNeverWaitForEachOther(_ engine: TestEngine) async throws {

@@ -73,18 +73,22 @@ import Testing
 
   @Test func everyLimitCanBeSet() throws {
     let declared: [any SettingDeclaration] = [
-      QueueTerms.toolLimit, QueueTerms.defaultToolLimit, QueueTerms.fairnessWeight, ExecutionSettings.ageingInterval,
+      QueueTerms.toolLimit, QueueTerms.defaultToolLimit, QueueTerms.toolQueue, QueueTerms.fairnessWeight,
+      ExecutionSettings.ageingInterval,
     ]
     func settings(_ arguments: [String]) throws -> Settings {
       try Settings(declared, arguments: arguments, environment: [:])
     }
     let standard = try QueueTerms(settings([]), tools: [])
     #expect(standard.fairnessWeight == 10 && standard.places.limit(of: "a") == 64)
+    #expect(standard.toolQueue == 64)
     let given = try settings(["--tool-limit", "a=2", "--default-tool-limit=3", "--fairness-weight=0"])
     let terms = try QueueTerms(given, tools: ["a"])
     #expect(terms.fairnessWeight == 0 && terms.places.limit(of: "a") == 2 && terms.places.limit(of: "b") == 3)
     #expect(given[ExecutionSettings.ageingInterval] == .seconds(10))
-    for wrong in ["--default-tool-limit=0", "--fairness-weight=-1", "--ageing-interval=0s", "--tool-limit=a"] {
+    for wrong in [
+      "--default-tool-limit=0", "--fairness-weight=-1", "--ageing-interval=0s", "--tool-limit=a", "--tool-queue=0",
+    ] {
       #expect(throws: SettingError.self) { try settings([wrong]) }
     }
   }

@@ -16,8 +16,8 @@ struct WaitingMission: Sendable, Hashable {
 
 /// Whose mission is next, without a database: chooses one after the other from what waits.
 ///
-/// Inside an owner the rank decides: priority, which waiting adds to. Between owners an owner counts as waiting since
-/// it was last served, and each of its running missions puts it back by `penalty`:
+/// Inside an owner the rank decides: priority, which waiting adds to. Between owners their first missions compete; an
+/// owner counts as waiting since it was last served, and each of its running missions puts it back by `penalty`:
 ///
 /// ```
 /// effective rank = rank + (last served − queued, if positive) + running of the owner × penalty
@@ -32,6 +32,7 @@ struct FairChoice: Sendable {
     let owner: Int
     let tool: String
     let hasBegun: Bool
+    let isHeld: Bool
     /// In reverse: the next one is the last.
     var waiting: [WaitingMission]
   }
@@ -52,7 +53,11 @@ struct FairChoice: Sendable {
   ///   - waiting: in any order; of each owner, tool and kind at least the first one.
   ///   - running: how many missions of each owner run.
   ///   - lastBegun: when a mission of each owner was last begun, in microseconds since 1970.
-  init(_ waiting: [WaitingMission], running: [String: Int], lastBegun: [String: Int64], penalty: Int64) {
+  ///   - held: owners that have begun enough; only what they have begun goes on.
+  init(
+    _ waiting: [WaitingMission], running: [String: Int], lastBegun: [String: Int64], penalty: Int64,
+    held: Set<String> = []
+  ) {
     self.penalty = penalty
     struct Key: Hashable {
       let owner: Int
@@ -67,7 +72,9 @@ struct FairChoice: Sendable {
         lines[position].waiting.append(mission)
       } else {
         positions[key] = lines.count
-        lines.append(Line(owner: owner, tool: mission.tool, hasBegun: mission.hasBegun, waiting: [mission]))
+        let isHeld = !mission.hasBegun && held.contains(mission.owner)
+        lines.append(
+          Line(owner: owner, tool: mission.tool, hasBegun: mission.hasBegun, isHeld: isHeld, waiting: [mission]))
       }
     }
     for index in lines.indices { lines[index].waiting.sort { ($1.rank, $1.id) < ($0.rank, $0.id) } }
@@ -98,7 +105,7 @@ struct FairChoice: Sendable {
 
   private func best(hasBegun: Bool, _ isOpen: (String) -> Bool) -> Int? {
     var best: (index: Int, rank: Int64, id: String)?
-    for (index, line) in lines.enumerated() where line.hasBegun == hasBegun {
+    for (index, line) in lines.enumerated() where line.hasBegun == hasBegun && !line.isHeld {
       guard let first = line.waiting.last, line.tool.isEmpty || isOpen(line.tool) else { continue }
       let rank = effectiveRank(first, owners[line.owner])
       if let best, (best.rank, best.id) < (rank, first.id) { continue }

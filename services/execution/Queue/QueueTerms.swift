@@ -13,8 +13,15 @@ struct QueueTerms: Sendable {
     help: "how many points of priority each running mission of an owner takes from the owner's waiting ones; "
       + "0: owners only take turns", in: 0...1_000)
 
+  static let toolQueue = Setting<Int>(
+    "tool-queue", default: 64,
+    help: "while so many missions of an owner wait for tools, each with its budget reserved, none of the owner's new "
+      + "ones is begun", in: 1...100_000)
+
   /// How many points of priority each running mission of an owner takes from those of the same owner that wait.
   var fairnessWeight = Self.fairnessWeight.defaultValue
+  /// How many missions of one owner may wait for tools before its new ones have to wait for these.
+  var toolQueue = Self.toolQueue.defaultValue
   var places = ToolPlaces()
   let shares = OwnerShares()
 }
@@ -25,7 +32,7 @@ extension QueueTerms {
     let limits = settings[Self.toolLimit]
     try limits.check(tools)
     self.init(
-      fairnessWeight: settings[Self.fairnessWeight],
+      fairnessWeight: settings[Self.fairnessWeight], toolQueue: settings[Self.toolQueue],
       places: ToolPlaces(limits, standardLimit: settings[Self.defaultToolLimit]))
   }
 }

@@ -60,6 +60,13 @@ struct WaitingMissions {
     ORDER BY rank_us, id LIMIT $6
     """
 
+  /// How many wait in one line, `$4` at the most.
+  static let length = """
+    SELECT count(*) AS n FROM (
+      SELECT 1 FROM missions
+      WHERE state = $1 AND waiting_tool = $2 AND owner = $3 AND rank_us IS NOT NULL LIMIT $4) AS line
+    """
+
   /// Of what is claimed, `queued_us` is when that was.
   static let runningByOwner = """
     SELECT missions.owner, count(*) AS n, max(missions.queued_us) AS last
@@ -78,7 +85,7 @@ struct WaitingMissions {
   ///
   /// - Parameters:
   ///   - limit: of at most so many owners; `maximumOwners` unless somebody wants to see them all.
-  ///   - everywhere: count what runs even where only one owner has anything waiting.
+  ///   - everywhere: count what runs even where only one owner has anything waiting, and hold no owner.
   /// - Returns: with it, the owner behind which the next look is to begin; empty if this one has seen all.
   func choice(
     _ terms: QueueTerms, atMost limit: Int = maximumOwners, everywhere: Bool = false
@@ -102,8 +109,20 @@ struct WaitingMissions {
     }
     let choice = FairChoice(
       waiting, running: running.mapValues { $0.count }, lastBegun: lastBegun,
-      penalty: Int64(terms.fairnessWeight) * (try MissionStore.ageing(connection)))
+      penalty: Int64(terms.fairnessWeight) * (try MissionStore.ageing(connection)),
+      held: everywhere ? [] : try held(waiting, atMost: terms.toolQueue))
     return (choice, cursor)
+  }
+
+  /// The owners that have as many missions waiting for tools as they may.
+  private func held(_ firsts: [WaitingMission], atMost limit: Int) throws -> Set<String> {
+    var counts: [String: Int] = [:]
+    for first in firsts where !first.tool.isEmpty {
+      let row = try connection.first(
+        Self.length, Int(MissionState.running.rawValue), first.tool, first.owner, limit)
+      counts[first.owner, default: 0] += try row?.int("n") ?? 0
+    }
+    return Set(counts.lazy.filter { $0.value >= limit }.map(\.key))
   }
 
   /// Those of the owners behind one, and then those of the owners up to it, as long as these are not too many.
