@@ -106,14 +106,14 @@ struct AnswerTests {
   @Test("what the service does not take is asked again")
   func asksAgain() async throws {
     let paper = Paper()
-    try await Self.asking(kind: "NUMBER", refusing: "-1") { gateway, port in
+    try await Self.asking(kind: "NUMBER", refusing: "-2.5") { gateway, port in
       let display = ProgressDisplay(paper.console())
       try await GatewayClientTests.client(port) { client in
         let desk = QuestionDesk(
-          gateway: client, console: Self.typing(["-1", "4.5"], on: paper), display: display, mission: "m-1")
+          gateway: client, console: Self.typing(["-2.5", "4.5"], on: paper), display: display, mission: "m-1")
         await desk.ask(Question(id: "q-1", prompt: "How many?", kind: .number))
       }
-      #expect(Self.answers(gateway) == ["q-1 number=-1", "q-1 number=4.5"])
+      #expect(Self.answers(gateway) == ["q-1 number=-2.5", "q-1 number=4.5"])
       #expect(paper.errors.contains("buddy: INVALID_ARGUMENT: not so"))
     }
   }

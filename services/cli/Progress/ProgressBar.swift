@@ -68,7 +68,7 @@ enum ProgressLine {
   static func text(_ event: ProgressEvent) -> String {
     let isOfMission = event.type == .stateChanged || event.type == .missionChanged || event.step == .unspecified
     let subject = isOfMission ? "mission" : event.step.label
-    let by = event.actor.isEmpty ? "" : "by \(event.actor)"
+    let by = event.actor.isEmpty || event.message.contains("by \(event.actor)") ? "" : "by \(event.actor)"
     let detail = [event.message, event.error.map { "\($0.code): \($0.message)" } ?? "", by]
       .filter { !$0.isEmpty }.map(TerminalText.line).joined(separator: " - ")
     let line = ProgressBar.percent(event.percent) + "  " + TerminalText.padded(subject, to: 12) + "  "
