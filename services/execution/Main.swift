@@ -109,8 +109,8 @@ enum ExecutionSettings {
 
   static let all: [any SettingDeclaration] = [
     maximumRunning, QueueTerms.toolLimit, QueueTerms.defaultToolLimit, QueueTerms.toolQueue, ageingInterval,
-    QueueTerms.fairnessWeight, leaseDuration, currency, defaultBudget, autoApproveLimit, autoApproveRisk, autoApproveRole, role, defaultRole,
-    allowPrivateFetch, tools, withoutInvestment, withoutLearning, patience, resultPatience, callTimeout,
+    QueueTerms.fairnessWeight, leaseDuration, currency, defaultBudget, autoApproveLimit, autoApproveRisk,
+    autoApproveRole, role, defaultRole, allowPrivateFetch, tools, withoutInvestment, withoutLearning, patience, resultPatience, callTimeout,
     idempotencyRetention,
   ]
 }
