@@ -9,7 +9,7 @@ import Testing
 @Suite struct CommandRouteTests {
   /// Every command takes who, which and the request's id from outside its body.
   private var echo: Backend {
-    func answer(_ command: String, _ id: String, _ actor: String, _ request: String) -> Mission {
+    @Sendable func answer(_ command: String, _ id: String, _ actor: String, _ request: String) -> Mission {
       Mission(id: id, objective: command, owner: actor, idempotencyKey: request)
     }
     var backend = Backend()
@@ -124,7 +124,7 @@ import Testing
       // A part is never taken for the whole.
       await #expect(throws: (any Error).self) { try await gateway.get("/api/v1/audit/export?after_number=2998") }
     }
-    try await withGateway(Backend(down: [.progress])) { gateway in
+    try await withGateway(Backend(down: [.progress])) { (gateway) async throws in
       #expect(try await gateway.get("/api/v1/audit/verify").errorService == "progress")
     }
   }

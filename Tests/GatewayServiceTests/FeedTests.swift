@@ -47,7 +47,7 @@ import Testing
     let (first, more) = ring.events(after: 0, limit: 1)
     #expect(first.map(\.number) == [3])
     #expect(more == 2)
-    var small = FeedRing(.init(events: 100, bytes: 10_000))
+    var small = FeedRing(.init(events: 100, bytes: 8000))
     for number in 1...10 as ClosedRange<UInt64> { _ = small.append(try event(number, size: 3000)) }
     #expect(small.events(after: 0, limit: 1 << 20).events.map(\.number) == [9, 10])
     _ = small.append(try event(11, size: 30_000))

@@ -1,5 +1,6 @@
 import Messages
 import NIOCore
+import NIOWebSocket
 import RPC
 import ServiceKit
 import ServiceLifecycle
@@ -33,7 +34,8 @@ import Testing
     ("/ws", "Host: localhost\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + handshake, 400),
     ("/ws", "Host: localhost\r\nContent-Length: 1\r\n" + handshake, 400),
     ("/ws", handshake, 400), ("/ws", "Host: localhost\r\nHost: localhost\r\n" + handshake, 400),
-    ("/ws", "Host: evil.example\r\n" + handshake, 403), ("http://evil.example/ws", "Host: localhost\r\n" + handshake, 403),
+    ("/ws", "Host: evil.example\r\n" + handshake, 403),
+    ("http://evil.example/ws", "Host: localhost\r\n" + handshake, 403),
     ("/ws", "Host: localhost\r\nOrigin: https://evil.example\r\n" + handshake, 403),
     ("/ws", "Host: localhost\r\nOrigin: null\r\n" + handshake, 403),
     ("/ws", "Host: localhost\r\nOrigin: http://localhost:1\r\n" + handshake, 403),
@@ -65,7 +67,7 @@ import Testing
       #expect(second.hasPrefix("HTTP/1.1 200 "))
       #expect(second.contains("HTTP/1.1 426 "))
     }
-    try await withGateway(Backend(configure: { $0.idleTimeout = .milliseconds(50) })) { gateway in
+    try await withGateway(Backend(configure: { $0.idleTimeout = .milliseconds(50) })) { (gateway) async throws in
       #expect(try await RawConnection(port: gateway.port).exchange("GET /w").isEmpty)
     }
   }
@@ -109,9 +111,11 @@ import Testing
   private struct Bad: Sendable, CustomStringConvertible {
     let description: String
     let code: UInt16
-    let send: @Sendable (SocketClient.Session) async throws -> Void
+    let send: Send
 
-    init(_ description: String, _ code: UInt16, _ send: @escaping @Sendable (SocketClient.Session) async throws -> Void) {
+    typealias Send = @Sendable (SocketClient.Session) async throws -> Void
+
+    init(_ description: String, _ code: UInt16, _ send: @escaping Send) {
       self.description = description
       self.code = code
       self.send = send

@@ -86,7 +86,8 @@ struct IdleWatchers {
       for try await bytes in inbound { text += String(buffer: bytes) }
       return text
     }
-    let lines = answer.split(whereSeparator: \.isNewline).filter { $0.hasPrefix("\(name) ") || $0.hasPrefix("\(name){") }
+    let lines = answer.split(whereSeparator: \.isNewline)
+      .filter { $0.hasPrefix("\(name) ") || $0.hasPrefix("\(name){") }
     guard !lines.isEmpty else { throw Status(.notFound, "there is no \(name) in /metrics") }
     return lines.reduce(0) { $0 + (Double($1.split(separator: " ").last ?? "") ?? 0) }
   }

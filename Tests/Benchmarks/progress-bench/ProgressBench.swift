@@ -5,8 +5,8 @@ import NIOPosix
 import RPC
 import Stubs
 
-/// Measures how progress reaches those who watch, against running services: the time from an event's recording to every
-/// WebSocket client of the gateway, what a watcher that reads nothing costs the others, and the memory of idle watchers.
+/// Measures how progress reaches those who watch, against running services: the time from an event to every WebSocket
+/// client of the gateway, what a watcher that reads nothing costs the others, and the memory of idle watchers.
 @main
 struct ProgressBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(commandName: "progress-bench")
@@ -73,7 +73,8 @@ struct ProgressBench: AsyncParsableCommand {
     let ratio = median(disturbed) / median(quiet)
     print(
       "  with one more that reads nothing: p99 \(milliseconds(median(disturbed))) ms, without it "
-        + "\(milliseconds(median(quiet))) ms (medians of \(rounds) windows each, turn by turn): ratio \(decimal(ratio))")
+        + "\(milliseconds(median(quiet))) ms (medians of \(rounds) windows each, turn by turn): "
+        + "ratio \(decimal(ratio))")
     return whole.p99 <= highestP99 && ratio <= highestRatio
   }
 }

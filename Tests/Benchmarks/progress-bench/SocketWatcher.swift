@@ -2,8 +2,8 @@ import NIOCore
 import NIOPosix
 import RPC
 
-/// A WebSocket client reduced to what the measurement needs: it shakes hands, subscribes, and finds each event's number.
-/// What a browser would do with an event is not the gateway's time.
+/// A WebSocket client reduced to what the measurement needs: it shakes hands, subscribes, and finds each event's
+/// number. What a browser would do with an event is not the gateway's time.
 final class SocketWatcher: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
@@ -50,7 +50,9 @@ final class SocketWatcher: ChannelInboundHandler {
     if recorder == nil { context.channel.setOption(.autoRead, value: false).whenFailure { _ in } }
   }
 
-  private func take(_ frame: (opcode: UInt8, data: ByteBuffer), _ now: ContinuousClock.Instant, _ context: ChannelHandlerContext) {
+  private func take(
+    _ frame: (opcode: UInt8, data: ByteBuffer), _ now: ContinuousClock.Instant, _ context: ChannelHandlerContext
+  ) {
     switch frame.opcode {
     case 0x1:
       guard let sequence = frame.data.sequence else { return }

@@ -28,7 +28,8 @@ struct FeedFailure: Error, Sendable {
 /// event encoded once, the newest in a ring. A watcher is a cursor into it; nothing is kept per watcher.
 ///
 /// A slow watcher costs the others nothing: it reads later, and finds what left the ring meanwhile at the service. The
-/// feed itself goes at the pace of its fastest watcher: it stops taking events while none of those in the ring was read.
+/// feed itself goes at the pace of its fastest watcher: it takes no more while the ring is full and nobody has read its
+/// oldest event.
 final class EventFeed: Sendable {
   private struct State {
     var ring: FeedRing

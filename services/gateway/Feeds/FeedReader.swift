@@ -6,6 +6,8 @@ import Synchronization
 struct FeedReader: AsyncSequence, Sendable {
   /// How many bytes of events are taken at once.
   static let pieceBytes = 32 << 10
+  /// A transport that takes longer for a piece is slow: of all missions' events it gets a gap where others catch up.
+  static let patience: Duration = .milliseconds(500)
 
   enum Element: Sendable {
     case events([FeedEvent])
@@ -28,27 +30,30 @@ struct FeedReader: AsyncSequence, Sendable {
     private var cursor: FeedCursor
     private let signal = FeedSignal()
     private var pages = FeedPages()
-    /// It has read from the ring, so that whatever it misses it missed by being slow.
-    private var wasInside: Bool
+    /// When it gave something out last.
+    private var given: ContinuousClock.Instant?
+    /// That took its transport long, so that what it misses it misses by being slow itself.
+    private var isSlow = false
     private var isOver = false
 
     fileprivate init(_ reader: FeedReader) {
       self.reader = reader
       cursor = reader.start
-      wasInside = reader.start.isFromNow
     }
 
     /// What comes next; nil after the end.
     /// - Throws: `GatewayError` where the watch cannot go on; `CancellationError`.
     mutating func next() async throws -> FeedReader.Element? {
+      if let given, given.duration(to: .now) > FeedReader.patience { isSlow = true }
+      defer { given = .now }
       while !isOver {
         let feed = try feed()
         signal.rearm()
         switch feed.read(after: cursor, limit: FeedReader.pieceBytes) {
         case .events(let events, let more):
-          wasInside = true
           return .events(try take(events, more: more))
         case .upToDate:
+          isSlow = false
           try await signal.wait()
         case .missing(let base):
           if let item = try await catchUp(feed, base: base) { return item }
@@ -70,7 +75,7 @@ struct FeedReader: AsyncSequence, Sendable {
     }
 
     private mutating func catchUp(_ feed: EventFeed, base: UInt64?) async throws -> FeedReader.Element? {
-      if reader.key.isOfAll, wasInside, let base {
+      if reader.key.isOfAll, isSlow || cursor.isFromNow, let base {
         cursor = FeedCursor(number: base)
         return .gap(base)
       }

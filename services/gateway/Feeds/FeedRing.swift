@@ -63,7 +63,8 @@ struct FeedRing: Sendable {
     var (low, high) = (0, count)
     while low < high {
       let middle = (low + high) / 2
-      if let event = slots[(head + middle) % slots.count], event.number <= number { low = middle + 1 } else { high = middle }
+      let isBefore = slots[(head + middle) % slots.count].map { $0.number <= number } ?? false
+      if isBefore { low = middle + 1 } else { high = middle }
     }
     return low
   }

@@ -116,7 +116,6 @@ final class FeedFanout: @unchecked Sendable {
   private func takeOut(_ subscription: SocketSubscription) {
     subscription.cursor = cursor
     subscription.state = .waiting
-    subscription.wasInside = true
     liveCount -= 1
     guard let last = live[subscription.id]?.popLast() else { return }
     if last !== subscription {
@@ -142,7 +141,10 @@ final class FeedFanout: @unchecked Sendable {
   private func advance(_ subscription: SocketSubscription) {
     var hasLooked = false
     while subscription.isOpen, let socket = subscription.socket {
-      guard socket.isWritable else { return subscription.state = .stalled }
+      guard socket.isWritable else {
+        subscription.wasStalled = true
+        return subscription.state = .stalled
+      }
       if !subscription.backlog.isEmpty {
         write(subscription.form.frames(subscription.nextOfBacklog()), to: socket)
         continue
@@ -157,7 +159,7 @@ final class FeedFanout: @unchecked Sendable {
         if settle(subscription, hasLooked: hasLooked) { return }
         hasLooked = true
       case .missing(let base):
-        guard let base, subscription.request.key.isOfAll, subscription.wasInside else { return fetch(subscription) }
+        guard let base, subscription.mayHaveGap else { return fetch(subscription) }
         subscription.cursor = FeedCursor(number: base)
         write(SocketAnswer.gap(subscription.id, resumeAfter: base), to: socket)
       case .ended(let last):
@@ -175,6 +177,7 @@ final class FeedFanout: @unchecked Sendable {
       deliver()
       return false
     }
+    subscription.wasStalled = false
     if liveCount == 0 || cursor == subscription.cursor {
       putIn(subscription)
     } else {

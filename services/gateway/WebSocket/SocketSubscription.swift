@@ -25,8 +25,8 @@ final class SocketSubscription: @unchecked Sendable {
   var state = State.waiting
   /// What it has been sent; while it is live the fanout's cursor counts.
   var cursor: FeedCursor
-  /// It has read from the ring, so that whatever it misses it missed by being slow.
-  var wasInside: Bool
+  /// Its socket took no more since it was up to date: what it misses it misses by being slow itself.
+  var wasStalled = false
   /// Its place among the live ones.
   var index = 0
   /// What is left of a page of the past.
@@ -42,11 +42,14 @@ final class SocketSubscription: @unchecked Sendable {
     self.socket = socket
     form = SocketEventForm(id: request.id, isOfAll: request.key.isOfAll)
     cursor = request.start
-    wasInside = request.start.isFromNow
   }
 
   var id: String { request.id }
   var isOpen: Bool { state != .closed }
+
+  /// Of all missions' events a slow watcher gets a gap where others catch up, and so does one without a number to catch
+  /// up from.
+  var mayHaveGap: Bool { request.key.isOfAll && (wasStalled || cursor.isFromNow) }
 
   /// True where it asked that events be left out when so many wait for it.
   func mayCoalesce(_ count: Int) -> Bool {
@@ -56,7 +59,6 @@ final class SocketSubscription: @unchecked Sendable {
   // MARK: - What it takes
 
   func take(_ events: [FeedEvent]) {
-    wasInside = true
     if let newest = events.last { cursor = FeedCursor(number: newest.number) }
   }
 

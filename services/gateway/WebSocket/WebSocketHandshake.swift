@@ -24,7 +24,9 @@ final class WebSocketHandshake: ChannelInboundHandler, RemovableChannelHandler {
   private var early: [NIOAny] = []
   private var timer: Scheduled<Void>?
 
-  private init(_ decoder: ByteToMessageHandler<HTTPRequestDecoder>, _ encoder: HTTPResponseEncoder, _ sockets: WebSockets) {
+  private init(
+    _ decoder: ByteToMessageHandler<HTTPRequestDecoder>, _ encoder: HTTPResponseEncoder, _ sockets: WebSockets
+  ) {
     self.decoder = decoder
     self.encoder = encoder
     self.sockets = sockets
