@@ -51,28 +51,34 @@ def test_events_behind_a_gap_are_set_aside_and_others_go_on():
         missions = mission_pb2_grpc.MissionsStub(grpc.insecure_channel(installation.address("execution")))
         submit = lambda number, **more: missions.Submit(
             mission_pb2.SubmitMissionRequest(objective=f"What is {number} + 1?", **more), timeout=30).id
-        poisoned = submit(1, require_approval=True)
+        poisoned = [submit(1, require_approval=True) for _ in range(3)]
         with grpc.insecure_channel(installation.address("progress")) as channel:
             stub = progress_pb2_grpc.ProgressStub(channel)
-            stub.List(progress_pb2.ListEventsRequest(mission_id=poisoned), timeout=30)
+            for mission in poisoned:
+                stub.List(progress_pb2.ListEventsRequest(mission_id=mission), timeout=30)
 
         # The progress service loses all it knows.
         installation.kill("progress")
         for file in glob.glob(f"{installation.folder.name}/progress.sqlite3*"):
             os.remove(file)
         installation.restart("progress")
-        missions.Approve(mission_pb2.ApproveMissionRequest(id=poisoned), timeout=30)
+        for mission in poisoned:
+            missions.Approve(mission_pb2.ApproveMissionRequest(id=mission), timeout=30)
         healthy = [submit(number) for number in range(2, 7)]
         for mission in healthy:
             sequences = events(installation, mission)
             assert sequences == list(range(1, len(sequences) + 1)) and len(sequences) > 10
 
         get = lambda id: missions.Get(mission_pb2.GetMissionRequest(id=id), timeout=30)
-        wait_until(lambda: get(poisoned).HasField("finished_at"), "the mission itself is not held up")
-        assert get(poisoned).state == mission_pb2.MISSION_STATE_SUCCEEDED
-        wait_until(lambda: len(refused(installation)) > 10, "its events are set aside")
+        for mission in poisoned:
+            wait_until(lambda: get(mission).HasField("finished_at"), "the mission itself is not held up")
+            assert get(mission).state == mission_pb2.MISSION_STATE_SUCCEEDED
+        waiting = lambda: sum(installation.metrics("execution", "buddy_outbox_waiting").values())
+        wait_until(lambda: waiting() == 0, "their events are set aside")
         first, second, *_ = listed = refused(installation)
-        assert all(one["key"] == poisoned and one["topic"] == "progress" for one in listed)
+        # For each of them at least its approval, its claim and its end.
+        assert len(listed) >= 9 and {one["key"] for one in listed} == set(poisoned)
+        assert all(one["topic"] == "events" for one in listed)
         assert all("would leave a gap after 0" in one["reason"] for one in listed)
         log = installation.log("execution")
         assert log.count("was refused and set aside") == len(listed)

@@ -36,7 +36,7 @@ import Testing
     }
     let other = try await harness.submit(deadline: .seconds(3_600))
     let ended = try await harness.submit(deadline: .seconds(3_600))
-    try await harness.store.change(ended.id, [.cancel(actor: "eva", reason: "")])
+    try await harness.store.change(ended.id, [.cancel(By(actor: "eva"))])
     let keeper = keeper(harness)
     #expect(await keeper.look() == DeadlineKeeper.pollInterval)
     for id in ids + [ended.id] { try await setDeadline(id, Date(timeIntervalSinceNow: -1), harness) }

@@ -43,7 +43,7 @@ extension PipelineHarness {
   /// Ends missions that a process runs, and gives their leases up.
   func end(_ claims: [Claim]) async throws {
     for claim in claims {
-      try await store.change(claim.mission.id, under: claim.lease, [.cancel(actor: "test", reason: "")])
+      try await store.change(claim.mission.id, under: claim.lease, [.cancel(By(actor: "test"))])
     }
   }
 }

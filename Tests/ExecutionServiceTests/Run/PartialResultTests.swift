@@ -45,7 +45,7 @@ import Testing
     let runner = harness.runner("a")
     await runner.look()
     for await _ in started {}
-    let cancelled = try await harness.store.change(id, [.cancel(actor: "eva", reason: "")])
+    let cancelled = try await harness.store.change(id, [.cancel(By(actor: "eva"))])
     try await runner.stop(id)
     #expect(try await harness.store.mission(id).result == nil, "the answer does not wait for it")
     try await expectKept(id, harness, version: cancelled.version)
@@ -70,7 +70,7 @@ import Testing
       }
     }
     #expect(try await harness.partials.keepDue() == 0, "the mission goes on")
-    let cancelled = try await harness.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    let cancelled = try await harness.store.change(mission.id, [.cancel(By(actor: "eva"))])
     try await expectKept(mission.id, harness, version: cancelled.version)
     await harness.close()
   }

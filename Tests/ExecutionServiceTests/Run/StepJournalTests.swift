@@ -63,7 +63,7 @@ private final class HeldWriter: Sendable {
     let mission = try await harness.submit()
     let journal = journal(try await harness.claim(), harness)
     let held = try await HeldWriter(harness.store.database) { connection in
-      _ = try MissionStore.change(mission.id, [.cancel(actor: "eva", reason: "")], connection)
+      _ = try MissionStore.change(mission.id, [.cancel(By(actor: "eva"))], connection)
     }
     try journal.write(end(of: .verification))
     #expect(try journal.write(end(of: .intent)).currentStep == .budget)
@@ -184,7 +184,7 @@ private final class HeldWriter: Sendable {
     let mission = try await harness.submit()
     let claim = try await harness.claim()
     let held = try await HeldWriter(harness.store.database) { connection in
-      _ = try MissionStore.change(mission.id, [.cancel(actor: "eva", reason: "")], connection)
+      _ = try MissionStore.change(mission.id, [.cancel(By(actor: "eva"))], connection)
     }
     async let run: Void = harness.pipeline.run(claim)
     try await eventually("all before the tool is worked out") {
