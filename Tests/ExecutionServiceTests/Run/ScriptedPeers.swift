@@ -84,8 +84,8 @@ struct ScriptedTool: ExecutionService.Tool {
   var declaration: ToolDeclaration {
     ToolDeclaration(
       name: "calculate", description: "Scripted.", inputSchema: "{}", intents: ["calculation": 0.9],
-      hasSideEffects: hasSideEffects, isIdempotent: isIdempotent, risk: .low, timeLimit: timeLimit, maximumInputBytes: 1_000,
-      maximumOutputBytes: 1_000)
+      hasSideEffects: hasSideEffects, isIdempotent: isIdempotent, risk: .low, timeLimit: timeLimit,
+      maximumInputBytes: 1_000, maximumOutputBytes: 1_000)
   }
 
   func run(_ call: ToolCall, progress: @escaping ToolProgress) async throws -> ToolOutput {
