@@ -10,7 +10,9 @@ import Testing
 @Suite struct DeclaredPriceTests {
   private let list = [ToolPrice(tool: "calculate", perCall: 100, perMebibyte: 0)]
 
-  private func use(_ tool: String, _ perCall: Int64?, _ perMebibyte: Int64? = nil, currency: String = "USD") -> ToolUse {
+  private func use(
+    _ tool: String, _ perCall: Int64?, _ perMebibyte: Int64? = nil, currency: String = "USD"
+  ) -> ToolUse {
     func money(_ micros: Int64?) -> Money? { micros.map { Money(micros: $0, currency: currency) } }
     return ToolUse(
       tool: tool, expectedBytes: 1 << 20, maximumBytes: 3 << 20,

@@ -40,7 +40,8 @@ import Testing
     "hello", "[1]", "{}", #"{"text": 1}"#, #"{"progress": "half"}"#, #"{"error": {"code": "no", "message": "x"}}"#,
     #"{"artifact": {"name": "a", "mediaType": "b"}}"#, #"{"artifact": {"name": "a/b", "mediaType": "b", "path": "c"}}"#,
     #"{"artifact": {"name": "a", "mediaType": "b", "base64": "*"}}"#,
-    #"{"ask": {"id": "q", "prompt": "Which?", "kind": "CHOICE"}}"#, #"{"ask": {"id": "q", "prompt": "?", "kind": "NO"}}"#,
+    #"{"ask": {"id": "q", "prompt": "Which?", "kind": "CHOICE"}}"#,
+    #"{"ask": {"id": "q", "prompt": "?", "kind": "NO"}}"#,
     #"{"ask": {"id": "q", "prompt": "Which?", "kind": "TEXT", "default": "x"}}"#,
   ])
   func refusesWhatItDoesNotKnow(_ line: String) throws {
@@ -51,7 +52,9 @@ import Testing
   @Test func isBounded() throws {
     #expect(throws: ToolError.self) { try output(#"{"text": "0123456789"}"#, maximumBytes: 9) }
     #expect(throws: ToolError.self) {
-      try output(#"{"text": "01"}"#, #"{"artifact": {"name": "a", "mediaType": "b", "base64": "AAAAAAAAAAAA"}}"#, maximumBytes: 9)
+      try output(
+        #"{"text": "01"}"#, #"{"artifact": {"name": "a", "mediaType": "b", "base64": "AAAAAAAAAAAA"}}"#,
+        maximumBytes: 9)
     }
     let long = String(repeating: "x", count: 40_000)
     let error = #expect(throws: ToolError.self) {

@@ -42,7 +42,8 @@ import Testing
     (#", "price": {"perCall": 7}"#, "price: there is no field perCall"),
     (#", "price": {"perCallMicros": -7}"#, "perCallMicros: -7"), (#", "inputSchema": "x""#, "inputSchema"),
     (#", "examples": {"other": []}"#, "\"other\" is none of the tool's intents"),
-    (#", "environment": [1]"#, "environment: 1 is not a text"), (#", "name": "again""#, "the key \"name\" is there twice"),
+    (#", "environment": [1]"#, "environment: 1 is not a text"),
+    (#", "name": "again""#, "the key \"name\" is there twice"),
   ]
 
   @Test(arguments: bad) func whatCannotBeTakenIsNamed(_ bad: (fields: String, message: String)) throws {

@@ -90,7 +90,8 @@ import Testing
     (#"echo '{"error": {"code": "NO_ACCESS", "message": "denied"}}'; exit 1"#, "NO_ACCESS", "denied"),
     ("echo hello", "BAD_OUTPUT", "Line 1"), ("head -c 300000 /dev/zero", "OUTPUT_TOO_LARGE", "A line"),
     (#"echo '{"artifact": {"name": "p", "mediaType": "a/b", "path": "/etc/passwd"}}'"#, "BAD_OUTPUT", "not in the"),
-    (#"ln -s /etc/passwd p; echo '{"artifact": {"name": "p", "mediaType": "a/b", "path": "p"}}'"#, "BAD_OUTPUT", "not in"),
+    (#"ln -s /etc/passwd p; echo '{"artifact": {"name": "p", "mediaType": "a/b", "path": "p"}}'"#,
+      "BAD_OUTPUT", "not in"),
     (#"mkfifo p; echo '{"artifact": {"name": "p", "mediaType": "a/b", "path": "p"}}'"#, "BAD_OUTPUT", "not a file"),
     (#"head -c 2000 /dev/zero >p; echo '{"artifact": {"name": "p", "mediaType": "a/b", "path": "p"}}'"#,
       "OUTPUT_TOO_LARGE", "too large"),
@@ -147,7 +148,8 @@ import Testing
   }
 
   @Test func aProgramThatClosesItsOutputIsWaitedFor() async throws {
-    let tool = try tool(#"echo '{"text": "done"}'; exec >/dev/null 2>&1; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; exit 4"#)
+    let tool = try tool(
+      #"echo '{"text": "done"}'; exec >/dev/null 2>&1; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; exit 4"#)
     let error = await #expect(throws: ToolError.self) { try await tool.run(call()) { _, _ in } }
     #expect(error?.message == "script ended with status 4.")
   }

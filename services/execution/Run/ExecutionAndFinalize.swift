@@ -73,7 +73,8 @@ extension StepRunner {
     guard size <= declaration.maximumOutputBytes else {
       throw StepFailure(
         "OUTPUT_TOO_LARGE",
-        "\(declaration.name) returned \(size) bytes; at most \(declaration.maximumOutputBytes) are taken", isOfTool: true)
+        "\(declaration.name) returned \(size) bytes; at most \(declaration.maximumOutputBytes) are taken",
+        isOfTool: true)
     }
   }
 

@@ -5,8 +5,8 @@ import RPC
 import ServiceKit
 import Storage
 
-/// Keeps what missions had produced that ended without success: stores it as artifacts and makes it their result, marked
-/// as partial. It goes by what is durably stored, so it survives a crash; what it does twice comes to the same.
+/// Keeps what missions had produced that ended without success: stores it as artifacts and makes it their result,
+/// marked as partial. It goes by what is durably stored, so it survives a crash; what it does twice comes to the same.
 struct PartialResults: Sendable {
   /// How often to look for what is due.
   static let pollInterval = Duration.milliseconds(500)
@@ -90,7 +90,8 @@ extension MissionStore {
     if mission.state != .succeeded {
       try connection.execute(
         """
-        UPDATE tool_outputs SET due_us = $2, begun_call = '' WHERE mission_id = $1 AND due_us IS NULL AND length(output) > 0
+        UPDATE tool_outputs SET due_us = $2, begun_call = ''
+        WHERE mission_id = $1 AND due_us IS NULL AND length(output) > 0
         """, mission.id, try connection.now())
     }
     try connection.execute("DELETE FROM tool_outputs WHERE mission_id = $1 AND due_us IS NULL", mission.id)

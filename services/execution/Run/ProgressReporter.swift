@@ -25,7 +25,8 @@ final class ProgressReporter: Sendable {
 
   /// - Parameter fraction: of the tool's work, 0 to 1.
   func report(_ fraction: Double, _ message: String) async {
-    let report = Transition.report(.execution, fraction: fraction, message: message.storable(atMost: StepFailure.maximumMessage))
+    let report = Transition.report(
+      .execution, fraction: fraction, message: message.storable(atMost: StepFailure.maximumMessage))
     let isDue = state.withLock { state in
       guard !state.isClosed else { return false }
       state.unstored = report

@@ -9,7 +9,9 @@ struct CommandFields {
   private var known: [String] = []
 
   init(_ json: Messages.JSONValue, of subject: String) throws {
-    guard case .object(let pairs) = json else { throw CommandToolError("\(subject): it is \(json.shown), not an object") }
+    guard case .object(let pairs) = json else {
+      throw CommandToolError("\(subject): it is \(json.shown), not an object")
+    }
     self.subject = subject
     // The reader refuses doubled keys.
     members = Dictionary(uniqueKeysWithValues: pairs.map { ($0.key, $0.value) })

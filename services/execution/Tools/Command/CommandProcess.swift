@@ -10,14 +10,14 @@ import SystemPackage
 ///     └─ waits for the end of a pipe whose other end only this process holds, then kills the group
 /// ```
 ///
-/// When the call is stopped, the whole group is killed at once: SIGKILL, because a program that is asked politely may go
-/// on for as long as it likes, and nothing may begin after a cancel's answer. When this process dies, however it dies,
+/// When the call is stopped, the whole group is killed at once: SIGKILL, because a program that is asked politely may
+/// go on for as long as it likes, and nothing may begin after a cancel's answer. When this process dies, however it dies,
 /// the pipe ends and the waiting half of the shell does the same. PR_SET_PDEATHSIG would not do: it fires when the
 /// *thread* that forked ends, and reaches no grandchildren. The waiting half is of the group too, so that the group's
 /// number is never another's while it may yet be killed.
 ///
-/// A child may leave the group (`setsid`). Each child has inherited the variable `BUDDY_TOOL_CALL`, by which it is found
-/// and killed when the call ends; only one that has left the group *and* whose service was killed lives on.
+/// A child may leave the group (`setsid`). Each child has inherited the variable `BUDDY_TOOL_CALL`, by which it is
+/// found and killed when the call ends; only one that has left the group *and* whose service was killed lives on.
 struct CommandProcess: Sendable {
   /// The last bytes of standard error that are kept.
   static let maximumTail = 4_096
@@ -66,7 +66,8 @@ struct CommandProcess: Sendable {
     let group = ProcessGroup()
     let result = try await Subprocess.run(
       .path("/bin/sh"), arguments: Arguments(["-c", Self.script, "sh", input] + command),
-      environment: .custom(Dictionary(uniqueKeysWithValues: variables.map { (Environment.Key(stringLiteral: $0), $1) })),
+      environment: .custom(
+        Dictionary(uniqueKeysWithValues: variables.map { (Environment.Key(stringLiteral: $0), $1) })),
       workingDirectory: FilePath(folder), platformOptions: platform, input: .inputWriter, output: .sequence,
       error: .sequence
     ) { execution -> (tail: String, failure: (any Error)?) in
@@ -82,7 +83,8 @@ struct CommandProcess: Sendable {
         }
         let said = await tail
         // Nothing but its end is left to wait for: signal 0 asks, and does nothing.
-        await execution.teardown(using: [.send(signal: Signal(rawValue: 0), allowedDurationToNextStep: .seconds(86_400))])
+        await execution.teardown(
+          using: [.send(signal: Signal(rawValue: 0), allowedDurationToNextStep: .seconds(86_400))])
         // It is dead, but not reaped yet: its number is still its own. What it has left running goes with it.
         group.end()
         return (said, failure)

@@ -47,11 +47,11 @@ enum ProcessSweep {
 
   /// Returns when none of them runs any more.
   static func kill(markedWith mark: String) async {
-    let needle = Array("\(variable)=\(mark)".utf8)
+    let entry = "\(variable)=\(mark)"
     // Shielded, because a cancelled call is what this is for.
     await Task {
       for _ in 0..<rounds {
-        let found = (try? await NIOThreadPool.singleton.runIfActive { marked(needle) }) ?? []
+        let found = (try? await NIOThreadPool.singleton.runIfActive { marked(entry) }) ?? []
         guard !found.isEmpty else { return }
         for process in found { Foundation.kill(process, SIGKILL) }
         try? await Task.sleep(for: pause)
@@ -60,27 +60,37 @@ enum ProcessSweep {
   }
 
   /// A process that has ended has no environment any more, be it reaped or not.
-  private static func marked(_ needle: [UInt8]) -> [pid_t] {
+  private static func marked(_ mark: String) -> [pid_t] {
     guard let folder = opendir("/proc") else { return [] }
     defer { closedir(folder) }
     var found: [pid_t] = []
+    var buffer = [CChar](repeating: 0, count: 256 * 1_024)
     while let entry = readdir(folder) {
       let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
         String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
       }
-      guard let id = pid_t(name), id != getpid(), has(needle, id) else { continue }
+      guard let id = pid_t(name), id != getpid(), has(mark, id, &buffer) else { continue }
       found.append(id)
     }
     return found
   }
 
-  private static func has(_ needle: [UInt8], _ id: pid_t) -> Bool {
+  /// Looks at as much as the buffer holds, by C's own functions: there are many processes.
+  private static func has(_ mark: String, _ id: pid_t, _ buffer: inout [CChar]) -> Bool {
     let descriptor = open("/proc/\(id)/environ", O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return false }
     defer { close(descriptor) }
-    var bytes = [UInt8](repeating: 0, count: 64 * 1_024)
-    let count = read(descriptor, &bytes, bytes.count)
+    let count = read(descriptor, &buffer, buffer.count - 1)
     guard count > 0 else { return false }
-    return bytes.prefix(count).split(separator: 0).contains { $0.elementsEqual(needle) }
+    buffer[count] = 0
+    return buffer.withUnsafeBufferPointer { variables in
+      guard let start = variables.baseAddress else { return false }
+      var offset = 0
+      while offset < count {
+        if strcmp(start + offset, mark) == 0 { return true }
+        offset += strlen(start + offset) + 1
+      }
+      return false
+    }
   }
 }
