@@ -26,8 +26,9 @@ final class Mailbox<Element: Sendable>: Sendable {
     let (isAccepted, sleeper) = state.withLock { state -> (Bool, Sleeper?) in
       guard !state.isClosed else { return (false, nil) }
       state.items.append(item)
-      // Only who has enough is woken: a thread's wake-up costs more than many a statement.
-      guard let index = state.sleepers.firstIndex(where: { $0.enough <= state.items.count }) else { return (true, nil) }
+      // Only who has enough is woken: a thread's wake-up costs more than many a statement. Of several, the one that
+      // went to sleep last: what it works with is still at hand, and while there is little to do the others sleep on.
+      guard let index = state.sleepers.lastIndex(where: { $0.enough <= state.items.count }) else { return (true, nil) }
       return (true, state.sleepers.remove(at: index))
     }
     sleeper?.wakeUp.signal()

@@ -32,8 +32,8 @@ start() { # port, folder
 measure() { # windows, options
   local windows=$1
   shift
-  "$bin/mission-bench" "$@" --concurrency 1 --missions 100 --windows "$windows"
-  "$bin/mission-bench" "$@" --concurrency 50 --missions 500 --windows "$windows"
+  "$bin/mission-bench" "$@" --concurrency 1 --missions 60 --windows "$windows"
+  "$bin/mission-bench" "$@" --concurrency 50 --missions 300 --windows "$windows"
 }
 
 echo "== The disk: rows of 300 bytes, each with a commit of its own (single), or sharing them (group)"
@@ -41,7 +41,7 @@ echo "== The disk: rows of 300 bytes, each with a commit of its own (single), or
 
 echo "== New databases"
 start "$port" "$data/small"
-measure 5 --execution-port $((port + 1)) --progress-port $((port + 2)) --services-of "${up[$port]}"
+measure 9 --execution-port $((port + 1)) --progress-port $((port + 2)) --services-of "${up[$port]}"
 stop
 
 echo "== ${SMALL:-1000} missions stored, and ${LARGE:-200000}"
@@ -57,6 +57,6 @@ Tests/Benchmarks/fill-missions.py "$data/small" "${SMALL:-1000}"
 Tests/Benchmarks/fill-missions.py "$data/large" "${LARGE:-200000}"
 start "$port" "$data/small"
 start "$beside" "$data/large"
-measure "${WINDOWS:-9}" \
+measure "${WINDOWS:-15}" \
   --execution-port $((port + 1)) --progress-port $((port + 2)) --services-of "${up[$port]}" \
   --execution-port $((beside + 1)) --progress-port $((beside + 2)) --services-of "${up[$beside]}" --least-share 0.9
