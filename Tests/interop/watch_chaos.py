@@ -6,6 +6,7 @@ once: gRPC, server-sent events, WebSocket and polling. All four must have seen t
 """
 
 import collections
+import http.client
 import json
 import os
 import random
@@ -71,17 +72,18 @@ class Commands:
         headers = {"Content-Type": "application/json", "X-Buddy-User": OWNER}
         body = json_format.MessageToJson(request).encode()
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=10) as response:
-                return json_format.ParseDict(json.load(response), mission_pb2.Mission())
-        except urllib.error.HTTPError as error:
-            answer = error.read().decode()
-            if error.code in (502, 503, 504):
-                return None
-            if json.loads(answer)["error"]["code"] in [code.name for code in NOT_NOW]:
-                raise watchers.Refused(answer) from None
-            raise Violation(f"{name} of {id}: HTTP {error.code}: {answer}") from None
-        except (OSError, ValueError):
+            try:
+                with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=10) as response:
+                    return json_format.ParseDict(json.load(response), mission_pb2.Mission())
+            except urllib.error.HTTPError as error:
+                status, answer = error.code, json.load(error)
+        except (OSError, http.client.HTTPException, ValueError):
+            return None  # Cut short.
+        if status in (502, 503, 504):
             return None
+        if answer["error"]["code"] in [code.name for code in NOT_NOW]:
+            raise watchers.Refused(answer["error"]["message"])
+        raise Violation(f"{name} of {id}: HTTP {status}: {answer}")
 
     def until_answered(self, call):
         while True:
@@ -117,9 +119,10 @@ class Worker(threading.Thread):
             story = chance.choice(STORIES)
             try:
                 self.one(Commands(self.chaos, chance), chance, number, story)
-            except Violation as violation:
-                self.chaos.violation(f"mission {number} ({story}): {violation}")
-            self.chaos.ended += 1
+            except Exception as error:  # A worker that ends would watch nothing and find nothing wrong.
+                self.chaos.violation(f"mission {number} ({story}): {error!r}")
+            with self.chaos.lock:
+                self.chaos.ended += 1
 
     def one(self, commands, chance, number, story):
         id = commands.submit(self.request(chance, number, story)).id
@@ -218,6 +221,8 @@ class WatchChaos:
             hanging = sum(worker.is_alive() for worker in workers)
             if hanging:
                 self.violation(f"{hanging} workers still wait for their mission's end")
+            if sum(self.stories.values()) < self.missions:
+                self.violation(f"only {sum(self.stories.values())} of {self.missions} missions were compared")
             self.check_ends()
         self.report()
         return self.violations
