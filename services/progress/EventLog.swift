@@ -8,6 +8,15 @@ import Storage
 struct EventLog: Sendable {
   let database: Database
   let hub: EventHub
+  let history: DurationHistory
+  let audit: AuditLog
+
+  init(database: Database, hub: EventHub) {
+    self.database = database
+    self.hub = hub
+    history = DurationHistory(database: database)
+    audit = AuditLog(database: database)
+  }
 
   /// A piece of one mission's log.
   struct Piece: Sendable {
@@ -94,6 +103,9 @@ struct EventLog: Sendable {
         "UPDATE missions SET last_sequence = $2, complete = $3 WHERE mission_id = $1",
         mission, Int64(last), events.contains(where: \.isLast))
       count += Int(last - before)
+      let new = events.filter { $0.sequence > before }
+      try history.took(new, of: mission, nil, connection)
+      try audit.append(new, connection)
       connection.afterCommit { [hub, last] in hub.announce(mission, upTo: last) }
     }
     // Followers in other processes cannot have heard that.

@@ -74,7 +74,10 @@ struct ProgressService: ProgressHandler {
     try Self.requireID(request.missionId)
     try await log.hub.following(request.missionId) { try await requireKnown(request.missionId, $0) }
     let piece = try await log.read(request.missionId, after: 0, limit: Int(Int32.max))
-    return ProgressSnapshot(missionID: request.missionId, events: piece.events, now: Date())
+    let now = Date()
+    var snapshot = ProgressSnapshot(missionID: request.missionId, events: piece.events, now: now)
+    try await snapshot.estimate(from: log.history, reportedAt: nil, now: now)
+    return snapshot
   }
 
   /// What is taken in from the outbox of the execution service: events, one a message.
