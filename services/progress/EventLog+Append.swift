@@ -61,6 +61,7 @@ extension EventLog {
       stored += try store(addition, after: position, connection)
       position += UInt64(addition.events.count)
     }
+    try audit.append(stored.map(\.event), wire: stored.map(\.bytes), connection)
     connection.afterCommit { [stored] in announce(committed: stored) }
     // Followers in other processes cannot have heard that.
     if !database.isExclusive { connection.notify(EventNews.topic) }
@@ -90,6 +91,7 @@ extension EventLog {
     }
     try Self.insert(stored, connection)
     try update(addition, connection)
+    try history.took(addition.events, of: addition.mission, addition.facts.value, connection)
     return stored
   }
 

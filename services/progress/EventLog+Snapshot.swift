@@ -22,6 +22,7 @@ extension EventLog {
     }
     var snapshot = fold.snapshot(at: now)
     snapshot.firstSequence = stored.first <= stored.last ? stored.first : 0
+    try await snapshot.estimate(from: history, reportedAt: fold.reportedAt, now: now)
     return snapshot
   }
 

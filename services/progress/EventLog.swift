@@ -12,6 +12,9 @@ struct EventLog: Sendable {
   var recent = RecentEvents()
   /// How many events of one mission are kept at the most, or nearly so: it is looked at from time to time.
   var eventsPerMission = 10_000
+  /// How long missions took, for the time left.
+  let history: DurationHistory
+  let audit: AuditLog
 
   init(
     database: Database, hub: EventHub, recent: RecentEvents = RecentEvents(), eventsPerMission: Int = 10_000
@@ -20,6 +23,8 @@ struct EventLog: Sendable {
     self.hub = hub
     self.recent = recent
     self.eventsPerMission = eventsPerMission
+    history = DurationHistory(database: database)
+    audit = AuditLog(database: database)
   }
 
   /// Stores events that are new and passes over those already stored.

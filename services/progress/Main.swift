@@ -23,6 +23,7 @@ enum Main {
       var router = Router()
       router.register(progress)
       router.register(inbox)
+      router.register(AuditService(log: log.audit))
       return ServiceDefinition(
         router: router, database: database,
         background: [

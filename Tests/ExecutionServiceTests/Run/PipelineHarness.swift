@@ -102,6 +102,13 @@ struct PipelineHarness {
     try await store.database.read { try $0.first("SELECT count(*) AS n FROM leases")?.int("n") ?? 0 }
   }
 
+  /// Those that somebody runs a mission under at this moment.
+  func liveLeases() async throws -> Int {
+    try await store.database.read { connection in
+      try connection.first("SELECT count(*) AS n FROM leases WHERE expires_us > $1", try connection.now())?.int("n") ?? 0
+    }
+  }
+
   /// As when the holder was frozen for longer than its lease lasts.
   func expireLeases() async throws {
     try await store.database.write { try $0.execute("UPDATE leases SET expires_us = 0") }
