@@ -96,7 +96,7 @@ import Testing
     let page = "<html><body>" + String(repeating: "<div><p>text <a href='/x'>y</a></p></div>", count: 60_000)
     let calls: [(any ExecutionService.Tool, ToolCall)] = [
       (DataAnalyzeTool(), .of("mean c by b where a > 3", csv: csv)),
-      (CalculateTool(), .of("", ["expression": (2..<120).map { "ln(\($0))^sqrt(\($0))" }.joined(separator: "+")])),
+      (CalculateTool(), .of("", ["expression": (5900..<6000).map { "(2/3)^\($0)" }.joined(separator: "+")])),
       (
         WebExtractTool(options: .init()),
         ToolCall(
