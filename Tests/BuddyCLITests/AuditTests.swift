@@ -47,6 +47,27 @@ struct AuditTests {
     #expect(part.summary == "3 entries (from number 3 on), head \(part.head.hex)")
   }
 
+  @Test("who it was is in the event, in its command, or nobody; a long name may be cut")
+  func actors() throws {
+    let long = String(repeating: "x", count: 300)
+    let cases: [(String, String, String, Bool)] = [
+      ("ann", "", "ann", true), ("", "bob", "bob", true), ("", "", "buddy", true), ("ann", "", "buddy", false),
+      ("ann", "", "an", false), ("ann", "", "", false), (long, "", String(long.prefix(200)), true),
+      (long, "", String(long.prefix(200)) + "y", false), (long, "", "x", false),
+    ]
+    for (actor, commander, name, fits) in cases {
+      let change = commander.isEmpty ? nil : MissionChange(command: .pause, actor: commander)
+      var wire = ByteBuffer()
+      try ProgressEvent(missionId: "m", sequence: 1, actor: actor, change: change).encode(into: &wire)
+      let (event, zeros) = (Array(wire.readableBytesView), [UInt8](repeating: 0, count: 32))
+      let hash = AuditChain.hash(after: zeros, 1, event)
+      var chain = AuditChain()
+      let problem = chain.take(
+        AuditEntry(number: 1, event: event, previousHash: zeros, hash: hash, missionId: "m", actor: name))
+      #expect((problem == nil) == fits, "\(actor) \(commander) \(name)")
+    }
+  }
+
   @Test("whatever is changed in any entry, taken away, doubled or moved breaks the chain")
   func broken() throws {
     let entries = try Self.chain(6)

@@ -6,6 +6,8 @@ import ServiceKit
 /// Follows the chain of the audit log, entry by entry, and computes every hash anew. Pure.
 struct AuditChain: Sendable, Hashable {
   static let hashBytes = 32
+  /// In characters: a shorter name is never cut.
+  static let shortestCutActor = 100
 
   /// The number of the first entry taken; 0 before it.
   private(set) var first: UInt64 = 0
@@ -40,8 +42,14 @@ struct AuditChain: Sendable, Hashable {
     }
     if entry.missionId != event.missionId { return "its mission is not that of its event" }
     if entry.time != event.time { return "its time is not that of its event" }
-    if entry.actor != (event.actor.isEmpty ? "buddy" : event.actor) { return "its actor is not that of its event" }
+    if !isActor(entry.actor, of: event) { return "its actor is not that of its event" }
     return nil
+  }
+
+  /// A very long name is cut in the entry.
+  private func isActor(_ name: String, of event: ProgressEvent) -> Bool {
+    let whole = [event.actor, event.change?.actor ?? ""].first { !$0.isEmpty } ?? "buddy"
+    return name == whole || name.count >= Self.shortestCutActor && whole.hasPrefix(name)
   }
 
   /// As proto/buddy/audit/v1/audit.proto defines it.
