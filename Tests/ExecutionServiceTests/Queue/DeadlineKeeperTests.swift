@@ -116,6 +116,19 @@ import Testing
     await harness.close()
   }
 
+  /// The column says otherwise than the record.
+  @Test(arguments: TestEngine.allCases)
+  func whatHasEndedIsNotLookedAtForEver(_ engine: TestEngine) async throws {
+    let harness = try await PipelineHarness(engine, Self.answer)
+    let mission = try await harness.submit()
+    let ended = try await harness.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    try await harness.store.database.write { try $0.execute("UPDATE missions SET deadline_us = 1") }
+    _ = await keeper(harness).look()
+    #expect(try await harness.store.due(atMost: 10).due.isEmpty)
+    #expect(try await harness.store.mission(mission.id) == ended)
+    await harness.close()
+  }
+
   @Test func theNextDeadlineIsFoundByItsIndex() async throws {
     let harness = try await PipelineHarness(.sqlite, Self.answer)
     for (statement, arguments) in [(MissionStore.due, [1, 100]), (MissionStore.nextDeadline, [1])] {

@@ -56,12 +56,15 @@ struct DeadlineKeeper: Sendable {
     }
     do {
       // Of the version whose deadline has passed: it may be a later one by now.
-      try await store.change(due.id, expectedVersion: version, [.expire])
+      let mission = try await store.change(due.id, expectedVersion: version, [.expire])
+      guard mission.version > version else { return try await store.forgetDeadline(of: due.id) }
       logger.info("mission's deadline has passed", metadata: ["mission": "\(due.id)"])
-    } catch let status as Status where [.aborted, .failedPrecondition].contains(status.code) {
+      stop(due.id)
+    } catch let status as Status where status.code == .aborted {
       return
+    } catch let status as Status where status.code == .failedPrecondition {
+      try await store.forgetDeadline(of: due.id)  // It has ended.
     }
-    stop(due.id)
   }
 }
 

@@ -5,12 +5,13 @@ import Storage
 /// Who waits in the queue: what is APPROVED or RUNNING and claimed by nobody. Every way into it and out of it is here.
 ///
 /// ```
-/// submitted, approved, resumed, answered ─┐
-/// interrupted (its lease was released or has expired) ─┼─▶ queue (rank_us) ──claim──▶ runs under a lease
-/// no place for its tool (waiting_tool) ─┘        └──paused, ended──▶ out
+/// submitted, approved, resumed, answered ──────────────┐
+/// interrupted (its lease was released or has expired) ─┼─▶ queue (rank_us) ─┬─claim──▶ runs under a lease
+/// no place for its tool (waiting_tool) ────────────────┘                    └─paused, ended──▶ out
 /// ```
 extension MissionStore {
-  /// Makes the queue follow a change of a mission, in the change's transaction.
+  /// Makes the queue follow a command, in the command's transaction. The steps of a run, which is under a lease, change
+  /// nothing about it.
   ///
   /// - Parameters:
   ///   - mission: as it is stored now.
@@ -23,9 +24,7 @@ extension MissionStore {
     case (true, false):
       try dequeue(mission.id, connection)
     case (true, true):
-      if !mission.waitingFor.isEmpty, former?.waitingFor != mission.waitingFor {
-        try enqueue(mission.id, waitingFor: mission.choice?.tool ?? "", connection)
-      } else if former?.waitingFor.isEmpty == false, mission.currentStep != .execution {
+      if former?.waitingFor.isEmpty == false, mission.currentStep != .execution {
         // It was changed while it waited for a tool, which it may not need any more.
         try connection.execute(
           "UPDATE missions SET waiting_tool = '' WHERE id = $1 AND rank_us IS NOT NULL", mission.id)
@@ -43,8 +42,10 @@ extension MissionStore {
   /// - Parameter tool: what has no place for it; empty if it waits for a place alone.
   static func enqueue(_ id: String, waitingFor tool: String = "", _ connection: WriteConnection) throws {
     try connection.execute(
-      "UPDATE missions SET queued_us = $2, rank_us = \(rank), waiting_tool = $3 WHERE id = $1",
-      id, try connection.now(), tool)
+      """
+      UPDATE missions SET queued_us = $2, rank_us = \(rank), waiting_tool = $3
+      WHERE id = $1 AND state IN (\(MissionState.toRun))
+      """, id, try connection.now(), tool)
   }
 
   /// As `enqueue`, for what was interrupted: it keeps its place if it has one, and is left out if it is not to run.

@@ -17,8 +17,9 @@ extension Pipeline {
 
   /// What is written together with that.
   func giveBack(_ next: Transition?, _ lease: HeldLease) -> @Sendable (WriteConnection) throws -> Void {
-    guard case .wait = next else { return { _ in } }
+    guard case .wait(let tool) = next else { return { _ in } }
     return { connection in
+      try MissionStore.enqueue(lease.lease.resource, waitingFor: ToolPlaces.tool(tool), connection)
       try lease.lease.release(in: connection)
       connection.afterCommit { lease.end(.released) }
       connection.notify(MissionStore.Topic.missions)

@@ -43,7 +43,12 @@ final class ToolPlaces: Sendable {
   }
 
   /// What a mission that has no place at a tool says it waits for.
-  static func shown(_ tool: String) -> String { "the tool \(tool)" }
+  static func shown(_ tool: String) -> String { shownPrefix + tool }
+
+  /// The tool of that.
+  static func tool(_ shown: String) -> String { String(shown.dropFirst(shownPrefix.count)) }
+
+  private static let shownPrefix = "the tool "
 
   func limit(of tool: String) -> Int { limits.byTool[tool] ?? standardLimit }
 
