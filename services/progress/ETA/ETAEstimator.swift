@@ -26,8 +26,9 @@ enum ETAEstimator {
   static func estimate(_ standing: Standing, from runs: [FinishedRun]) -> (p50: Double, p90: Double)? {
     guard runs.count >= leastRuns else { return nil }
     let samples = byProgress(standing, runs) ?? bySurvival(standing, runs) ?? beyond(standing, runs)
-    let p50 = min(max(samples.quantile(0.5), 0), Standing.longest)
-    return (p50, min(max(samples.upperQuantile(), p50), Standing.longest))
+    let (median, upper) = samples.quantiles()
+    let p50 = min(max(median, 0), Standing.longest)
+    return (p50, min(max(upper, p50), Standing.longest))
   }
 
   /// What was left of the runs when their tool had reported as much as this one's has now.

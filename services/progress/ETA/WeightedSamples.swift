@@ -18,7 +18,7 @@ struct WeightedSamples {
   mutating func adjust(to given: Double) {
     let range = samples.map(\.given)
     guard let least = range.min(), let most = range.max(), most > Self.shortest else { return }
-    let floor = max(quantile(0.5) * Self.leastPart, Self.shortest)
+    let floor = self.floor
     let x = samples.map { log(max($0.given, Self.shortest)) }
     let slope = slope(x, samples.map { log(max($0.left, floor)) })
     guard slope != 0 else { return }
@@ -27,26 +27,28 @@ struct WeightedSamples {
     for index in samples.indices { samples[index].left *= exp(slope * (now - x[index])) }
   }
 
-  /// The least time left of which a share of the weight is not above.
-  func quantile(_ share: Double) -> Double {
-    let sorted = samples.sorted { $0.left < $1.left }
-    var rest = share * samples.reduce(0) { $0 + $1.weight }
-    for sample in sorted {
-      rest -= sample.weight
-      if rest <= 0 { return sample.left }
+  /// The median, and a time that the next mission, which counts as much as the heaviest sample, stays below with
+  /// probability 0.9: the quantile of a conformal prediction; where there are too few samples for that, Student's bound
+  /// on the logarithms.
+  func quantiles() -> (p50: Double, p90: Double) {
+    var (total, heaviest) = (0.0, 0.0)
+    for sample in samples {
+      total += sample.weight
+      heaviest = max(heaviest, sample.weight)
     }
-    return sorted.last?.left ?? 0
-  }
-
-  /// A time that the next mission, which counts as much as the heaviest sample, stays below with probability 0.9: the
-  /// quantile of a conformal prediction; where there are too few samples for that, Student's bound on the logarithms.
-  func upperQuantile() -> Double {
-    let total = samples.reduce(0) { $0 + $1.weight }
-    let heaviest = samples.map(\.weight).max() ?? 0
-    guard total > 0 else { return 0 }
-    let share = Self.upper * (total + heaviest) / total
-    let few = total / heaviest < Self.enough
-    return few ? max(quantile(min(share, 1)), studentBound()) : quantile(min(share, 1))
+    let sorted = samples.sorted { $0.left < $1.left }
+    /// The least time left that has so much of the weight below it or at it.
+    func first(reaching weight: Double) -> Double {
+      var rest = weight
+      for sample in sorted {
+        rest -= sample.weight
+        if rest <= 0 { return sample.left }
+      }
+      return sorted.last?.left ?? 0
+    }
+    let p90 = first(reaching: Self.upper * (total + heaviest))
+    let few = total < Self.enough * heaviest
+    return (first(reaching: 0.5 * total), few ? max(p90, studentBound()) : p90)
   }
 
   // MARK: -
@@ -56,13 +58,18 @@ struct WeightedSamples {
   static let enough = 12.0
   /// Seconds; what is shorter is not told apart.
   private static let shortest = 1e-4
-  /// Of the median: what is shorter than this would rule the line through the logarithms.
-  private static let leastPart = 0.05
+  /// Of the mean: what is shorter than this would rule the line through the logarithms.
+  private static let leastPart = 0.03
   /// Student's t at 0.9, by degrees of freedom from 3 on.
   private static let student = [1.638, 1.533, 1.476, 1.440, 1.415, 1.397, 1.383, 1.372, 1.363, 1.356, 1.350]
 
+  private var floor: Double {
+    let sum = samples.reduce(0) { $0 + $1.left }
+    return max(sum / Double(max(samples.count, 1)) * Self.leastPart, Self.shortest)
+  }
+
   private func studentBound() -> Double {
-    let floor = max(quantile(0.5) * Self.leastPart, Self.shortest)
+    let floor = floor
     let logs = samples.map { log(max($0.left, floor)) }
     let count = Double(logs.count)
     guard count > 1 else { return samples.first?.left ?? 0 }
