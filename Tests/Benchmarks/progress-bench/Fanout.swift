@@ -3,6 +3,7 @@ import NIOCore
 import NIOPosix
 import RPC
 import Stubs
+import Synchronization
 
 /// One source of events and many watchers of it.
 final class Fanout {
@@ -13,19 +14,25 @@ final class Fanout {
     let p99: Double
     let longest: Double
 
-    init(_ microseconds: [Int32]) {
+    /// How long the service took to store an event: the median, and one of a hundred took longer.
+    let stored: (p50: Double, p99: Double)
+
+    init(_ microseconds: [Int32], storing: [Int32]) {
+      stored = (Self.at(0.5, storing.sorted()), Self.at(0.99, storing.sorted()))
       let sorted = microseconds.sorted()
-      func at(_ share: Double) -> Double {
-        sorted.isEmpty ? 0 : Double(sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))]) / 1000
-      }
       count = sorted.count
-      p50 = at(0.5)
-      p99 = at(0.99)
-      longest = at(1)
+      p50 = Self.at(0.5, sorted)
+      p99 = Self.at(0.99, sorted)
+      longest = Self.at(1, sorted)
+    }
+
+    private static func at(_ share: Double, _ sorted: [Int32]) -> Double {
+      sorted.isEmpty ? 0 : Double(sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))]) / 1000
     }
 
     var description: String {
-      "p50 \(milliseconds(p50)) ms, p99 \(milliseconds(p99)) ms, max \(milliseconds(longest)) ms (\(count) deliveries)"
+      "p50 \(milliseconds(p50)) ms, p99 \(milliseconds(p99)) ms, max \(milliseconds(longest)) ms (\(count) deliveries; "
+        + "of this, storing took p50 \(milliseconds(stored.p50)) ms, p99 \(milliseconds(stored.p99)) ms)"
     }
   }
 
@@ -67,6 +74,7 @@ final class Fanout {
   /// Records events at `rate` for so long, and waits until every watcher has the last.
   func window(seconds: Int, rate: Int) async throws -> Window {
     for recorder in recorders { try await recorder.reset() }
+    var storing: [Int32] = []
     let start = ContinuousClock.now
     for number in 0..<seconds * rate {
       // An event that has to wait for the one before counts from when it was due.
@@ -74,17 +82,19 @@ final class Fanout {
       if due > .now { try await Task.sleep(until: due, tolerance: .zero) }
       sequence += 1
       for recorder in recorders { recorder.expect(sequence, due) }
-      _ = try await progress.record(RecordEventsRequest(events: [event(due)]), .timeout(.seconds(10)))
+      let asked = ContinuousClock.now
+      _ = try await progress.record(RecordEventsRequest(events: [event]), .timeout(.seconds(10)))
+      storing.append(asked.duration(to: .now).microseconds)
     }
     try await untilDelivered(sequence)
     var all: [Int32] = []
     for recorder in recorders { all += try await recorder.taken() }
     let expected = channels.count * seconds * rate
     guard all.count == expected else { throw Status(.dataLoss, "\(all.count) of \(expected) deliveries came") }
-    return Window(all)
+    return Window(all, storing: storing)
   }
 
-  private func event(_ due: ContinuousClock.Instant) -> ProgressEvent {
+  private var event: ProgressEvent {
     ProgressEvent(
       missionId: mission, sequence: sequence, time: .now, type: .stepProgress, step: .execution, percent: 60,
       message: "Reading row \(sequence) of many in the table of sales", state: .running)
@@ -105,10 +115,11 @@ final class Fanout {
 
 /// What the watchers of one event loop have seen.
 ///
-/// `@unchecked Sendable`: its state belongs to its loop; the functions for others go there.
+/// `@unchecked Sendable`: its state belongs to its loop, but for `due`; the functions for others go there.
 final class Recorder: @unchecked Sendable {
   let loop: any EventLoop
-  private var due: [UInt64: ContinuousClock.Instant] = [:]
+  /// When each event was due. Behind a lock, for the loop may read an event before it runs what was enqueued earlier.
+  private let due = Mutex<[UInt64: ContinuousClock.Instant]>([:])
   private var microseconds: [Int32] = []
   private var newest: [UInt64: Int] = [:]
 
@@ -119,26 +130,29 @@ final class Recorder: @unchecked Sendable {
   /// On the loop: a watcher has event `sequence`.
   func saw(_ sequence: UInt64, at time: ContinuousClock.Instant) {
     newest[sequence, default: 0] += 1
-    guard let due = due[sequence] else { return }
-    let (seconds, attoseconds) = (time - due).components
-    microseconds.append(Int32(clamping: seconds * 1_000_000 + attoseconds / 1_000_000_000_000))
+    guard let due = due.withLock({ $0[sequence] }) else { return }
+    microseconds.append((time - due).microseconds)
   }
 
   func expect(_ sequence: UInt64, _ time: ContinuousClock.Instant) {
-    loop.execute { self.due[sequence] = time }
+    due.withLock { $0[sequence] = time }
   }
 
   func reset() async throws {
-    try await loop.submit {
-      self.due = [:]
-      self.microseconds = []
-    }.get()
+    due.withLock { $0 = [:] }
+    try await loop.submit { self.microseconds = [] }.get()
   }
 
   func taken() async throws -> [Int32] { try await loop.submit { self.microseconds }.get() }
 
   /// How many watchers have event `sequence`.
   func delivered(_ sequence: UInt64) async throws -> Int { try await loop.submit { self.newest[sequence] ?? 0 }.get() }
+}
+
+extension Duration {
+  fileprivate var microseconds: Int32 {
+    Int32(clamping: components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000)
+  }
 }
 
 extension [Recorder] {
