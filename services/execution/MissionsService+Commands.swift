@@ -64,7 +64,7 @@ extension MissionsService {
     let reply = try await store.command(
       command, of: id, expectedVersion: expectedVersion, requestID: by.requestID, request: try request.bytes(),
       transition)
-    if reply.mustStop { try await runner.stop(id) }
+    if reply.mustStop { try await runner.stop(id, before: reply.mission.version) }
     return reply.mission
   }
 

@@ -121,7 +121,7 @@ import Testing
   func whatHasEndedIsNotLookedAtForEver(_ engine: TestEngine) async throws {
     let harness = try await PipelineHarness(engine, Self.answer)
     let mission = try await harness.submit()
-    let ended = try await harness.store.change(mission.id, [.cancel(actor: "eva", reason: "")])
+    let ended = try await harness.store.change(mission.id, [.cancel(By(actor: "eva"))])
     try await harness.store.database.write { try $0.execute("UPDATE missions SET deadline_us = 1") }
     _ = await keeper(harness).look()
     #expect(try await harness.store.due(atMost: 10).due.isEmpty)

@@ -63,10 +63,7 @@ extension MissionStore {
     if mission.state.isTerminal { try endOutput(of: mission, connection) }
     connection.notify(Topic.missions)
     let interrupted = before.runningStep != nil && mission.runningStep == nil
-    // What goes on at once from another step needs no waiting for: it begins when the former run has given its lease
-    // back, and what that one would still store is refused.
-    return CommandReply(
-      mission: mission, mustStop: command == .cancel || (interrupted && mission.state != .running))
+    return CommandReply(mission: mission, mustStop: command == .cancel || interrupted)
   }
 }
 
