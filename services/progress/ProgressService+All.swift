@@ -16,6 +16,8 @@ extension ProgressService {
       case .fromNow(false), nil: cursor = 0
       }
       try Self.check(cursor, newest)
+      // Tells the watcher that it misses nothing from now on.
+      context.sendInitialMetadata(Metadata())
       var replay = Replay(from: cursor, to: newest, maximumLag: maximumLag)
       var coalescer = Coalescer(after: request.coalesceAfter)
       let selection = EventSelection(request.filter)
