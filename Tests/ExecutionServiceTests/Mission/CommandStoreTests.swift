@@ -120,7 +120,7 @@ private struct Fixture {
     let change = Modification(objective: "2 + 2", removesDeadline: true, priority: 9)
     try await store.change(id, [.complete(.verification, message: ""), .begin(.intent)])
     let modified = try await fixture.take(.modify, id, .modify(eva, change, isInterruptible: true))
-    #expect(!modified.mustStop, "the next run begins when this one has given its lease back")
+    #expect(modified.mustStop, "what is made stale has stopped when the command is answered")
     #expect(try await fixture.columns(id) == [0, 1, 9])
     await #expect { try await store.change(id, [.complete(.intent, message: "late")]) } throws: {
       ($0 as? Status)?.code == .failedPrecondition

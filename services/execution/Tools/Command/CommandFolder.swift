@@ -17,10 +17,11 @@ struct CommandFolder: Sendable {
   static func make() throws -> CommandFolder {
     try FileManager.default.createDirectory(
       atPath: root, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-    var status = stat()
     // Whoever made it beforehand could read what is put there, or put something else there.
-    guard lstat(root, &status) == 0, status.st_mode & S_IFMT == S_IFDIR, status.st_uid == getuid(),
-      status.st_mode & 0o077 == 0
+    let found = try FileManager.default.attributesOfItem(atPath: root)
+    let permissions = (found[.posixPermissions] as? NSNumber)?.intValue ?? 0o777
+    guard found[.type] as? FileAttributeType == .typeDirectory, permissions & 0o077 == 0,
+      (found[.ownerAccountID] as? NSNumber)?.uint32Value == getuid()
     else { throw ToolError("NO_TEMPORARY_FOLDER", "\(root) is not a private folder of this user; remove it.") }
     var template = Array("\(root)/\(getpid())-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else {
@@ -65,11 +66,10 @@ struct CommandFolder: Sendable {
     guard url.path.hasPrefix(own + "/") else {
       throw ToolError("BAD_OUTPUT", "The artifact \(name.shortened(to: 200)) is not in the program's working folder.")
     }
-    // Not blocking on what is a pipe, which is refused next.
-    let descriptor = open(url.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
-    var status = stat()
-    guard descriptor >= 0, fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-      if descriptor >= 0 { close(descriptor) }
+    let type = try? FileManager.default.attributesOfItem(atPath: url.path)[.type] as? FileAttributeType
+    // Not blocking, should somebody have put a pipe there since.
+    let descriptor = type == .typeRegular ? open(url.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1
+    guard descriptor >= 0 else {
       throw ToolError("BAD_OUTPUT", "The artifact \(name.shortened(to: 200)) is not a file that can be read.")
     }
     let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
