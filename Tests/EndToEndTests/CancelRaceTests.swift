@@ -45,10 +45,11 @@ import Testing
     #expect(try Self.left().isEmpty, "no process of any call is left")
     let done = try await check(races, installation, missions)
     let cancelled = races.filter { $0.effectsAtAnswer != nil }
+    #expect(cancelled.contains { $0.effectsAtAnswer ?? 0 > 1 }, "some cancels have met a tool in the middle of its work")
     print(
       """
       cancel races: \(count) missions, \(cancelled.count) cancelled, \
-      \(cancelled.count { $0.effectsAtAnswer ?? 0 > 0 }) of them with a tool that had begun, \(done) had succeeded before
+      \(cancelled.count { $0.effectsAtAnswer ?? 0 > 0 }) of them with a tool that had begun, \(done) had succeeded
       cancel to its answer: \(Spread(cancelled.compactMap(\.answer)))
       cancel to the death of a running tool: \(Spread(cancelled.compactMap(\.death)))
       """)

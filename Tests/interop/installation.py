@@ -14,13 +14,20 @@ BIN = os.environ.get("BUDDY_BIN", ".build/debug")
 SERVICES = ["investment", "learning", "progress", "artifact", "execution", "gateway"]
 
 
+GIVEN = set()
+
+
 def free_port():
     """Below the ports that the system gives to connections: one of those could take it while its service is down."""
     while True:
         port = random.SystemRandom().randrange(10_000, 30_000)
+        # Free until whoever got it before listens on it.
+        if port in GIVEN:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
+                GIVEN.add(port)
                 return port
             except OSError:
                 continue

@@ -45,8 +45,8 @@ class Peers(
                     context.abort(grpc.StatusCode.UNAVAILABLE, "not yet; é%")
                 if delivery.id not in self.taken:
                     self.taken.add(delivery.id)
-                    if delivery.topic == "progress":
-                        self.events.append(progress_pb2.ProgressEvent.FromString(delivery.payload))
+                    if delivery.topic == "events":
+                        self.events += progress_pb2.RecordEventsRequest.FromString(delivery.payload).events
                     if delivery.topic == "learning":
                         self.outcomes.append(learning_pb2.RecordOutcomeRequest.FromString(delivery.payload))
                 if self.refusals > 0:
