@@ -68,7 +68,7 @@ let package = Package(
 
     service(
       "ExecutionService", path: "execution", exclude: ["README.md"],
-      migrations: ["001_initial.sql", "006_trace.sql", "007_commands.sql", "008_queue.sql", "009_effects.sql"],
+      migrations: ["001_initial.sql", "006_trace.sql", "007_commands.sql", "008_queue.sql", "009_effects.sql", "010_forgotten.sql"],
       [
         "CLibXML2", .asyncHTTPClient, .metrics, .nio("NIOHTTP1"), .nio("NIOPosix"), .bigInt, .tracing,
         .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),

@@ -189,8 +189,8 @@ private final class FirstCallWaits: Sendable {
     let (id, missions) = (mission.id, fixture.missions)
     let long = String(repeating: "x", count: 1_001)
     #expect(await Self.code { try await missions.cancel(.init(id: id, reason: long)) } == .invalidArgument)
-    #expect(
-      await Self.code { try await missions.approve(.init(id: id, requestId: String(long.prefix(201)))) } == .invalidArgument)
+    let longID = String(long.prefix(201))
+    #expect(await Self.code { try await missions.approve(.init(id: id, requestId: longID)) } == .invalidArgument)
     #expect(await Self.code { try await missions.approve(.init(id: id, expectedVersion: 9)) } == .aborted)
     #expect(await Self.code { try await missions.approve(.init(id: "nobody")) } == .notFound)
     #expect(await Self.code { try await missions.pause(.init(id: id)) } == .failedPrecondition)

@@ -1,7 +1,7 @@
 import Messages
 import ServiceKit
 
-/// What a person may do (product contract, section 10).
+/// What a person may do.
 enum Role: String, CaseIterable, Sendable, SettingValue {
   case viewer, `operator`, approver, admin
 }

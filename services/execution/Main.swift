@@ -25,6 +25,7 @@ enum Main {
         limit: settings[ExecutionSettings.maximumRunning], terms: terms, logger: environment.logger,
         run: pipeline.runTraced)
       let deadlines = DeadlineKeeper(store: store, logger: environment.logger, stop: runner.cancelRuns)
+      let forgotten = ForgottenMissions(store: store, logger: environment.logger)
       ExecutionMetrics(store: store, runner: runner, tools: toolbox.declarations.map(\.name))
         .register(in: environment.metrics)
       // Nobody else has this database, so whoever held a lease in it is dead: its missions go on at once.
@@ -45,7 +46,8 @@ enum Main {
       ) { try Idempotency.prune(before: $0, limit: $1, in: $2) }
       return ServiceDefinition(
         router: router, database: database,
-        background: deliveries.relays + [pruner.run, runner.run, deadlines.run, partials.run],
+        background: deliveries.relays + [pruner.run, runner.run, deadlines.run, partials.run]
+          + (database.isExclusive ? [] : [forgotten.run]),
         willStop: { runner.stopClaiming() },
         stop: {
           await runner.stopAll()
@@ -110,8 +112,8 @@ enum ExecutionSettings {
   static let all: [any SettingDeclaration] = [
     maximumRunning, QueueTerms.toolLimit, QueueTerms.defaultToolLimit, QueueTerms.toolQueue, ageingInterval,
     QueueTerms.fairnessWeight, leaseDuration, currency, defaultBudget, autoApproveLimit, autoApproveRisk,
-    autoApproveRole, role, defaultRole, allowPrivateFetch, tools, withoutInvestment, withoutLearning, patience, resultPatience, callTimeout,
-    idempotencyRetention,
+    autoApproveRole, role, defaultRole, allowPrivateFetch, tools, withoutInvestment, withoutLearning, patience,
+    resultPatience, callTimeout, idempotencyRetention,
   ]
 }
 
@@ -153,4 +155,5 @@ let migrations = [
   Migration(7, "commands", sql: PackageResources._07_commands_sql),
   Migration(8, "queue", sql: PackageResources._08_queue_sql),
   Migration(9, "effects", sql: PackageResources._09_effects_sql),
+  Migration(10, "forgotten", sql: PackageResources._10_forgotten_sql),
 ]

@@ -10,7 +10,7 @@ struct Posterior: Sendable, Hashable {
   static let priorStrength = 10.0
   /// How far the multiplier would move if every signal were of one kind for ever.
   static let gain = 0.3
-  /// The range the multiplier is clipped to (product contract, section 4).
+  /// The range the multiplier is clipped to.
   static let range = 0.8...1.2
 
   var favourable = 0.0

@@ -22,7 +22,9 @@ public protocol MissionsHandler: Sendable {
   /// PENDING_APPROVAL to REJECTED.
   func reject(_ request: RejectMissionRequest, _ context: ServerContext) async throws -> Mission
   /// Ends a mission that has not ended. Final: no step and no side effect begins after the answer. What its tool had
-  /// produced is kept as partial artifacts, and what was reserved for it is released.
+  /// produced is kept as partial artifacts, and what was reserved for it is released. One case is not covered: of a
+  /// service process that is stopped from outside (SIGSTOP, a frozen container) beyond its lease, a tool that is a
+  /// program runs on until that process goes on or dies.
   func cancel(_ request: CancelMissionRequest, _ context: ServerContext) async throws -> Mission
   /// Holds a mission that is approved or runs. A running step is interrupted, and begins anew after Resume; a tool that
   /// cannot be interrupted runs to the end of its step first.
@@ -142,7 +144,9 @@ public struct MissionsClient: Sendable {
   }
 
   /// Ends a mission that has not ended. Final: no step and no side effect begins after the answer. What its tool had
-  /// produced is kept as partial artifacts, and what was reserved for it is released.
+  /// produced is kept as partial artifacts, and what was reserved for it is released. One case is not covered: of a
+  /// service process that is stopped from outside (SIGSTOP, a frozen container) beyond its lease, a tool that is a
+  /// program runs on until that process goes on or dies.
   public func cancel(_ request: CancelMissionRequest, _ options: CallOptions = .init()) async throws -> Mission {
     try await client.unary(MissionsMethods.cancel, request, options)
   }

@@ -129,6 +129,30 @@ import Testing
     await harness.close()
   }
 
+  /// As when the process's clock and the database's disagree: what is not over yet by one is not forgotten.
+  @Test(arguments: TestEngine.allCases)
+  func whatIsDueTooEarlyKeepsItsDeadline(_ engine: TestEngine) async throws {
+    let harness = try await PipelineHarness(engine, Self.answer)
+    let mission = try await harness.submit(deadline: .seconds(3_600))
+    try await harness.store.database.write { try $0.execute("UPDATE missions SET deadline_us = 1") }
+    _ = await keeper(harness).look()
+    #expect(try await harness.store.mission(mission.id).state == .approved)
+    let (due, next) = try await harness.store.due(atMost: 10)
+    #expect(due.isEmpty && (.seconds(3_000)...(.seconds(3_600))).contains(next), "\(next)")
+    try await setDeadline(mission.id, Date(timeIntervalSinceNow: -1), harness)
+    _ = await keeper(harness).look()
+    #expect(try await harness.store.mission(mission.id).error?.code == "DEADLINE_EXCEEDED")
+    await harness.close()
+  }
+
+  @Test func aDeadlinePassesByTheClockThatIsGiven() throws {
+    let deadline = Date(timeIntervalSince1970: 2_000_000_000)
+    var mission = Mission(id: "m", state: .running, deadline: GoogleProtobufTimestamp(deadline))
+    #expect(try mission.change(by: [.expire], at: deadline.addingTimeInterval(-1)).isEmpty)
+    #expect(try !mission.change(by: [.expire], at: deadline).isEmpty)
+    #expect(mission.state == .failed)
+  }
+
   @Test func theNextDeadlineIsFoundByItsIndex() async throws {
     let harness = try await PipelineHarness(.sqlite, Self.answer)
     for (statement, arguments) in [(MissionStore.due, [1, 100]), (MissionStore.nextDeadline, [1])] {

@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import Messages
 import Storage
 import Synchronization
@@ -117,6 +118,41 @@ import Testing
     #expect(try await claim(harness, 9, QueueTerms()).isEmpty)
     try await harness.store.enqueueForgotten()
     #expect(try await claim(harness, 9, QueueTerms()).map(\.mission.id) == [high.id, low.id])
+    await harness.close()
+  }
+
+  /// A process of a former version beside this one stores a mission without a rank, and gives one back without.
+  @Test(arguments: TestEngine.allCases)
+  func whatOthersLeaveOutOfTheQueueIsTakenInFromTimeToTime(_ engine: TestEngine) async throws {
+    let harness = try await PipelineHarness(engine, PipelineHarness.answer)
+    let runner = harness.runner("a")
+    let forgotten = ForgottenMissions(
+      store: harness.store, interval: .milliseconds(20), logger: .init(label: "test"))
+    let loops = [Task { await runner.run() }, Task { await forgotten.run() }]
+    for _ in 0..<2 {
+      let (mission, _) = try SubmissionRules(
+        toolNames: ["calculate"], currency: "USD", defaultBudget: 1_000, autoApproveLimit: 1_000
+      ).mission(from: SubmitMissionRequest(objective: "What is 6 * 7?"), now: .init())
+      try await harness.store.database.write { connection in
+        try connection.execute(
+          """
+          INSERT INTO missions (id, owner, state, priority, last_sequence, record, trace_parent)
+          VALUES ($1, $2, $3, 0, 0, $4, '')
+          """, mission.id, mission.owner, Int(mission.state.rawValue), try mission.bytes())
+      }
+      try await eventually("it has run") { try await harness.store.mission(mission.id).state == .succeeded }
+    }
+    for loop in loops { loop.cancel() }
+    for loop in loops { await loop.value }
+    await harness.close()
+  }
+
+  @Test func whatIsForgottenIsFoundByItsIndex() async throws {
+    let harness = try await PipelineHarness(.sqlite, PipelineHarness.answer)
+    let plan = try await harness.store.database.read { connection in
+      try connection.rows("EXPLAIN QUERY PLAN \(MissionStore.forgotten)").map { try $0.text("detail") }
+    }.joined(separator: "\n")
+    #expect(plan.contains("INDEX missions_unqueued"), "\(plan)")
     await harness.close()
   }
 

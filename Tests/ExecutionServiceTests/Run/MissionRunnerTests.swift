@@ -277,4 +277,31 @@ import Testing
     await loop.value
     await harness.close()
   }
+
+  /// A write that hangs, as that to a database which cannot be reached, takes longer than the lease.
+  @Test(arguments: TestEngine.allCases)
+  func aRunIsStoppedBeforeItsLeaseEndsThoughNoRenewalReturns(_ engine: TestEngine) async throws {
+    let (tool, begun) = Self.blockingOnce()
+    let harness = try await PipelineHarness(engine, tool)
+    let stoppedAs = Mutex<HeldLease.Ending?>(nil)
+    let pipeline = harness.pipeline
+    let runner = harness.runner("a", leases: .seconds(2)) { claim in
+      await withTaskCancellationHandler {
+        await pipeline.run(claim)
+      } onCancel: {
+        stoppedAs.withLock { $0 = claim.lease.ending }
+      }
+    }
+    let loop = Task { await runner.run() }
+    _ = try await harness.submit()
+    for await _ in begun {}
+    let held = try await HeldWriter(harness.store.database)
+    try await eventually("the run is stopped while nothing can be written") { stoppedAs.withLock { $0 } == .lost }
+    held.letGo()
+    try await eventually("it has run in the end") { runner.runningCount == 0 }
+    loop.cancel()
+    await loop.value
+    await runner.stopAll()
+    await harness.close()
+  }
 }

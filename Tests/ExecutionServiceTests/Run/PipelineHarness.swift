@@ -105,7 +105,8 @@ struct PipelineHarness {
   /// Those that somebody runs a mission under at this moment.
   func liveLeases() async throws -> Int {
     try await store.database.read { connection in
-      try connection.first("SELECT count(*) AS n FROM leases WHERE expires_us > $1", try connection.now())?.int("n") ?? 0
+      let sql = "SELECT count(*) AS n FROM leases WHERE expires_us > $1"
+      return try connection.first(sql, try connection.now())?.int("n") ?? 0
     }
   }
 

@@ -12,11 +12,15 @@ final class ScriptedPeers: InvestmentHandler, LearningHandler, ArtifactsHandler 
     var reserved: [String] = []
     var stored: [String] = []
     var askedForMultipliers = 0
+    /// The mission's budget as each reservation named it.
+    var budgets: [Int64] = []
   }
 
   let calls = Mutex(Calls())
   /// While true, no artifact can be stored.
   let refusing = Mutex(false)
+  /// Is awaited before each answer to a call of that name: "reserve", "getMultipliers".
+  let before = Mutex<@Sendable (String) async -> Void>({ _ in })
   private let price = Money(micros: 100, currency: "USD")
 
   func estimate(_ request: EstimateRequest, _ context: ServerContext) async throws -> EstimateResponse {
@@ -24,7 +28,11 @@ final class ScriptedPeers: InvestmentHandler, LearningHandler, ArtifactsHandler 
   }
 
   func reserve(_ request: ReserveRequest, _ context: ServerContext) async throws -> Reservation {
-    calls.withLock { $0.reserved.append(request.id) }
+    calls.withLock { calls in
+      calls.reserved.append(request.id)
+      calls.budgets.append(request.missionBudget?.micros ?? 0)
+    }
+    await before.withLock { $0 }("reserve")
     return Reservation(id: request.id, state: .held)
   }
 
@@ -37,6 +45,7 @@ final class ScriptedPeers: InvestmentHandler, LearningHandler, ArtifactsHandler 
     _ request: GetMultipliersRequest, _ context: ServerContext
   ) async throws -> GetMultipliersResponse {
     calls.withLock { $0.askedForMultipliers += 1 }
+    await before.withLock { $0 }("getMultipliers")
     return GetMultipliersResponse()
   }
 

@@ -12,7 +12,8 @@ struct CommandReply: Sendable {
   let mustStop: Bool
 }
 
-/// A command is one transaction: recognised by its request id, checked against the mission's version, applied, answered.
+/// A command is one transaction: recognised by its request id, checked against the mission's version, applied, and
+/// answered.
 extension MissionStore {
   /// Takes a command.
   ///

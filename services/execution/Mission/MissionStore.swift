@@ -168,12 +168,12 @@ struct MissionStore: Sendable {
   /// As `change`, which gives the mission alone; `sequence` is the number of its last event.
   static func make(
     _ id: String, expectedVersion: Int64 = 0, _ transitions: [Transition], prepare: (inout Mission) -> Void = { _ in },
-    effects additional: [Effect] = [], trace: String = "", _ connection: WriteConnection
+    effects additional: [Effect] = [], trace: String = "", at now: Date = Date(), _ connection: WriteConnection
   ) throws -> (mission: Mission, sequence: Int64) {
     let stored = try load(id, connection)
     try stored.mission.check(version: expectedVersion)
     var mission = stored.mission
-    let effects = try mission.change(by: transitions, prepare: prepare) + additional
+    let effects = try mission.change(by: transitions, prepare: prepare, at: now) + additional
     guard !effects.isEmpty else { return (stored.mission, stored.sequence) }
     let change = Change(former: stored.mission, mission: mission, transitions: transitions, effects: effects)
     let trace = trace.isEmpty ? stored.trace : trace
@@ -248,8 +248,9 @@ struct MissionStore: Sendable {
 
 extension Mission {
   /// Applies a change of one transaction; gives its effects. Throws as `apply` does.
-  mutating func change(by transitions: [Transition], prepare: (inout Mission) -> Void = { _ in }) throws -> [Effect] {
-    let now = Date()
+  mutating func change(
+    by transitions: [Transition], prepare: (inout Mission) -> Void = { _ in }, at now: Date = Date()
+  ) throws -> [Effect] {
     prepare(&self)
     let effects = try apply(transitions, at: now)
     version += 1

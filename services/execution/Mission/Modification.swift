@@ -48,18 +48,23 @@ struct Modification: Sendable, Hashable {
     if removesDeadline { mission.deadline = nil }
     if let requestedTool { mission.requestedTool = requestedTool }
     if let priority { mission.priority = priority }
-    var fields: Set<Field> = []
-    if mission.objective != before.objective { fields.insert(.objective) }
-    if mission.parameters != before.parameters { fields.insert(.parameters) }
-    if mission.budget != before.budget { fields.insert(.budget) }
-    if mission.deadline != before.deadline { fields.insert(.deadline) }
-    if mission.requestedTool != before.requestedTool { fields.insert(.requestedTool) }
-    if mission.priority != before.priority { fields.insert(.priority) }
-    return fields
+    return mission.fields(otherThanOf: before)
   }
 }
 
 extension Mission {
+  /// What people have changed since the mission was `former`.
+  func fields(otherThanOf former: Mission) -> Set<Modification.Field> {
+    var fields: Set<Modification.Field> = []
+    if objective != former.objective { fields.insert(.objective) }
+    if parameters != former.parameters { fields.insert(.parameters) }
+    if budget != former.budget { fields.insert(.budget) }
+    if deadline != former.deadline { fields.insert(.deadline) }
+    if requestedTool != former.requestedTool { fields.insert(.requestedTool) }
+    if priority != former.priority { fields.insert(.priority) }
+    return fields
+  }
+
   mutating func modify(
     _ by: By, _ modification: Modification, _ isInterruptible: Bool, _ now: Date
   ) throws -> [Effect] {

@@ -4,7 +4,7 @@ extension Step {
   /// The six steps in their order.
   static let sequence: [Step] = [.verification, .intent, .budget, .selection, .execution, .finalize]
 
-  /// The part of the mission's percent that the step covers (product contract, section 1).
+  /// The part of the mission's percent that the step covers.
   var percentRange: ClosedRange<Double> {
     switch self {
     case .verification: 0...5

@@ -55,15 +55,11 @@ struct DeadlineKeeper: Sendable {
       return try await store.forgetDeadline(of: due.id)
     }
     do {
-      // Of the version whose deadline has passed: it may be a later one by now.
-      let mission = try await store.change(due.id, expectedVersion: version, [.expire])
-      guard mission.version > version else { return try await store.forgetDeadline(of: due.id) }
+      guard try await store.expire(due.id, version: version) else { return }
       logger.info("mission's deadline has passed", metadata: ["mission": "\(due.id)"])
       stop(due.id)
     } catch let status as Status where status.code == .aborted {
-      return
-    } catch let status as Status where status.code == .failedPrecondition {
-      try await store.forgetDeadline(of: due.id)  // It has ended.
+      return  // It was changed since, its deadline perhaps too.
     }
   }
 }
@@ -97,6 +93,24 @@ extension MissionStore {
   /// Wakes those who keep deadlines where a change of a mission has set or moved one.
   static func announceDeadline(_ mission: Mission, after former: Mission?, _ connection: WriteConnection) {
     if let deadline = mission.keptDeadline, deadline != former?.keptDeadline { connection.notify(Topic.deadlines) }
+  }
+
+  /// Fails a mission whose deadline has passed, by the clock that said so: the database's, which need not agree with
+  /// this process's. False where the record names a later deadline or none; the column follows it then.
+  ///
+  /// Throws `Status` ABORTED where the mission has another version by now.
+  func expire(_ id: String, version: Int64) async throws -> Bool {
+    try await database.write { connection in
+      let now = try connection.now()
+      let mission = try Self.make(id, expectedVersion: version, [.expire], at: now, connection).mission
+      guard mission.version > version else {
+        try connection.execute("UPDATE missions SET deadline_us = $2 WHERE id = $1", id, mission.keptDeadline)
+        return false
+      }
+      try Self.endOutput(of: mission, connection)
+      connection.notify(Topic.missions)
+      return true
+    }
   }
 
   func forgetDeadline(of id: String) async throws {

@@ -139,4 +139,5 @@ struct FairChoice: Sendable {
   }
 
   /// The tools that somebody still waits for.
-  var toolsWaitedFor: Set<String> { Set(lines.lazy.map(\.tool)).subtracting([""]) }}
+  var toolsWaitedFor: Set<String> { Set(lines.lazy.map(\.tool)).subtracting([""]) }
+}

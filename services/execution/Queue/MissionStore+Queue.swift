@@ -127,18 +127,6 @@ extension MissionStore {
     try await enqueueForgotten()
   }
 
-  /// Queues what is to run and is neither queued nor claimed: missions from before there was a queue.
-  func enqueueForgotten() async throws {
-    try await database.write { connection in
-      try connection.execute(
-        """
-        UPDATE missions SET queued_us = $1, rank_us = $1 - priority * (SELECT ageing_us FROM queue_policy)
-        WHERE state IN (\(MissionState.toRun)) AND rank_us IS NULL
-          AND NOT EXISTS (SELECT 1 FROM leases WHERE resource = missions.id AND expires_us > $1)
-        """, try connection.now())
-    }
-  }
-
   // MARK: - Ageing
 
   /// Sets how long a mission has to wait for what one point of priority is worth, for all processes of the database,

@@ -41,6 +41,9 @@ final class HeldLease: Sendable {
   /// transaction guards.
   var isLive: Bool { state.withLock { $0.ending == nil && ContinuousClock.now < $0.liveUntil } }
 
+  /// Until when nobody else can claim the mission.
+  var liveUntil: ContinuousClock.Instant { state.withLock { $0.liveUntil } }
+
   var ending: Ending? { state.withLock { $0.ending } }
 
   func extend(until instant: ContinuousClock.Instant) {

@@ -13,6 +13,7 @@ import Synchronization
 ///    └─▶ look: stop what was ended or interrupted; claim as many as there is room for
 ///          └─▶ run each under its lease ─▶ release; what is to run all the same waits in the queue again
 /// every third of the leases' duration: renew those of all runs in one write; stop what was lost
+/// shortly before a lease ends: stop its run, whatever has become of the renewal
 /// ```
 ///
 /// Any number of processes may do so with one database. A process that dies or freezes loses its missions to the others
@@ -22,6 +23,8 @@ final class MissionRunner: Sendable {
   static let pollInterval = Duration.milliseconds(500)
   /// How often to ask whether another process has stopped a mission.
   private static let stopInterval = Duration.milliseconds(25)
+  /// A run is stopped this part of the leases' duration before its lease ends: by then nothing of its tool runs.
+  private static let margin = 10
 
   private struct Running {
     let claim: Claim
@@ -84,6 +87,9 @@ final class MissionRunner: Sendable {
       }
       group.addTask {
         while (try? await Task.sleep(for: self.holder.duration / 3)) != nil { await self.renewLeases() }
+      }
+      group.addTask {
+        while (try? await Task.sleep(for: self.stopOutlived())) != nil {}
       }
       await group.next()
       group.cancelAll()
@@ -204,11 +210,25 @@ final class MissionRunner: Sendable {
       }
     } catch {
       logger.error("leases could not be renewed; trying again", metadata: ["error": "\(error)"])
-      // Others may claim these missions now.
-      for running in held where !running.lease.isLive {
+    }
+  }
+
+  /// Stops the runs whose leases are about to end, so that nothing of them runs any more when others may claim their
+  /// missions, and gives the time until the next of them is due. It writes nothing: a database that does not answer
+  /// keeps a renewal waiting for longer than a lease lasts.
+  private func stopOutlived() -> Duration {
+    let now = ContinuousClock.now
+    let margin = holder.duration / Self.margin
+    var pause = margin
+    for running in state.withLock({ Array($0.running.values) }) where running.lease.ending == nil {
+      let left = running.lease.liveUntil - margin - now
+      if left > .zero {
+        pause = min(pause, left)
+      } else {
         running.lease.end(.lost)
         running.task.cancel()
       }
     }
+    return pause
   }
 }

@@ -42,6 +42,8 @@ struct Pipeline: Sendable {
         return  // Somebody ended the mission meanwhile; what its step came to no longer counts.
       } catch is CancellationError {
         return
+      } catch is StepOutdated {
+        begun = nil  // The step at which the stored mission stands begins anew, on what the mission is now.
       } catch {
         logger.error(
           "a mission's state could not be stored; it will go on", metadata: ["mission": "\(id)", "error": "\(error)"])
@@ -63,21 +65,25 @@ struct Pipeline: Sendable {
     while let step = mission.currentStep, mission.state == .running, mission.waitingFor.isEmpty {
       if mustBeCertain(before: step, mission) {
         mission = try await journal.settled()
+        // The step before is stored, so the tool is not called again.
+        if step == .finalize { places.leave(journal.lease.lease) }
         guard mission.currentStep == step, mission.state == .running else { continue }
       }
+      let basis = StepBasis(step: step, mission: mission)
       do {
         try journal.lease.checkLive()
         let result = try await traced(step, of: mission) { [mission] in
           try await steps.run(step, of: mission, under: journal.lease)
         }
         // The next step's end comes at once: it asks nobody.
-        mission = try journal.write(end(of: step, mission, result, journal.lease), mayWait: step.next == .intent)
-        if step == .execution { places.leave(journal.lease.lease) }
+        mission = try journal.write(end(of: basis, result, journal.lease), mayWait: step.next == .intent)
       } catch let needed as InputNeeded {
-        mission = try journal.write(.init(transitions: [.ask(step, needed.question)], alongside: needed.alongside))
+        mission = try journal.write(
+          .init(transitions: [.ask(step, needed.question)], alongside: needed.alongside, basis: basis))
       } catch {
         let failure = try failure(of: error, in: step, mission: mission.id)
-        mission = try journal.write(.init(transitions: [.fail(step, failure.error, isOfTool: failure.isOfTool)]))
+        mission = try journal.write(
+          .init(transitions: [.fail(step, failure.error, isOfTool: failure.isOfTool)], basis: basis))
       }
       if mission.currentStep == nil || mission.state != .running || !mission.waitingFor.isEmpty {
         mission = try await journal.settled()
@@ -101,10 +107,10 @@ struct Pipeline: Sendable {
   }
 
   /// What an error of a step means for the mission. Throws it where it is not the mission's: storage fails, its
-  /// lease is lost, somebody ended the mission, or the task is cancelled.
+  /// lease is lost, somebody ended or changed the mission, or the task is cancelled.
   private func failure(of error: any Error, in step: Step, mission: String) throws -> StepFailure {
     switch error {
-    case is StorageError, is LeaseLost: throw error
+    case is StorageError, is LeaseLost, is StepOutdated: throw error
     case let status as Status where status.code == .failedPrecondition: throw error
     // Whatever a tool makes of being stopped is no result: the mission goes on elsewhere or later.
     case _ where Task.isCancelled: throw CancellationError()
@@ -116,12 +122,11 @@ struct Pipeline: Sendable {
     }
   }
 
-  private func end(
-    of step: Step, _ mission: Mission, _ result: StepResult, _ lease: HeldLease
-  ) -> StepJournal.Entry {
+  private func end(of basis: StepBasis, _ result: StepResult, _ lease: HeldLease) -> StepJournal.Entry {
+    let step = basis.step
     var transitions: [Transition] = result.lastReport.map { [$0] } ?? []
     transitions.append(.complete(step, message: result.message.storable(atMost: StepFailure.maximumMessage)))
-    let next = next(after: step, of: mission, result, lease)
+    let next = next(after: step, of: basis.mission, result, lease)
     if let next { transitions.append(next) }
     let giveBack = giveBack(next, lease)
     return StepJournal.Entry(
@@ -129,6 +134,6 @@ struct Pipeline: Sendable {
       alongside: {
         try result.alongside($0)
         try giveBack($0)
-      })
+      }, basis: basis)
   }
 }

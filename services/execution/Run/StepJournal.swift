@@ -17,7 +17,8 @@ import Synchronization
 /// What holds after a crash: what is stored is a run's beginning without a hole, so the run goes on with the first step
 /// whose end is not stored, and no step before it runs again. So whatever must not be done twice, or not before it is
 /// certain that the mission still runs, waits for `settled` first. Where a write is refused (a command has ended or
-/// interrupted the run, the lease is lost), nothing that was handed in after it is stored either.
+/// interrupted the run, or changed what its step rests on; the lease is lost), nothing that was handed in after it is
+/// stored either.
 final class StepJournal: Sendable {
   /// A change that a run makes.
   struct Entry: Sendable {
@@ -28,6 +29,8 @@ final class StepJournal: Sendable {
     var effects: [Effect] = []
     /// What else is written in the transaction.
     var alongside: @Sendable (WriteConnection) throws -> Void = { _ in }
+    /// What this is the end of, if it is one.
+    var basis: StepBasis?
   }
 
   private struct State {
@@ -84,8 +87,8 @@ final class StepJournal: Sendable {
     state = Mutex(State(mission: mission, sequence: sequence, former: mission))
   }
 
-  /// Hands a change in, and gives the mission as it will be. Throws what the state machine says to it, and the reason
-  /// for which an earlier write was refused.
+  /// Hands a change in, and gives the mission as it will be. Throws what the state machine says to it, `StepOutdated`,
+  /// and the reason for which an earlier write was refused.
   ///
   /// - Parameter mayWait: leaves it to the next write, which comes at once, to hand in this one too.
   @discardableResult
@@ -93,6 +96,7 @@ final class StepJournal: Sendable {
     let mission = try state.withLock { state in
       if let refusal = state.refusal { throw refusal }
       var mission = state.mission
+      try entry.basis?.check(against: mission)
       let effects = try mission.change(by: entry.transitions, prepare: entry.prepare) + entry.effects
       if state.waiting.isEmpty { (state.former, state.before) = (state.mission, state.sequence) }
       state.mission = mission
@@ -179,6 +183,7 @@ final class StepJournal: Sendable {
     for entry in batch.entries where refusal == nil {
       do {
         let mission = try connection.savepoint {
+          try entry.basis?.check(against: MissionStore.load(id, connection).mission)
           let mission = try MissionStore.change(
             id, entry.transitions, prepare: entry.prepare, effects: entry.effects, trace: trace, connection)
           try entry.alongside(connection)
@@ -204,8 +209,8 @@ final class StepJournal: Sendable {
       state.underWay -= 1
       switch result {
       case .success(let stored):
-        // While others are under way they do not know of it either; the last of them tells.
-        if !stored.isAsExpected, state.underWay == 0 {
+        // While others are under way or wait they do not know of it either; the last of them tells.
+        if !stored.isAsExpected, state.underWay == 0, state.waiting.isEmpty {
           (state.mission, state.sequence, state.isBehind) = (stored.mission, stored.sequence, false)
         }
       case .failure(let error): state.refusal = state.refusal ?? error

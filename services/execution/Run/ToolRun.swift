@@ -6,8 +6,8 @@ import Synchronization
 /// One call of a tool, bounded in time and stopped at once when its task is cancelled.
 ///
 /// A tool with side effects is waited for until nothing of it runs any more: no effect may begin after a cancel's
-/// answer. One without, which does not end when it is told to (a parser of C code, a long computation), is left to itself:
-/// nothing outside can tell, and what it comes to is dropped.
+/// answer. One without, which does not end when it is told to (a parser of C code, a long computation), is left to
+/// itself: nothing outside can tell, and what it comes to is dropped.
 struct ToolRun: Sendable {
   /// How long a tool that can be abandoned may take to end when it is told to.
   static let grace = Duration.milliseconds(50)

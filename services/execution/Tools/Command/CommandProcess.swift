@@ -11,10 +11,12 @@ import SystemPackage
 /// ```
 ///
 /// When the call is stopped, the whole group is killed at once: SIGKILL, because a program that is asked politely may
-/// go on for as long as it likes, and nothing may begin after a cancel's answer. When this process dies, however it dies,
-/// the pipe ends and the waiting half of the shell does the same. PR_SET_PDEATHSIG would not do: it fires when the
+/// go on for as long as it likes, and nothing may begin after a cancel's answer. When this process dies, however it
+/// dies, the pipe ends and the waiting half of the shell does the same. PR_SET_PDEATHSIG would not do: it fires when the
 /// *thread* that forked ends, and reaches no grandchildren. The waiting half is of the group too, so that the group's
 /// number is never another's while it may yet be killed.
+///
+/// A process that is stopped (SIGSTOP) closes no pipe: its program runs on until the process dies or goes on.
 ///
 /// A child may leave the group (`setsid`). Each child has inherited the variable `BUDDY_TOOL_CALL`, by which it is
 /// found and killed when the call ends; only one that has left the group *and* whose service was killed lives on.
