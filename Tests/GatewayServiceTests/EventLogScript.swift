@@ -68,9 +68,12 @@ final class AllEventsScript: Sendable {
   private let news = FeedSignal()
   /// How long each message is, in characters.
   private let size: Int
+  /// How many positions a page looks at before it answers, whatever it found.
+  private let lookedAt: UInt64
 
-  init(count: UInt64 = 0, size: Int = 20) {
+  init(count: UInt64 = 0, size: Int = 20, lookedAt: UInt64 = .max / 2) {
     self.size = size
+    self.lookedAt = lookedAt
     add(count)
   }
 
@@ -119,8 +122,11 @@ final class AllEventsScript: Sendable {
     progress.onListAll = { request in
       self.state.withLock { $0.listed += 1 }
       let found = self.after(request.afterPosition)
-      let part = Array(found.prefix(request.limit == 0 ? 1000 : Int(request.limit)))
-      return ListAllEventsResponse(events: part, position: part.last?.position ?? request.afterPosition)
+      let end = min(request.afterPosition + self.lookedAt, found.last?.position ?? request.afterPosition)
+      let limit = request.limit == 0 ? 1000 : Int(request.limit)
+      let part = Array(found.prefix { $0.position <= end }.prefix(limit))
+      let reached = part.count == limit ? part.last?.position ?? end : end
+      return ListAllEventsResponse(events: part, position: reached)
     }
     return progress
   }

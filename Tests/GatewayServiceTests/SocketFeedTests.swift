@@ -263,6 +263,31 @@ import Testing
     }
   }
 
+  /// Pages with few events or none are not taken for the end while they still get further.
+  @Test(arguments: [UInt64(1), 4]) func pagesThatAnswerEarlyAreNotTheEnd(_ lookedAt: UInt64) async throws {
+    let script = AllEventsScript(count: 12, lookedAt: lookedAt)
+    try await withGateway(Backend(progress: script.progress)) { gateway in
+      try await SocketClient.with(port: gateway.port) { live in
+        try await live.send(subscribe(#""fromNow":true"#))
+        #expect(try await live.message()?.op == "subscribed")
+        try await eventually("the watch is taken up") { script.asked.count == 1 }
+        // The feed has seen no event: what is before it only pages tell.
+        var reader = EventReader(try await gateway.open("GET", "/api/v1/events", EventStreamTests.sse))
+        for position in script.positions { #expect(try await reader.next()?.id == position) }
+        try await SocketClient.with(port: gateway.port) { late in
+          try await late.send(subscribe(#""afterPosition":"2""#))
+          #expect(try await late.message()?.op == "subscribed")
+          for position in script.positions.dropFirst(2) { #expect(try await late.message()?.position == position) }
+          script.add(1)
+          #expect(try await late.message()?.position == script.positions.last)
+        }
+        #expect(try await reader.next()?.id == script.positions.last)
+        #expect(try await live.message()?.position == script.positions.last)
+        #expect(script.asked.count == 1)
+      }
+    }
+  }
+
   @Test func pollingAll() async throws {
     let script = AllEventsScript(count: 5)
     try await withGateway(Backend(progress: script.progress)) { gateway in

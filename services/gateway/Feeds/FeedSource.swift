@@ -57,8 +57,9 @@ struct FeedSource: Sendable {
     let events: [FeedEvent]
     /// Where to go on.
     let position: UInt64
-    /// There may be more at this moment.
-    let isFull: Bool
+    /// There is nothing after what was asked for. A page that brought few events says nothing of the sort: the service
+    /// answers early where it would have to look at too many, or they are too large.
+    let isEnd: Bool
     /// The mission has ended with these events.
     let isComplete: Bool
   }
@@ -76,17 +77,15 @@ struct FeedSource: Sendable {
       let answer = try await upstreams.call(.progress, extra: wait) { try await progress.list(wanted, $0) }
       let events = try answer.events.filter { $0.sequence > number }.map { try FeedEvent($0, number: $0.sequence) }
       return Page(
-        events: events, position: events.last?.number ?? number, isFull: answer.events.count >= Self.pageEvents,
-        isComplete: answer.complete)
+        events: events, position: events.last?.number ?? number, isEnd: events.isEmpty, isComplete: answer.complete)
     case .all(let filter):
       let wanted = ListAllEventsRequest(
         filter: filter, afterPosition: number, wait: patience, limit: Self.pageEvents)
       let answer = try await upstreams.call(.progress, extra: wait) { try await progress.listAll(wanted, $0) }
       let events = try answer.events.filter { $0.position > number }
         .map { try FeedEvent($0.event ?? ProgressEvent(), number: $0.position) }
-      return Page(
-        events: events, position: max(number, answer.position, events.last?.number ?? 0),
-        isFull: answer.events.count >= Self.pageEvents, isComplete: false)
+      let position = max(number, answer.position, events.last?.number ?? 0)
+      return Page(events: events, position: position, isEnd: events.isEmpty && position == number, isComplete: false)
     }
   }
 
