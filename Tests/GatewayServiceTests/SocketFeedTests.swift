@@ -288,6 +288,33 @@ import Testing
     }
   }
 
+  /// Who resumes before what was deleted is told so, on every transport, and gets all that is kept.
+  @Test func whatIsNotKeptAnyMoreIsSaid() async throws {
+    let script = AllEventsScript(count: 6, pruned: 5)
+    try await withGateway(Backend(progress: script.progress)) { gateway in
+      let rest = script.positions.dropFirst(2)
+      try await SocketClient.with(port: gateway.port) { socket in
+        try await socket.send(subscribe(#""afterPosition":"2""#))
+        #expect(try await socket.message()?.op == "subscribed")
+        #expect(try await socket.text() == #"{"op":"gap","id":"all","resumeAfter":"2","prunedThrough":"5"}"#)
+        for position in rest { #expect(try await socket.message()?.position == position) }
+      }
+      var reader = EventReader(try await gateway.open("GET", "/api/v1/events?after_position=2", EventStreamTests.sse))
+      let gap = try #require(try await reader.next())
+      #expect(gap.name == "gap")
+      #expect(gap.id == "2")
+      #expect(gap.data == #"{"resumeAfter":"2","prunedThrough":"5"}"#)
+      for position in rest { #expect(try await reader.next()?.id == position) }
+      let poll = try await gateway.get("/api/v1/events?after_position=2")
+      #expect(try ProtoJSON.decode(ListAllEventsResponse.self, from: poll.text).prunedPosition == 5)
+      for start in [0, 5] {
+        var whole = EventReader(
+          try await gateway.open("GET", "/api/v1/events?after_position=\(start)", EventStreamTests.sse))
+        #expect(try await whole.next()?.name == "step_progress", "nothing is missing after \(start)")
+      }
+    }
+  }
+
   @Test func pollingAll() async throws {
     let script = AllEventsScript(count: 5)
     try await withGateway(Backend(progress: script.progress)) { gateway in

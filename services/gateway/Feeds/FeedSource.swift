@@ -89,6 +89,26 @@ struct FeedSource: Sendable {
     }
   }
 
+  /// Where some of all missions' events after `cursor` are not kept any more: the position of the last such event. Nil
+  /// where nothing is missing that a watcher from there on asks for, or where the service refuses: then so does the
+  /// feed. Keeps asking while the service is away.
+  /// - Throws: `CancellationError`.
+  func prunedThrough(after cursor: FeedCursor) async throws -> UInt64? {
+    guard key.isOfAll, !cursor.isFromNow, cursor.number > 0 else { return nil }
+    let wanted = ListAllEventsRequest(afterPosition: cursor.number, limit: 1)
+    var backoff = Backoff()
+    while true {
+      do {
+        let answer = try await upstreams.call(.progress) { try await upstreams.progress.listAll(wanted, $0) }
+        return answer.prunedPosition > cursor.number ? answer.prunedPosition : nil
+      } catch let failure as UpstreamFailure {
+        try Task.checkCancellation()
+        guard failure.status.isWorthRetrying else { return nil }
+        try await backoff.pause()
+      }
+    }
+  }
+
   /// True if the mission has ended and nothing comes after `number`.
   func isComplete(after number: UInt64) async throws -> Bool {
     guard case .mission(let id) = key else { return false }
