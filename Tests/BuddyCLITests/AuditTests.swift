@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
 import Messages
-import NIOCore
 import NIOHTTP1
 import Synchronization
 import TestSupport
@@ -19,9 +18,7 @@ struct AuditTests {
       let person = number % 2 == 0 ? "ann" : ""
       let event = ProgressEvent(
         missionId: "m-\(number % 3)", sequence: UInt64(number), time: time, type: .stateChanged, actor: person)
-      var wire = ByteBuffer()
-      try event.encode(into: &wire)
-      let bytes = Array(wire.readableBytesView)
+      let bytes = try event.bytes()
       let places = (0..<8).map { UInt8(truncatingIfNeeded: number >> (56 - 8 * $0)) }
       let digits = Array(SHA.hexadecimal(previous + places + bytes))
       let hash = stride(from: 0, to: digits.count, by: 2).compactMap { UInt8(String(digits[$0...$0 + 1]), radix: 16) }
@@ -57,9 +54,8 @@ struct AuditTests {
     ]
     for (actor, commander, name, fits) in cases {
       let change = commander.isEmpty ? nil : MissionChange(command: .pause, actor: commander)
-      var wire = ByteBuffer()
-      try ProgressEvent(missionId: "m", sequence: 1, actor: actor, change: change).encode(into: &wire)
-      let (event, zeros) = (Array(wire.readableBytesView), [UInt8](repeating: 0, count: 32))
+      let event = try ProgressEvent(missionId: "m", sequence: 1, actor: actor, change: change).bytes()
+      let zeros = [UInt8](repeating: 0, count: 32)
       let hash = AuditChain.hash(after: zeros, 1, event)
       var chain = AuditChain()
       let problem = chain.take(

@@ -1,6 +1,5 @@
 import Crypto
 import Messages
-import NIOCore
 import ServiceKit
 
 /// Follows the chain of the audit log, entry by entry, and computes every hash anew. Pure.
@@ -37,7 +36,7 @@ struct AuditChain: Sendable, Hashable {
     guard entry.hash == Self.hash(after: entry.previousHash, entry.number, entry.event) else {
       return "its hash is not that of its content"
     }
-    guard let event = try? ProgressEvent(wire: ByteBuffer(bytes: entry.event), limits: .init()) else {
+    guard let event = try? ProgressEvent(wire: entry.event) else {
       return "its event cannot be read"
     }
     if entry.missionId != event.missionId { return "its mission is not that of its event" }

@@ -1,5 +1,4 @@
 import Messages
-import NIOCore
 
 extension AuditRecord {
   /// Actors longer than this, in characters, are cut where entries are found by them.
@@ -7,7 +6,7 @@ extension AuditRecord {
 
   /// Whether what it is found by is what its event says.
   var isFoundByItsEvent: Bool {
-    guard let event = try? ProgressEvent(wire: ByteBuffer(bytes: event)) else { return false }
+    guard let event = try? ProgressEvent(wire: event) else { return false }
     return event.missionId == missionID && event.auditActor == actor
   }
 }
@@ -20,7 +19,7 @@ extension AuditEntry {
   init(_ record: AuditRecord, previousHash: [UInt8]) {
     self.init(
       number: UInt64(max(record.number, 0)), event: record.event, previousHash: previousHash, hash: record.hash)
-    guard let event = try? ProgressEvent(wire: ByteBuffer(bytes: record.event)) else { return }
+    guard let event = try? ProgressEvent(wire: record.event) else { return }
     missionId = event.missionId
     time = event.time
     actor = event.auditActor
