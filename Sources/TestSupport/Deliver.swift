@@ -1,6 +1,5 @@
 import Logging
 public import Messages
-import NIOCore
 import RPC
 public import ServiceKit
 public import Storage
@@ -18,11 +17,8 @@ public func deliver(
   let server = Server(router: router)
   let port = try await server.start(host: "127.0.0.1", port: 0).port
   let deliveries = try messages.enumerated().map { index, message in
-    var buffer = ByteBuffer()
-    try message.encode(into: &buffer)
-    return Delivery(
-      id: ids.isEmpty ? Identifier.make() : ids[index], topic: topic, key: "k",
-      payload: Array(buffer.readableBytesView))
+    Delivery(
+      id: ids.isEmpty ? Identifier.make() : ids[index], topic: topic, key: "k", payload: try message.bytes())
   }
   let client = InboxClient(Client(host: "127.0.0.1", port: port))
   let receipts = try await client.deliver(.timeout(.seconds(60))) { requests, receipts in

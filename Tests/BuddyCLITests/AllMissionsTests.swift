@@ -119,6 +119,27 @@ struct AllMissionsTests {
     #expect(result.requests.last?.uri == "/api/v1/events?after_position=1")
   }
 
+  @Test("what is not kept any more is told once, and leaves out nothing else")
+  func notKept() async throws {
+    let connections = Mutex(0)
+    let result = try await watch(after: 3) { _, reply in
+      let number = connections.withLock { count in
+        count += 1
+        return count
+      }
+      try await reply.events()
+      try await reply.body(
+        "id: \(number + 2)\nevent: gap\ndata: {\"resumeAfter\":\"\(number + 2)\",\"prunedThrough\":\"9\"}\n\n")
+      try await reply.body(Self.event(number + 3, "m-1"))
+      if number > 1 { try await reply.body(Self.refusal) }
+      try await reply.end()
+    }
+    let lines = result.paper.output.split(separator: "\n")
+    #expect(lines.count == 3)
+    #expect(lines.first == "some events up to position 9 are not kept any more; those that are follow")
+    #expect(result.requests.last?.uri == "/api/v1/events?after_position=4")
+  }
+
   @Test("a reader that goes away ends it")
   func readerGone() async throws {
     try await PeerGateway.with { _, reply in

@@ -68,9 +68,15 @@ final class AllEventsScript: Sendable {
   private let news = FeedSignal()
   /// How long each message is, in characters.
   private let size: Int
+  /// How many positions a page looks at before it answers, whatever it found.
+  private let lookedAt: UInt64
+  /// The last of those that are not kept any more.
+  private let pruned: UInt64
 
-  init(count: UInt64 = 0, size: Int = 20) {
+  init(count: UInt64 = 0, size: Int = 20, lookedAt: UInt64 = .max / 2, pruned: UInt64 = 0) {
     self.size = size
+    self.lookedAt = lookedAt
+    self.pruned = pruned
     add(count)
   }
 
@@ -109,6 +115,10 @@ final class AllEventsScript: Sendable {
       if case .afterPosition(let position) = request.start { last = position }
       while true {
         self.news.rearm()
+        if self.pruned > last, last > 0 {
+          let gap = ProgressEvent(sequence: self.pruned, type: .gap)
+          try await responses.write(PositionedEvent(position: last, event: gap))
+        }
         for entry in self.after(last) {
           try await responses.write(entry)
           last = entry.position
@@ -119,8 +129,12 @@ final class AllEventsScript: Sendable {
     progress.onListAll = { request in
       self.state.withLock { $0.listed += 1 }
       let found = self.after(request.afterPosition)
-      let part = Array(found.prefix(request.limit == 0 ? 1000 : Int(request.limit)))
-      return ListAllEventsResponse(events: part, position: part.last?.position ?? request.afterPosition)
+      let end = min(request.afterPosition + self.lookedAt, found.last?.position ?? request.afterPosition)
+      let limit = request.limit == 0 ? 1000 : Int(request.limit)
+      let part = Array(found.prefix { $0.position <= end }.prefix(limit))
+      let reached = part.count == limit ? part.last?.position ?? end : end
+      return ListAllEventsResponse(
+        events: part, position: reached, prunedPosition: self.pruned > request.afterPosition ? self.pruned : 0)
     }
     return progress
   }

@@ -263,6 +263,58 @@ import Testing
     }
   }
 
+  /// Pages with few events or none are not taken for the end while they still get further.
+  @Test(arguments: [UInt64(1), 4]) func pagesThatAnswerEarlyAreNotTheEnd(_ lookedAt: UInt64) async throws {
+    let script = AllEventsScript(count: 12, lookedAt: lookedAt)
+    try await withGateway(Backend(progress: script.progress)) { gateway in
+      try await SocketClient.with(port: gateway.port) { live in
+        try await live.send(subscribe(#""fromNow":true"#))
+        #expect(try await live.message()?.op == "subscribed")
+        try await eventually("the watch is taken up") { script.asked.count == 1 }
+        // The feed has seen no event: what is before it only pages tell.
+        var reader = EventReader(try await gateway.open("GET", "/api/v1/events", EventStreamTests.sse))
+        for position in script.positions { #expect(try await reader.next()?.id == position) }
+        try await SocketClient.with(port: gateway.port) { late in
+          try await late.send(subscribe(#""afterPosition":"2""#))
+          #expect(try await late.message()?.op == "subscribed")
+          for position in script.positions.dropFirst(2) { #expect(try await late.message()?.position == position) }
+          script.add(1)
+          #expect(try await late.message()?.position == script.positions.last)
+        }
+        #expect(try await reader.next()?.id == script.positions.last)
+        #expect(try await live.message()?.position == script.positions.last)
+        #expect(script.asked.count == 1)
+      }
+    }
+  }
+
+  /// Who resumes before what was deleted is told so, on every transport, and gets all that is kept.
+  @Test func whatIsNotKeptAnyMoreIsSaid() async throws {
+    let script = AllEventsScript(count: 6, pruned: 5)
+    try await withGateway(Backend(progress: script.progress)) { gateway in
+      let rest = script.positions.dropFirst(2)
+      try await SocketClient.with(port: gateway.port) { socket in
+        try await socket.send(subscribe(#""afterPosition":"2""#))
+        #expect(try await socket.message()?.op == "subscribed")
+        #expect(try await socket.text() == #"{"op":"gap","id":"all","resumeAfter":"2","prunedThrough":"5"}"#)
+        for position in rest { #expect(try await socket.message()?.position == position) }
+      }
+      var reader = EventReader(try await gateway.open("GET", "/api/v1/events?after_position=2", EventStreamTests.sse))
+      let gap = try #require(try await reader.next())
+      #expect(gap.name == "gap")
+      #expect(gap.id == "2")
+      #expect(gap.data == #"{"resumeAfter":"2","prunedThrough":"5"}"#)
+      for position in rest { #expect(try await reader.next()?.id == position) }
+      let poll = try await gateway.get("/api/v1/events?after_position=2")
+      #expect(try ProtoJSON.decode(ListAllEventsResponse.self, from: poll.text).prunedPosition == 5)
+      for start in [0, 5] {
+        var whole = EventReader(
+          try await gateway.open("GET", "/api/v1/events?after_position=\(start)", EventStreamTests.sse))
+        #expect(try await whole.next()?.name == "step_progress", "nothing is missing after \(start)")
+      }
+    }
+  }
+
   @Test func pollingAll() async throws {
     let script = AllEventsScript(count: 5)
     try await withGateway(Backend(progress: script.progress)) { gateway in

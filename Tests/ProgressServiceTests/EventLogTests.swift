@@ -98,7 +98,7 @@ private struct Fixture {
     let snapshot = ProgressSnapshot(missionID: "m", events: events, now: Date(timeIntervalSince1970: 20))
     #expect(snapshot.percent == 25)
     #expect(seconds(snapshot.elapsed) == 10)
-    #expect(seconds(snapshot.eta) == 30)
+    #expect(Standing(snapshot, now: Date(timeIntervalSince1970: 20))?.plainRule == 30)
     #expect(snapshot.steps.map(\.outcome) == [.completed, .running])
     #expect(snapshot.lastSequence == 5)
   }
@@ -109,11 +109,12 @@ private struct Fixture {
     ]
     let snapshot = ProgressSnapshot(missionID: "m", events: events, now: Date(timeIntervalSince1970: 99))
     #expect(seconds(snapshot.elapsed) == 4)
-    #expect(snapshot.eta == nil)
+    #expect(Standing(snapshot, now: Date(timeIntervalSince1970: 99)) == nil)
   }
 
   @Test func thereIsNothingToGoByAtTheBeginning() {
-    #expect(ProgressSnapshot.plainETA(elapsed: 3, percent: 0) == nil)
+    let begun = ProgressSnapshot(missionID: "m", events: [event(1, .stateChanged, at: 10)], now: Date())
+    #expect(Standing(begun, now: Date())?.plainRule == nil)
     #expect(ProgressSnapshot(missionID: "m", events: [], now: Date()).elapsed == nil)
   }
 }

@@ -182,6 +182,8 @@ import Testing
           let now = Date(timeIntervalSince1970: 1_000_000)
           var snapshot = try #require(try await service.log.snapshot("m", at: now))
           snapshot.firstSequence = 0
+          // The time left is the history's.
+          (snapshot.eta, snapshot.etaP90, snapshot.etaBasis) = (nil, nil, "")
           #expect(snapshot == ProgressSnapshot(missionID: "m", events: all, now: now))
         }
       }

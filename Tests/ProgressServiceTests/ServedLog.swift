@@ -91,6 +91,15 @@ struct ServedLog: Sendable {
   func record(_ events: [ProgressEvent]) async throws -> Int { try await log.record(events) }
 }
 
+extension ProgressSnapshot {
+  /// Where a mission stands, folded from all of its events.
+  init(missionID: String, events: [ProgressEvent], now: Date) {
+    var fold = MissionFold(missionID)
+    for event in events { fold.take(event) }
+    self = fold.snapshot(at: now)
+  }
+}
+
 /// Events as the execution service makes them.
 enum Events {
   static func progress(

@@ -1,6 +1,5 @@
 import Foundation
 import Messages
-import NIOCore
 import RPC
 import Storage
 
@@ -137,14 +136,5 @@ extension EventLog {
     if let facts = try addition.newFacts?.bytes() {
       try connection.execute("UPDATE missions SET facts = $2 WHERE mission_id = $1", addition.mission, facts)
     }
-  }
-}
-
-extension ProtobufMessage {
-  /// The wire form, to be stored.
-  func bytes() throws -> [UInt8] {
-    var buffer = ByteBuffer()
-    try encode(into: &buffer)
-    return Array(buffer.readableBytesView)
   }
 }

@@ -1,6 +1,5 @@
 import Foundation
 import Messages
-import NIOCore
 import Storage
 
 extension EventLog {
@@ -41,7 +40,7 @@ extension EventLog {
       last = UInt64(try row.int64("last_sequence"))
       if let bytes = try row.blobOrNil("base") {
         base = MissionFold(
-          try ProgressSnapshot(wire: ByteBuffer(bytes: bytes)), heldSince: try row.dateOrNil("base_held_us"))
+          try ProgressSnapshot(wire: bytes), heldSince: try row.dateOrNil("base_held_us"))
       } else {
         base = MissionFold(missionID)
       }
@@ -56,7 +55,7 @@ extension EventLog {
         """
         SELECT event FROM events WHERE mission_id = $1 AND sequence > $2 AND sequence <= $3 ORDER BY sequence LIMIT $4
         """, fold.snapshot.missionId, fold.sequence, end, readAtOnce)
-      for row in rows { fold.take(try ProgressEvent(wire: ByteBuffer(bytes: try row.blob("event")))) }
+      for row in rows { fold.take(try ProgressEvent(wire: try row.blob("event"))) }
       if rows.count < readAtOnce { return fold }
     }
   }

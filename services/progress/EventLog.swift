@@ -77,6 +77,9 @@ struct EventLog: Sendable {
     var events: [StoredEvent]
     /// There are no other events up to this position.
     var through: UInt64
+    /// Where some of those after the position asked for are not kept any more: the position of the last such event.
+    /// What is kept lies before it and after it.
+    var prunedThrough: UInt64?
   }
 
   /// Up to `limit` events after a position, oldest first.
@@ -88,7 +91,10 @@ struct EventLog: Sendable {
       let events = try Self.events(after: position, limit: limit, connection)
       // Where there are fewer, no more are kept, although the newest ones may have been pruned.
       let through = try events.count < limit ? Self.newestPosition(connection) : events.last?.position
-      return Stretch(events: events, through: max(position, through ?? position))
+      let pruned = try Self.prunedPosition(connection)
+      return Stretch(
+        events: events, through: max(position, through ?? position),
+        prunedThrough: pruned > position ? pruned : nil)
     }
   }
 
@@ -108,6 +114,12 @@ struct EventLog: Sendable {
 
   static func newestPosition(_ connection: ReadConnection) throws -> UInt64 {
     UInt64(try connection.first("SELECT position FROM newest_position WHERE id = 1")?.int64("position") ?? 0)
+  }
+
+  /// The highest position of an event that was pruned; 0 before any.
+  private static func prunedPosition(_ connection: ReadConnection) throws -> UInt64 {
+    let row = try connection.first("SELECT pruned_position FROM newest_position WHERE id = 1")
+    return UInt64(try row?.int64("pruned_position") ?? 0)
   }
 }
 

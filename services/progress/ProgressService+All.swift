@@ -20,9 +20,13 @@ extension ProgressService {
       context.sendInitialMetadata(Metadata())
       var replay = Replay(from: cursor, to: newest, maximumLag: maximumLag)
       var coalescer = Coalescer(after: request.coalesceAfter)
+      var notice = PrunedNotice(from: cursor)
       let selection = EventSelection(request.filter)
       while true {
         let stretch = try await log.read(after: cursor, limit: Self.readAhead)
+        if let pruned = notice.due(stretch.prunedThrough) {
+          try await responses.write(try Self.notKept(through: pruned, after: cursor))
+        }
         let ahead = max(log.recent.newest ?? 0, stretch.through)
         for entry in coalescer.thin(stretch.events.filter(selection.passes), distance: { ahead - $0.position + 1 }) {
           try await responses.write(try entry.positionedFrame())
@@ -48,8 +52,10 @@ extension ProgressService {
       var batch = Batch(limit: limit)
       var cursor = request.afterPosition
       var looked = 0
+      var pruned: UInt64 = 0
       while !batch.isFull, looked < Self.mostLookedAt {
         let stretch = try await log.read(after: cursor, limit: Self.readAhead)
+        pruned = max(pruned, stretch.prunedThrough ?? 0)
         for event in stretch.events {
           if selection.passes(event), !batch.add(event) { break }
           cursor = event.position
@@ -66,7 +72,7 @@ extension ProgressService {
         try checkGoesOn("position \(cursor)")
       }
       let events = batch.events.map { PositionedEvent(position: $0.position, event: $0.event) }
-      return ListAllEventsResponse(events: events, position: cursor)
+      return ListAllEventsResponse(events: events, position: cursor, prunedPosition: pruned)
     }
   }
 
@@ -77,6 +83,16 @@ extension ProgressService {
     guard position <= newest else {
       throw Status(.outOfRange, "no event has the position \(position) yet; the newest one is \(newest)")
     }
+  }
+
+  /// It leaves out nothing that is kept, so it stands where the watcher is.
+  private static func notKept(
+    through pruned: UInt64, after cursor: UInt64
+  ) throws -> EncodedMessage<PositionedEvent> {
+    let event = ProgressEvent(
+      sequence: pruned, time: .now, type: .gap,
+      message: "some events after position \(cursor) and up to \(pruned) are not kept any more")
+    return try EncodedMessage(PositionedEvent(position: cursor, event: event), .protobuf)
   }
 
   private static func gap(to position: UInt64, from cursor: UInt64) throws -> EncodedMessage<PositionedEvent> {

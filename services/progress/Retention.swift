@@ -56,6 +56,15 @@ extension EventLog {
     through sequence: UInt64, of mission: String, _ fold: MissionFold, _ connection: WriteConnection
   ) throws -> Int {
     try keep(fold, connection)
+    // A mission's positions rise with its sequences.
+    let newest = try connection.first(
+      "SELECT position FROM events WHERE mission_id = $1 AND sequence <= $2 ORDER BY sequence DESC LIMIT 1", mission,
+      sequence)
+    if let newest {
+      try connection.execute(
+        "UPDATE newest_position SET pruned_position = $1 WHERE id = 1 AND pruned_position < $1",
+        try newest.int64("position"))
+    }
     try connection.execute(
       "UPDATE missions SET first_sequence = $2 WHERE mission_id = $1 AND first_sequence < $2", mission, sequence + 1)
     return try connection.execute(

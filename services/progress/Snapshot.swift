@@ -128,46 +128,16 @@ extension MissionState {
 // MARK: - The present
 
 extension MissionFold {
+  /// All but the time that is left, which takes more than this mission's events.
   /// - Parameter now: the time to measure a mission's elapsed time to that has not ended.
   func snapshot(at now: Date) -> ProgressSnapshot {
     var result = snapshot
     guard let started = snapshot.startedAt?.date else { return result }
-    let isHeld = heldSince != nil
     var held = snapshot.held?.duration ?? .zero
     if let heldSince { held += .seconds(max(0, now.timeIntervalSince(heldSince))) }
     result.held = GoogleProtobufDuration(held)
     let end = snapshot.finishedAt?.date ?? now
-    let elapsed = max(.zero, .seconds(end.timeIntervalSince(started)) - held)
-    result.elapsed = GoogleProtobufDuration(elapsed)
-    if !isHeld, !snapshot.state.isTerminal { result.estimate(elapsed: elapsed / .seconds(1)) }
+    result.elapsed = GoogleProtobufDuration(max(.zero, .seconds(end.timeIntervalSince(started)) - held))
     return result
-  }
-}
-
-extension ProgressSnapshot {
-  /// Where a mission stands, folded from its events.
-  init(missionID: String, events: [ProgressEvent], now: Date) {
-    var fold = MissionFold(missionID)
-    for event in events { fold.take(event) }
-    self = fold.snapshot(at: now)
-  }
-
-  /// Sets the time left of a mission that is under way.
-  ///
-  /// - Parameter elapsed: seconds without those in which it was held.
-  fileprivate mutating func estimate(elapsed: Double) {
-    guard let left = Self.plainETA(elapsed: elapsed, percent: percent) else { return }
-    eta = GoogleProtobufDuration(.seconds(left))
-    etaBasis = "plain rule"
-  }
-
-  /// The plain rule: what is left takes as long, in proportion, as what is done. Nil while nothing is done.
-  ///
-  /// - Parameters:
-  ///   - elapsed: seconds.
-  ///   - percent: 0 to 100.
-  static func plainETA(elapsed: Double, percent: Double) -> Double? {
-    guard percent > 0, elapsed > 0 else { return nil }
-    return elapsed / percent * (100 - min(percent, 100))
   }
 }

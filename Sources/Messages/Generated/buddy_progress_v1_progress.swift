@@ -14,7 +14,8 @@ public enum EventType: Sendable, Hashable {
   /// A command changed the mission but not its state; `change` says how.
   case missionChanged
   /// Not of the log: what follows up to and with `sequence` (in WatchAll: up to and with the entry's position) is left
-  /// out.
+  /// out. In WatchAll, with a `sequence`: of the events up to and with the position `sequence` some are not kept any
+  /// more, whichever missions' they were; the entry has the watcher's position, and those that are kept follow.
   case gap
   /// A number that this version has no name for.
   case unrecognized(Int32)
@@ -423,18 +424,25 @@ public struct ListAllEventsRequest: ProtobufMessage {
 public struct ListAllEventsResponse: ProtobufMessage {
   public static var messageName: String { "buddy.progress.v1.ListAllEventsResponse" }
 
+  /// Fewer than `limit` do not mean that there are no more: it also answers once it has looked at very many. There is
+  /// nothing more when there are none and `position` is the one that was asked for.
   public var events: [PositionedEvent]
   /// Where to go on: everything up to it was looked at.
   public var position: UInt64
+  /// Some events after `after_position` and up to this position are not kept any more, whichever missions' they were;
+  /// what is kept between them is listed. 0: none is missing. Who began with 0 asked for no more than what is kept.
+  public var prunedPosition: UInt64
 
   public init() {
     self.events = []
     self.position = 0
+    self.prunedPosition = 0
   }
 
-  public init(events: [PositionedEvent] = [], position: UInt64 = 0) {
+  public init(events: [PositionedEvent] = [], position: UInt64 = 0, prunedPosition: UInt64 = 0) {
     self.events = events
     self.position = position
+    self.prunedPosition = prunedPosition
   }
 
   public init(wire: ByteBuffer, limits: WireLimits) throws {
@@ -878,11 +886,13 @@ extension ListAllEventsResponse: NativeMessage {
     self.init()
     self.events = CValue.messages(c.pointee.events, c.pointee.n_events)
     self.position = c.pointee.position
+    self.prunedPosition = c.pointee.pruned_position
   }
 
   func fill(_ c: UnsafeMutablePointer<Buddy__Progress__V1__ListAllEventsResponse>, _ arena: inout Arena) throws {
     (c.pointee.n_events, c.pointee.events) = try arena.messages(self.events)
     c.pointee.position = self.position
+    c.pointee.pruned_position = self.prunedPosition
   }
 }
 

@@ -1,5 +1,4 @@
 public import Messages
-import NIOCore
 import RPC
 public import Storage
 
@@ -23,7 +22,7 @@ public struct InboxTopic: Sendable {
     self.take = { delivery, connection in
       let payload: Payload
       do {
-        payload = try Payload(wire: ByteBuffer(bytes: delivery.payload))
+        payload = try Payload(wire: delivery.payload)
       } catch {
         throw Status(.invalidArgument, "the payload is no \(Payload.messageName): \(error)")
       }

@@ -17,7 +17,9 @@ public protocol ProgressHandler: Sendable {
   /// What is stored after `after_sequence`; waits up to `wait` for at least one event (a long poll). Status as Watch's.
   func list(_ request: ListEventsRequest, _ context: ServerContext) async throws -> ListEventsResponse
   /// The events of all missions that the filter lets through, in the order in which they were stored; never ends. A
-  /// watcher that falls too far behind gets a GAP entry, and goes on after it.
+  /// watcher that falls too far behind gets a GAP entry, and goes on after it. One that begins after a position behind
+  /// which events are not kept any more gets a GAP entry that says so, and then all that are kept: those of ended
+  /// missions are deleted between those of others.
   func watchAll(
     _ request: WatchAllEventsRequest, _ responses: ResponseWriter<PositionedEvent>, _ context: ServerContext
   ) async throws
@@ -93,7 +95,9 @@ public struct ProgressClient: Sendable {
   }
 
   /// The events of all missions that the filter lets through, in the order in which they were stored; never ends. A
-  /// watcher that falls too far behind gets a GAP entry, and goes on after it.
+  /// watcher that falls too far behind gets a GAP entry, and goes on after it. One that begins after a position behind
+  /// which events are not kept any more gets a GAP entry that says so, and then all that are kept: those of ended
+  /// missions are deleted between those of others.
   public func watchAll(
     _ request: WatchAllEventsRequest, _ options: CallOptions = .init()
   ) async throws -> ResponseStream<PositionedEvent> {

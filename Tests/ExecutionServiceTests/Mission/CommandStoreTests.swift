@@ -43,7 +43,7 @@ private struct Fixture {
     }
     return try rows.flatMap { row in
       row.topic == "events"
-        ? try RecordEventsRequest(stored: row.payload).events : [try ProgressEvent(stored: row.payload)]
+        ? try RecordEventsRequest(wire: row.payload).events : [try ProgressEvent(wire: row.payload)]
     }
   }
 

@@ -26,7 +26,7 @@ private struct Fixture {
   func outboxEvents() async throws -> [ProgressEvent] {
     try await store.database.read { connection in
       try connection.all(OutboxRow.self, "SELECT * FROM outbox WHERE topic = 'events' ORDER BY id")
-    }.flatMap { try RecordEventsRequest(stored: $0.payload).events }
+    }.flatMap { try RecordEventsRequest(wire: $0.payload).events }
   }
 }
 

@@ -64,7 +64,7 @@ private final class RecordingInbox: InboxHandler {
     #expect(inboxes[.investment]?.all.map(\.topic) == ["investment", "settlement", "investment"])
     #expect(inboxes[.learning]?.all.map(\.topic) == ["learning"])
     for inbox in inboxes.values { #expect(inbox.all.allSatisfy { $0.key == mission.id }) }
-    let events = try inboxes[.progress]?.all.flatMap { try RecordEventsRequest(stored: $0.payload).events }
+    let events = try inboxes[.progress]?.all.flatMap { try RecordEventsRequest(wire: $0.payload).events }
     #expect(events?.map(\.sequence) == [1, 2])
 
     for task in tasks { task.cancel() }

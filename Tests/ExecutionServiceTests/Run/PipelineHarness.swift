@@ -94,7 +94,7 @@ struct PipelineHarness {
       try connection.rows("SELECT payload FROM outbox WHERE topic = 'events' AND key = $1 ORDER BY id", id)
         .map { try $0.blob("payload") }
     }
-    return try payloads.flatMap { try RecordEventsRequest(stored: $0).events }
+    return try payloads.flatMap { try RecordEventsRequest(wire: $0).events }
   }
 
   /// How many leases the table holds, live or not.

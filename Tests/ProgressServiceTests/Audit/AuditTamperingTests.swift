@@ -1,6 +1,5 @@
 import Foundation
 import Messages
-import NIOCore
 import Storage
 import TestSupport
 import Testing
@@ -24,14 +23,8 @@ import Testing
     return check.problem
   }
 
-  private static func wire(_ event: ProgressEvent) throws -> [UInt8] {
-    var bytes = ByteBuffer()
-    try event.encode(into: &bytes)
-    return Array(bytes.readableBytesView)
-  }
-
   private static func forged(_ sequence: UInt64) throws -> [UInt8] {
-    try wire(ProgressEvent(missionId: "m", sequence: sequence, message: "forged", state: .running))
+    try ProgressEvent(missionId: "m", sequence: sequence, message: "forged", state: .running).bytes()
   }
 
   @Test(arguments: TestEngine.allCases, [Int64(1), 11, 20])

@@ -1,7 +1,6 @@
 import Foundation
 import Logging
 import Messages
-import NIOCore
 import RPC
 import Storage
 import Stubs
@@ -104,7 +103,7 @@ struct Sender {
     try await database.write { connection in
       for sequence in sequences {
         let event = ProgressEvent(missionId: mission, sequence: sequence)
-        try Outbox.add(topic: "event", key: mission, payload: try event.wire(), in: connection)
+        try Outbox.add(topic: "event", key: mission, payload: try event.bytes(), in: connection)
       }
     }
   }
@@ -137,14 +136,6 @@ struct Sender {
     task.cancel()
     await task.value
     try result.get()
-  }
-}
-
-extension ProtobufMessage {
-  func wire() throws -> [UInt8] {
-    var buffer = ByteBuffer()
-    try encode(into: &buffer)
-    return Array(buffer.readableBytesView)
   }
 }
 

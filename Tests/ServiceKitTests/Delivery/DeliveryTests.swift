@@ -159,7 +159,7 @@ import Testing
     let receiver = try await Receiver(engine)
     try await receiver.start()
     let inbox = InboxClient(Client(host: "127.0.0.1", port: receiver.port))
-    let payload = try ProgressEvent(missionId: "m", sequence: 1).wire()
+    let payload = try ProgressEvent(missionId: "m", sequence: 1).bytes()
     let ids = ["a", "a", "b", "", String(repeating: "x", count: 201), "a"]
     let outcomes = try await inbox.deliver(.timeout(.seconds(30))) { requests, receipts in
       for id in ids { try await requests.write(Delivery(id: id, topic: "event", key: "m", payload: payload)) }

@@ -1,6 +1,5 @@
 import Foundation
 import Messages
-import NIOCore
 
 /// Converts messages between their binary and JSON forms, for tests that compare with another implementation.
 ///
@@ -65,19 +64,13 @@ enum Converter {
     _ type: M.Type, _ operation: Character, _ content: [UInt8]
   ) throws -> [UInt8] {
     switch operation {
-    case "j": return try ProtoJSON.encodeBytes(M(wire: ByteBuffer(bytes: content)))
-    case "d": return try ProtoJSON.encodeBytes(M(wire: ByteBuffer(bytes: content)), options: .init(emitDefaults: true))
-    case "n": return try ProtoJSON.encodeBytes(M(wire: ByteBuffer(bytes: content)), options: .init(preserveNames: true))
-    case "w": return try wire(ProtoJSON.decode(M.self, from: content))
-    case "i": return try wire(ProtoJSON.decode(M.self, from: content, options: .init(ignoreUnknownFields: true)))
-    case "b": return try wire(M(wire: ByteBuffer(bytes: content)))
+    case "j": return try ProtoJSON.encodeBytes(M(wire: content))
+    case "d": return try ProtoJSON.encodeBytes(M(wire: content), options: .init(emitDefaults: true))
+    case "n": return try ProtoJSON.encodeBytes(M(wire: content), options: .init(preserveNames: true))
+    case "w": return try ProtoJSON.decode(M.self, from: content).bytes()
+    case "i": return try ProtoJSON.decode(M.self, from: content, options: .init(ignoreUnknownFields: true)).bytes()
+    case "b": return try M(wire: content).bytes()
     default: throw UsageError(description: "unknown operation \(operation)")
     }
-  }
-
-  private static func wire(_ message: some ProtobufMessage) throws -> [UInt8] {
-    var buffer = ByteBuffer()
-    try message.encode(into: &buffer)
-    return Array(buffer.readableBytesView)
   }
 }

@@ -55,8 +55,7 @@ final class BackupFolder: Sendable {
   func discard() { try? FileManager.default.removeItem(atPath: partial) }
 
   private static func checkAbsent(_ path: String) throws {
-    var status = stat()
-    guard lstat(path, &status) != 0 else {
+    guard !isThere(path) else {
       throw CommandError(
         code: "FILE_EXISTS", message: "\(path) exists; a backup goes into a folder of its own", exit: .cannotWrite)
     }
@@ -64,8 +63,7 @@ final class BackupFolder: Sendable {
 
   /// Removes what an attempt that was killed has left, and only that.
   private static func clear(_ partial: String) throws {
-    var status = stat()
-    guard lstat(partial, &status) == 0 else { return }
+    guard isThere(partial) else { return }
     let lock = open("\(partial)/\(marker)", O_RDWR | O_CLOEXEC | O_NOFOLLOW)
     guard lock >= 0 else {
       throw CommandError(code: "FILE_EXISTS", message: "\(partial) exists and is in the way", exit: .cannotWrite)
@@ -80,6 +78,11 @@ final class BackupFolder: Sendable {
     } catch {
       throw CommandError(code: "OUTPUT_FILE", message: "cannot remove \(partial)", exit: .cannotWrite)
     }
+  }
+
+  /// A link counts, wherever it leads.
+  private static func isThere(_ path: String) -> Bool {
+    (try? FileManager.default.attributesOfItem(atPath: path)) != nil
   }
 
   private static func failure(_ what: String, _ code: Int32) -> CommandError {

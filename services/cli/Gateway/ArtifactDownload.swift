@@ -59,10 +59,9 @@ struct ArtifactDownload: Sendable {
 
   /// What is no file stays even with `force`: nothing can take a folder's place, and nothing should a device's.
   private func refuseExisting(_ path: String, force: Bool) throws {
-    var status = stat()
-    guard lstat(path, &status) == 0 else { return }
-    let kind = status.st_mode & S_IFMT
-    if force, kind != S_IFREG, kind != S_IFLNK {
+    guard let found = try? FileManager.default.attributesOfItem(atPath: path) else { return }
+    let kind = found[.type] as? FileAttributeType
+    if force, kind != .typeRegular, kind != .typeSymbolicLink {
       throw CommandError(
         code: "OUTPUT_FILE", message: "cannot write \(path): it is not a regular file", exit: .cannotWrite)
     }

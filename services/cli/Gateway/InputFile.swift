@@ -10,17 +10,17 @@ struct InputFile: Sendable, Hashable {
 
   /// Throws with status 66 for what is missing, unreadable or no file.
   init(path: String) throws {
-    var status = stat()
-    guard stat(path, &status) == 0 else { throw Self.unreadable(path, errno) }
-    switch status.st_mode & S_IFMT {
-    case S_IFREG: break
-    case S_IFDIR: throw Self.unusable(path, "it is a folder")
+    guard access(path, R_OK) == 0 else { throw Self.unreadable(path, errno) }
+    let file = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+    let found = (try? FileManager.default.attributesOfItem(atPath: file)) ?? [:]
+    switch found[.type] as? FileAttributeType {
+    case .typeRegular: break
+    case .typeDirectory: throw Self.unusable(path, "it is a folder")
     default: throw Self.unusable(path, "it is not a regular file")
     }
-    guard access(path, R_OK) == 0 else { throw Self.unreadable(path, errno) }
     self.path = path
     name = URL(fileURLWithPath: path).lastPathComponent
-    size = UInt64(status.st_size)
+    size = (found[.size] as? NSNumber)?.uint64Value ?? 0
   }
 
   /// All of them, or the first problem. Two files of one name are refused: the objective could not tell them apart.

@@ -24,13 +24,13 @@ final class PartialFile: Sendable {
     try await onPool {
       let descriptor = Foundation.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o666)
       guard descriptor >= 0 else { throw failure("cannot write \(path)", errno) }
-      var status = stat()
-      guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, fstat(descriptor, &status) == 0 else {
+      guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
         let code = errno
         close(descriptor)
         throw failure("\(path) is being written by another process", code)
       }
-      var size = UInt64(status.st_size)
+      // Written is by offsets, so it does not matter where this leaves it.
+      var size = UInt64(max(0, lseek(descriptor, 0, SEEK_END)))
       if size > limit {
         ftruncate(descriptor, 0)
         size = 0

@@ -48,6 +48,9 @@ final class AllMissionsWatch: Sendable {
   /// `2030-01-31T18:00:00Z  m-1   55 %  execution     started           reading sales.csv`
   static func line(_ entry: PositionedEvent) -> String {
     guard let event = entry.event else { return "-" }
+    if event.type == .gap, event.sequence > 0 {
+      return "some events up to position \(event.sequence) are not kept any more; those that are follow"
+    }
     if event.type == .gap { return "events up to position \(entry.position) are left out: they are not kept any more" }
     let time = event.time?.date.formatted(.iso8601) ?? "-"
     var line = "\(time)  \(TerminalText.line(event.missionId))  \(ProgressLine.text(event))"

@@ -25,9 +25,9 @@ extension MissionStore {
       """, limit)
     for row in rows {
       let (owner, key) = (try row.text("owner"), try row.text("idempotency_key"))
-      let request = try SubmitMissionRequest(stored: try row.blob("request"))
+      let request = try SubmitMissionRequest(wire: try row.blob("request"))
       let record = try row.blob("record")
-      let created = try Mission(stored: record).createdAt?.date ?? .distantPast
+      let created = try Mission(wire: record).createdAt?.date ?? .distantPast
       try Idempotency.keep(
         record, owner: owner, key: key, body: try request.bytes(), created: created, in: connection)
       try connection.execute("DELETE FROM submissions WHERE owner = $1 AND idempotency_key = $2", owner, key)

@@ -47,7 +47,7 @@ extension MissionStore {
         if let taken { return taken }
         // Of a repetition: what was stopped by it has stopped unless the mission was let run again.
         let isHeld = try ![.approved, .running].contains(Self.load(id, connection).mission.state)
-        return CommandReply(mission: try Mission(stored: reply), mustStop: isHeld)
+        return CommandReply(mission: try Mission(wire: reply), mustStop: isHeld)
       } catch is Idempotency.AnotherBody {
         throw Status(.alreadyExists, "the request id \"\(requestID)\" was used for another command of mission \(id)")
       }

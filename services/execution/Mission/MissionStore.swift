@@ -1,6 +1,5 @@
 import Foundation
 import Messages
-import NIOCore
 import RPC
 import ServiceKit
 import Storage
@@ -41,7 +40,7 @@ struct MissionStore: Sendable {
         let reply = try Idempotency.once(
           owner: mission.owner, key: mission.idempotencyKey, body: body, in: connection
         ) { try Self.insert(mission, effects, trace, connection).bytes() }
-        return try Mission(stored: reply)
+        return try Mission(wire: reply)
       } catch let error as Idempotency.AnotherBody {
         throw Status(.alreadyExists, "\(error)")
       }
@@ -121,7 +120,7 @@ struct MissionStore: Sendable {
         SELECT record FROM missions WHERE ($1 = '' OR owner = $1) AND ($2 = '' OR id < $2) \(condition)
         ORDER BY id DESC LIMIT $3
         """, arguments: arguments
-      ).map { try Mission(stored: try $0.blob("record")) }
+      ).map { try Mission(wire: try $0.blob("record")) }
     }
   }
 
@@ -149,7 +148,7 @@ struct MissionStore: Sendable {
     try await database.read { connection in
       try connection.first(
         "SELECT output FROM tool_outputs WHERE mission_id = $1 AND begun_call = ''", missionID
-      ).map { try StoredToolOutput(stored: try $0.blob("output")) }
+      ).map { try StoredToolOutput(wire: try $0.blob("output")) }
     }
   }
 
@@ -219,7 +218,7 @@ struct MissionStore: Sendable {
       throw Status(.notFound, "no mission \(id)")
     }
     return (
-      try Mission(stored: try row.blob("record")), try row.int64("last_sequence"), try row.text("trace_parent")
+      try Mission(wire: try row.blob("record")), try row.int64("last_sequence"), try row.text("trace_parent")
     )
   }
 
@@ -263,15 +262,4 @@ extension [Effect] {
   var eventCount: Int64 {
     reduce(0) { count, effect in if case .event = effect { count + 1 } else { count } }
   }
-}
-
-extension ProtobufMessage {
-  /// The wire form, to be stored.
-  func bytes() throws -> [UInt8] {
-    var buffer = ByteBuffer()
-    try encode(into: &buffer)
-    return Array(buffer.readableBytesView)
-  }
-
-  init(stored: [UInt8]) throws { try self.init(wire: ByteBuffer(bytes: stored)) }
 }

@@ -83,7 +83,7 @@ extension MissionStore {
     try await database.read { connection in
       let now = try connection.now()
       let due = try connection.rows(Self.due, now, limit).map { row in
-        Due(id: try row.text("id"), version: try? Mission(stored: try row.blob("record")).version)
+        Due(id: try row.text("id"), version: try? Mission(wire: try row.blob("record")).version)
       }
       let next = try connection.first(Self.nextDeadline, now)?.int64("deadline_us")
       return (due, next.map { .microseconds($0 - now.microseconds) } ?? .seconds(3_600))

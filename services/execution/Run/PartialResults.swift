@@ -129,7 +129,7 @@ extension MissionStore {
         try connection.first(
           "UPDATE tool_outputs SET due_us = $3 WHERE mission_id = $1 AND due_us <= $2 RETURNING output",
           id, now, now.addingTimeInterval(pause / .seconds(1))
-        ).map { (id, try StoredToolOutput(stored: try $0.blob("output"))) }
+        ).map { (id, try StoredToolOutput(wire: try $0.blob("output"))) }
       }
     }
   }

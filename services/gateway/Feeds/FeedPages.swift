@@ -5,7 +5,7 @@ struct FeedPages: Sendable {
   /// How long a page that has nothing yet waits for the first event.
   private static let patience: Duration = .seconds(10)
 
-  /// True once the last page had everything there was.
+  /// True once a page brought nothing: the next one may wait. It does not while there is something left to look at.
   private var hasSeenAll = false
 
   /// The next page after `number`. Keeps asking while the service is away.
@@ -18,8 +18,8 @@ struct FeedPages: Sendable {
       do {
         let wait = hasSeenAll ? Self.patience : .zero
         let page = try await feed.source.page(after: number, wait: wait)
-        hasSeenAll = !page.isFull
-        if !page.isFull, isCovered { feed.noteComplete(upTo: page.position) }
+        hasSeenAll = page.events.isEmpty
+        if page.isEnd, isCovered { feed.noteComplete(upTo: page.position) }
         return page
       } catch let failure as UpstreamFailure where failure.status.isWorthRetrying {
         try await backoff.pause()

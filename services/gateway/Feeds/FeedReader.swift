@@ -13,6 +13,8 @@ struct FeedReader: AsyncSequence, Sendable {
     case events([FeedEvent])
     /// What follows up to and with the number is left out.
     case gap(UInt64)
+    /// Some events after a position and up to another are not kept any more; nothing else is left out.
+    case notKept(after: UInt64, through: UInt64)
     /// The mission has ended, with its last number.
     case end(UInt64)
   }
@@ -35,6 +37,8 @@ struct FeedReader: AsyncSequence, Sendable {
     /// That took its transport long, so that what it misses it misses by being slow itself.
     private var isSlow = false
     private var isOver = false
+    /// It has been found out whether everything it asked for is kept.
+    private var hasAsked = false
 
     fileprivate init(_ reader: FeedReader) {
       self.reader = reader
@@ -48,6 +52,12 @@ struct FeedReader: AsyncSequence, Sendable {
       defer { given = .now }
       while !isOver {
         let feed = try feed()
+        if !hasAsked {
+          hasAsked = true
+          if let pruned = try await feed.source.prunedThrough(after: reader.start) {
+            return .notKept(after: reader.start.number, through: pruned)
+          }
+        }
         signal.rearm()
         switch feed.read(after: cursor, limit: FeedReader.pieceBytes) {
         case .events(let events, let more):

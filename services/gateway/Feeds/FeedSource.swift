@@ -57,8 +57,9 @@ struct FeedSource: Sendable {
     let events: [FeedEvent]
     /// Where to go on.
     let position: UInt64
-    /// There may be more at this moment.
-    let isFull: Bool
+    /// There is nothing after what was asked for. A page that brought few events says nothing of the sort: the service
+    /// answers early where it would have to look at too many, or they are too large.
+    let isEnd: Bool
     /// The mission has ended with these events.
     let isComplete: Bool
   }
@@ -76,17 +77,35 @@ struct FeedSource: Sendable {
       let answer = try await upstreams.call(.progress, extra: wait) { try await progress.list(wanted, $0) }
       let events = try answer.events.filter { $0.sequence > number }.map { try FeedEvent($0, number: $0.sequence) }
       return Page(
-        events: events, position: events.last?.number ?? number, isFull: answer.events.count >= Self.pageEvents,
-        isComplete: answer.complete)
+        events: events, position: events.last?.number ?? number, isEnd: events.isEmpty, isComplete: answer.complete)
     case .all(let filter):
       let wanted = ListAllEventsRequest(
         filter: filter, afterPosition: number, wait: patience, limit: Self.pageEvents)
       let answer = try await upstreams.call(.progress, extra: wait) { try await progress.listAll(wanted, $0) }
       let events = try answer.events.filter { $0.position > number }
         .map { try FeedEvent($0.event ?? ProgressEvent(), number: $0.position) }
-      return Page(
-        events: events, position: max(number, answer.position, events.last?.number ?? 0),
-        isFull: answer.events.count >= Self.pageEvents, isComplete: false)
+      let position = max(number, answer.position, events.last?.number ?? 0)
+      return Page(events: events, position: position, isEnd: events.isEmpty && position == number, isComplete: false)
+    }
+  }
+
+  /// Where some of all missions' events after `cursor` are not kept any more: the position of the last such event. Nil
+  /// where nothing is missing that a watcher from there on asks for, or where the service refuses: then so does the
+  /// feed. Keeps asking while the service is away.
+  /// - Throws: `CancellationError`.
+  func prunedThrough(after cursor: FeedCursor) async throws -> UInt64? {
+    guard key.isOfAll, !cursor.isFromNow, cursor.number > 0 else { return nil }
+    let wanted = ListAllEventsRequest(afterPosition: cursor.number, limit: 1)
+    var backoff = Backoff()
+    while true {
+      do {
+        let answer = try await upstreams.call(.progress) { try await upstreams.progress.listAll(wanted, $0) }
+        return answer.prunedPosition > cursor.number ? answer.prunedPosition : nil
+      } catch let failure as UpstreamFailure {
+        try Task.checkCancellation()
+        guard failure.status.isWorthRetrying else { return nil }
+        try await backoff.pause()
+      }
     }
   }
 
@@ -119,21 +138,5 @@ extension Status {
       .dataLoss: !Task.isCancelled
     default: false
     }
-  }
-}
-
-/// Growing pauses with jitter, so that a thousand watchers do not come back at the same moment.
-struct Backoff: Sendable {
-  private static let first: Duration = .milliseconds(50)
-  private static let longest: Duration = .seconds(2)
-  private var next = Backoff.first
-
-  mutating func reset() { next = Self.first }
-
-  /// Waits between half of the current pause and all of it.
-  /// - Throws: `CancellationError`.
-  mutating func pause() async throws {
-    try await Task.sleep(for: next * Double.random(in: 0.5...1))
-    next = min(next * 2, Self.longest)
   }
 }

@@ -46,6 +46,8 @@ struct FeedTask: Sendable {
     var last = after
     while let entry = try await watch.next() {
       if let last, entry.number <= last { continue }
+      // What is not kept any more cannot be asked for again; who begins before it asks for itself.
+      if feed.key.isOfAll, entry.event.type == .gap, entry.event.sequence > 0 { continue }
       guard isNext(entry, after: last) else { return .broken }
       backoff.reset()
       let event = try FeedEvent(entry.event, number: entry.number)

@@ -41,6 +41,7 @@ struct ServerSentEvents: Sendable {
         switch item {
         case .event(.events(let events)): try await writer.write(text(of: events))
         case .event(.gap(let number)): try await writer.write(gapText(number))
+        case .event(.notKept(let number, let pruned)): try await writer.write(gapText(number, notKept: pruned))
         case .event(.end(let last)): return try await writer.write(endText(last))
         case .heartbeat: try await writer.write(ByteBuffer(string: ": waiting\n\n"))
         }
@@ -68,8 +69,8 @@ struct ServerSentEvents: Sendable {
   }
 
   /// A reconnecting client goes on after the gap.
-  private func gapText(_ number: UInt64) -> ByteBuffer {
-    ByteBuffer(string: "id: \(number)\nevent: gap\ndata: {\"resumeAfter\":\"\(number)\"}\n\n")
+  private func gapText(_ number: UInt64, notKept pruned: UInt64? = nil) -> ByteBuffer {
+    ByteBuffer(string: "id: \(number)\nevent: gap\ndata: {\(gapFields(number, notKept: pruned))}\n\n")
   }
 
   /// An event without data would not be shown to a page's script, so it carries a little.
@@ -78,4 +79,10 @@ struct ServerSentEvents: Sendable {
     return ByteBuffer(
       string: "event: end\ndata: {\"missionId\":\(jsonQuoted(id)),\"lastSequence\":\"\(last)\"}\n\n")
   }
+}
+
+/// A gap's fields, as every transport shows them.
+/// - Parameter pruned: the position up to which some events are not kept any more, where that is what the gap is about.
+func gapFields(_ resumeAfter: UInt64, notKept pruned: UInt64?) -> String {
+  "\"resumeAfter\":\"\(resumeAfter)\"" + (pruned.map { ",\"prunedThrough\":\"\($0)\"" } ?? "")
 }

@@ -8,9 +8,10 @@ enum SocketAnswer {
     SocketFrame.text("{\"op\":\"subscribed\",\"id\":\(jsonQuoted(id))}")
   }
 
-  /// What follows up to and with `resumeAfter` is left out.
-  static func gap(_ id: String, resumeAfter: UInt64) -> ByteBuffer {
-    SocketFrame.text("{\"op\":\"gap\",\"id\":\(jsonQuoted(id)),\"resumeAfter\":\"\(resumeAfter)\"}")
+  /// What follows up to and with `resumeAfter` is left out; or, with `pruned`, nothing but what is not kept any more of
+  /// the events up to that position.
+  static func gap(_ id: String, resumeAfter: UInt64, notKept pruned: UInt64? = nil) -> ByteBuffer {
+    SocketFrame.text("{\"op\":\"gap\",\"id\":\(jsonQuoted(id)),\(gapFields(resumeAfter, notKept: pruned))}")
   }
 
   /// The mission has ended.

@@ -19,8 +19,9 @@ final class SocketLoop: @unchecked Sendable {
     subscription.task = Task { [sockets, loop] in
       do {
         let lease = try await Self.prepare(subscription.request, sockets)
+        let pruned = try await lease.feed.source.prunedThrough(after: subscription.request.start)
         loop.execute {
-          withExtendedLifetime(lease) { self.begin(subscription) }
+          withExtendedLifetime(lease) { self.begin(subscription, pruned: pruned) }
         }
       } catch {
         loop.execute { subscription.socket?.refuse(subscription, error) }
@@ -40,10 +41,11 @@ final class SocketLoop: @unchecked Sendable {
     return lease
   }
 
-  private func begin(_ subscription: SocketSubscription) {
+  private func begin(_ subscription: SocketSubscription, pruned: UInt64?) {
     guard subscription.isOpen, let socket = subscription.socket else { return }
     subscription.task = nil
     socket.opened(subscription)
+    if let pruned { socket.notKept(subscription, through: pruned) }
     join(subscription)
   }
 

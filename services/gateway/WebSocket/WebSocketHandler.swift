@@ -233,6 +233,11 @@ final class WebSocketHandler: ChannelDuplexHandler {
 
   func opened(_ subscription: SocketSubscription) { send(SocketAnswer.subscribed(subscription.id)) }
 
+  /// Tells that events up to a position are not kept any more.
+  func notKept(_ subscription: SocketSubscription, through pruned: UInt64) {
+    send(SocketAnswer.gap(subscription.id, resumeAfter: subscription.cursor.number, notKept: pruned))
+  }
+
   /// Ends `subscription` with an error.
   func refuse(_ subscription: SocketSubscription, _ error: any Error) {
     guard subscription.isOpen else { return }

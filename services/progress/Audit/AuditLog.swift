@@ -1,5 +1,5 @@
 import Messages
-import NIOCore
+import ServiceKit
 import Storage
 
 /// The audit log: entries are added, together with the events they are made of, and read. Nothing here changes or
@@ -17,7 +17,7 @@ struct AuditLog: Sendable {
   /// - Parameter wire: the events as they are stored, where they have been encoded already.
   func append(_ events: [ProgressEvent], wire: [[UInt8]]? = nil, _ connection: WriteConnection) throws {
     guard !events.isEmpty else { return }
-    let wire = try wire ?? events.map(Self.encoded)
+    let wire = try wire ?? events.map { try $0.bytes() }
     // Events go on being recorded where somebody took the head away; a check finds that.
     var head = try Self.head(connection) ?? Self.newest(connection) ?? AuditHead()
     var rest = zip(events, wire).map { event, bytes in
@@ -74,12 +74,6 @@ struct AuditLog: Sendable {
     return check
   }
 
-  private static func encoded(_ event: ProgressEvent) throws -> [UInt8] {
-    var buffer = ByteBuffer()
-    try event.encode(into: &buffer)
-    return Array(buffer.readableBytesView)
-  }
-
   // MARK: - SQL
 
   private static func head(_ connection: ReadConnection) throws -> AuditHead? {
@@ -111,7 +105,7 @@ struct AuditLog: Sendable {
       conditions.append(" AND a.mission_id = $\(arguments.count + 3)")
     }
     if !actor.isEmpty {
-      arguments.append(String(actor.prefix(AuditRecord.longestActor)))
+      arguments.append(String(actor.prefix(ProgressEvent.longestAuditActor)))
       conditions.append(" AND a.actor = $\(arguments.count + 3)")
       // Said as in the index, which is not used else.
       if actor != "buddy" { conditions.append(" AND a.actor <> 'buddy'") }

@@ -1,6 +1,5 @@
 import Foundation
 import Messages
-import NIOCore
 import Storage
 
 /// How long missions that succeeded took, and what that says of those that run.
@@ -58,7 +57,7 @@ struct DurationHistory: Sendable {
     else { return }
     let rows = try connection.rows("SELECT event FROM events WHERE mission_id = $1 ORDER BY sequence", mission)
     var clock = MissionClock()
-    for row in rows { clock.take(try ProgressEvent(wire: ByteBuffer(bytes: try row.blob("event")))) }
+    for row in rows { clock.take(try ProgressEvent(wire: try row.blob("event"))) }
     guard let run = try clock.finished(facts)?.inserted(connection) else { return }
     try prune(run, connection)
     connection.afterCommit { [cache] in cache.add(run) }

@@ -12,10 +12,12 @@ DROP TABLE events;
 ALTER TABLE positioned RENAME TO events;
 CREATE UNIQUE INDEX events_of_mission ON events (mission_id, sequence);
 
--- One row: the newest position. It does not fall when events are pruned.
+-- One row: the newest position, which does not fall when events are pruned; and the highest of a pruned event, 0 before
+-- any. Events up to that one may be missing, between others that are kept.
 CREATE TABLE newest_position (
   id BIGINT PRIMARY KEY,
-  position BIGINT NOT NULL
+  position BIGINT NOT NULL,
+  pruned_position BIGINT NOT NULL DEFAULT 0
 );
 INSERT INTO newest_position (id, position) SELECT 1, COALESCE(MAX(position), 0) FROM events;
 

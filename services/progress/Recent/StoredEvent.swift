@@ -1,5 +1,4 @@
 import Messages
-import NIOCore
 import RPC
 import Stubs
 import Synchronization
@@ -28,7 +27,7 @@ final class StoredEvent: Sendable {
   /// Throws `WireError` for bytes that are no event.
   convenience init(position: UInt64, bytes: [UInt8], facts: SharedFacts) throws {
     self.init(
-      position: position, event: try ProgressEvent(wire: ByteBuffer(bytes: bytes)), bytes: bytes, facts: facts)
+      position: position, event: try ProgressEvent(wire: bytes), bytes: bytes, facts: facts)
   }
 
   var sequence: UInt64 { event.sequence }
@@ -76,7 +75,7 @@ final class SharedFacts: Sendable {
       switch form {
       case .value(let facts): return facts
       case .stored(let bytes):
-        let facts = (try? MissionFacts(wire: ByteBuffer(bytes: bytes))) ?? MissionFacts()
+        let facts = (try? MissionFacts(wire: bytes)) ?? MissionFacts()
         form = .value(facts)
         return facts
       }

@@ -1522,7 +1522,7 @@ const ProtobufCMessageDescriptor buddy__progress__v1__list_all_events_request__d
   (ProtobufCMessageInit) buddy__progress__v1__list_all_events_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor buddy__progress__v1__list_all_events_response__field_descriptors[2] =
+static const ProtobufCFieldDescriptor buddy__progress__v1__list_all_events_response__field_descriptors[3] =
 {
   {
     "events",
@@ -1548,15 +1548,28 @@ static const ProtobufCFieldDescriptor buddy__progress__v1__list_all_events_respo
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "pruned_position",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Buddy__Progress__V1__ListAllEventsResponse, pruned_position),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned buddy__progress__v1__list_all_events_response__field_indices_by_name[] = {
   0,   /* field[0] = events */
   1,   /* field[1] = position */
+  2,   /* field[2] = pruned_position */
 };
 static const ProtobufCIntRange buddy__progress__v1__list_all_events_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor buddy__progress__v1__list_all_events_response__descriptor =
 {
@@ -1566,7 +1579,7 @@ const ProtobufCMessageDescriptor buddy__progress__v1__list_all_events_response__
   "Buddy__Progress__V1__ListAllEventsResponse",
   "buddy.progress.v1",
   sizeof(Buddy__Progress__V1__ListAllEventsResponse),
-  2,
+  3,
   buddy__progress__v1__list_all_events_response__field_descriptors,
   buddy__progress__v1__list_all_events_response__field_indices_by_name,
   1,  buddy__progress__v1__list_all_events_response__number_ranges,

@@ -55,7 +55,8 @@ typedef enum _Buddy__Progress__V1__EventType {
   BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_MISSION_CHANGED = 6,
   /*
    * Not of the log: what follows up to and with `sequence` (in WatchAll: up to and with the entry's position) is left
-   * out.
+   * out. In WatchAll, with a `sequence`: of the events up to and with the position `sequence` some are not kept any
+   * more, whichever missions' they were; the entry has the watcher's position, and those that are kept follow.
    */
   BUDDY__PROGRESS__V1__EVENT_TYPE__EVENT_TYPE_GAP = 7
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(BUDDY__PROGRESS__V1__EVENT_TYPE)
@@ -299,16 +300,25 @@ struct  Buddy__Progress__V1__ListAllEventsRequest
 struct  Buddy__Progress__V1__ListAllEventsResponse
 {
   ProtobufCMessage base;
+  /*
+   * Fewer than `limit` do not mean that there are no more: it also answers once it has looked at very many. There is
+   * nothing more when there are none and `position` is the one that was asked for.
+   */
   size_t n_events;
   Buddy__Progress__V1__PositionedEvent **events;
   /*
    * Where to go on: everything up to it was looked at.
    */
   uint64_t position;
+  /*
+   * Some events after `after_position` and up to this position are not kept any more, whichever missions' they were;
+   * what is kept between them is listed. 0: none is missing. Who began with 0 asked for no more than what is kept.
+   */
+  uint64_t pruned_position;
 };
 #define BUDDY__PROGRESS__V1__LIST_ALL_EVENTS_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&buddy__progress__v1__list_all_events_response__descriptor) \
-    , 0,NULL, 0 }
+    , 0,NULL, 0, 0 }
 
 
 struct  Buddy__Progress__V1__ListEventsRequest
