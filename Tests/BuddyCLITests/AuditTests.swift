@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Messages
 import NIOHTTP1
+import ServiceKit
 import Synchronization
 import TestSupport
 import Testing
@@ -44,19 +45,20 @@ struct AuditTests {
     #expect(part.summary == "3 entries (from number 3 on), head \(part.head.hex)")
   }
 
-  @Test("who it was is in the event, in its command, or nobody; a long name may be cut")
+  @Test("who it was is in the event, in its command, or nobody; a long name is cut")
   func actors() throws {
     let long = String(repeating: "x", count: 300)
     let cases: [(String, String, String, Bool)] = [
       ("ann", "", "ann", true), ("", "bob", "bob", true), ("", "", "buddy", true), ("ann", "", "buddy", false),
       ("ann", "", "an", false), ("ann", "", "", false), (long, "", String(long.prefix(200)), true),
       (long, "", String(long.prefix(200)) + "y", false), (long, "", "x", false),
+      (long, "", long, false), (long, "", String(long.prefix(150)), false),
     ]
     for (actor, commander, name, fits) in cases {
       let change = commander.isEmpty ? nil : MissionChange(command: .pause, actor: commander)
       let event = try ProgressEvent(missionId: "m", sequence: 1, actor: actor, change: change).bytes()
       let zeros = [UInt8](repeating: 0, count: 32)
-      let hash = AuditChain.hash(after: zeros, 1, event)
+      let hash = AuditHash.of(event, number: 1, after: zeros)
       var chain = AuditChain()
       let problem = chain.take(
         AuditEntry(number: 1, event: event, previousHash: zeros, hash: hash, missionId: "m", actor: name))

@@ -1,19 +1,14 @@
-import Crypto
 import Messages
 import ServiceKit
 
 /// Follows the chain of the audit log, entry by entry, and computes every hash anew. Pure.
 struct AuditChain: Sendable, Hashable {
-  static let hashBytes = 32
-  /// In characters: a shorter name is never cut.
-  static let shortestCutActor = 100
-
   /// The number of the first entry taken; 0 before it.
   private(set) var first: UInt64 = 0
   /// The number of the last entry taken; 0 before the first.
   private(set) var last: UInt64 = 0
   /// The hash of the last entry; 32 zero bytes before the first.
-  private(set) var head = [UInt8](repeating: 0, count: hashBytes)
+  private(set) var head = AuditHash.beforeFirst
 
   var count: UInt64 { last == 0 ? 0 : last - first + 1 }
 
@@ -30,10 +25,10 @@ struct AuditChain: Sendable, Hashable {
     if last > 0, entry.number != last + 1 { return "entry \(entry.number) follows entry \(last)" }
     if entry.number == 0 { return "an entry has no number" }
     let isPart = last == 0 && entry.number > 1
-    guard isPart ? entry.previousHash.count == Self.hashBytes : entry.previousHash == head else {
+    guard isPart ? entry.previousHash.count == AuditHash.size : entry.previousHash == head else {
       return "its previous hash is not the hash of the entry before"
     }
-    guard entry.hash == Self.hash(after: entry.previousHash, entry.number, entry.event) else {
+    guard entry.hash == AuditHash.of(entry.event, number: entry.number, after: entry.previousHash) else {
       return "its hash is not that of its content"
     }
     guard let event = try? ProgressEvent(wire: entry.event) else {
@@ -41,23 +36,8 @@ struct AuditChain: Sendable, Hashable {
     }
     if entry.missionId != event.missionId { return "its mission is not that of its event" }
     if entry.time != event.time { return "its time is not that of its event" }
-    if !isActor(entry.actor, of: event) { return "its actor is not that of its event" }
+    if entry.actor != event.auditActor { return "its actor is not that of its event" }
     return nil
-  }
-
-  /// A very long name is cut in the entry.
-  private func isActor(_ name: String, of event: ProgressEvent) -> Bool {
-    let whole = [event.actor, event.change?.actor ?? ""].first { !$0.isEmpty } ?? "buddy"
-    return name == whole || name.count >= Self.shortestCutActor && whole.hasPrefix(name)
-  }
-
-  /// As proto/buddy/audit/v1/audit.proto defines it.
-  static func hash(after previous: [UInt8], _ number: UInt64, _ event: [UInt8]) -> [UInt8] {
-    var hash = SHA256()
-    hash.update(data: previous)
-    withUnsafeBytes(of: number.bigEndian) { hash.update(bufferPointer: $0) }
-    hash.update(data: event)
-    return Array(hash.finalize())
   }
 
   /// `1234 entries, the last hash 1f3a…`.

@@ -1,18 +1,15 @@
-import Crypto
+import ServiceKit
 
 /// The last entry of a log: what the next one is bound to.
 struct AuditHead: Sendable, Hashable {
   /// 0 before the first entry.
   var number: Int64 = 0
-  var hash = [UInt8](repeating: 0, count: SHA256.byteCount)
+  var hash = AuditHash.beforeFirst
 
   /// The head once an entry with this event has been added.
   func following(_ event: [UInt8]) -> AuditHead {
-    var sha = SHA256()
-    sha.update(data: hash)
-    withUnsafeBytes(of: (number + 1).bigEndian) { sha.update(bufferPointer: $0) }
-    sha.update(data: event)
-    return AuditHead(number: number + 1, hash: Array(sha.finalize()))
+    AuditHead(
+      number: number + 1, hash: AuditHash.of(event, number: UInt64(bitPattern: number + 1), after: hash))
   }
 }
 

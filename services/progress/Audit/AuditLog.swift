@@ -1,4 +1,5 @@
 import Messages
+import ServiceKit
 import Storage
 
 /// The audit log: entries are added, together with the events they are made of, and read. Nothing here changes or
@@ -104,7 +105,7 @@ struct AuditLog: Sendable {
       conditions.append(" AND a.mission_id = $\(arguments.count + 3)")
     }
     if !actor.isEmpty {
-      arguments.append(String(actor.prefix(AuditRecord.longestActor)))
+      arguments.append(String(actor.prefix(ProgressEvent.longestAuditActor)))
       conditions.append(" AND a.actor = $\(arguments.count + 3)")
       // Said as in the index, which is not used else.
       if actor != "buddy" { conditions.append(" AND a.actor <> 'buddy'") }
