@@ -77,15 +77,14 @@ let package = Package(
       ]),
     service(
       "ProgressService", path: "progress",
-      migrations: ["001_initial.sql", "003_positions.sql", "004_durations.sql", "005_audit.sql"],
-      [.product(name: "Crypto", package: "swift-crypto")]),
+      migrations: ["001_initial.sql", "003_positions.sql", "004_durations.sql", "005_audit.sql"]),
     service("LearningService", path: "learning", migrations: ["001_initial.sql"]),
     service("InvestmentService", path: "investment", migrations: ["001_initial.sql"]),
     service(
       "ArtifactService", path: "artifact", migrations: ["001_initial.sql"],
       [.product(name: "Crypto", package: "swift-crypto")]),
     service(
-      "GatewayService", path: "gateway",
+      "GatewayService", path: "gateway", exclude: ["README.md"],
       [
         .metrics, .tracing, .nio("NIOHTTP1"), .nio("NIOPosix"), .nio("NIOWebSocket"),
         .product(name: "Hummingbird", package: "hummingbird"),
