@@ -8,6 +8,7 @@ extension ProgressSnapshot {
   ///   - reportedAt: the time of the last STEP_PROGRESS event of the running step, if that is known.
   ///   - now: what `elapsed` was measured to.
   mutating func estimate(from history: DurationHistory, reportedAt: Date?, now: Date) async throws {
+    (eta, etaP90, etaBasis) = (nil, nil, "")
     guard let standing = Standing(self, reportedAt: reportedAt, now: now),
       let estimate = try await history.estimate(standing, facts: facts ?? MissionFacts())
     else { return }
