@@ -77,7 +77,9 @@ let package = Package(
       ]),
     service(
       "ProgressService", path: "progress",
-      migrations: ["001_initial.sql", "003_positions.sql", "004_durations.sql", "005_audit.sql"]),
+      migrations: [
+        "001_initial.sql", "003_positions.sql", "004_durations.sql", "005_audit.sql", "006_audit_start.sql",
+      ]),
     service("LearningService", path: "learning", migrations: ["001_initial.sql"]),
     service("InvestmentService", path: "investment", migrations: ["001_initial.sql"]),
     service(

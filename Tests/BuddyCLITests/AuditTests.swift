@@ -18,7 +18,8 @@ struct AuditTests {
       let time = GoogleProtobufTimestamp(seconds: Int64(number), nanos: 5)
       let person = number % 2 == 0 ? "ann" : ""
       let event = ProgressEvent(
-        missionId: "m-\(number % 3)", sequence: UInt64(number), time: time, type: .stateChanged, actor: person)
+        missionId: "m-\(number % 3)", sequence: UInt64(number), time: time, type: .stateChanged,
+        message: "run \(number)", state: .running, actor: person)
       let bytes = try event.bytes()
       let places = (0..<8).map { UInt8(truncatingIfNeeded: number >> (56 - 8 * $0)) }
       let digits = Array(SHA.hexadecimal(previous + places + bytes))
@@ -26,7 +27,7 @@ struct AuditTests {
       defer { previous = hash }
       return AuditEntry(
         number: UInt64(number), event: bytes, previousHash: previous, hash: hash, missionId: event.missionId,
-        time: time, actor: person.isEmpty ? "buddy" : person, action: "STATE_CHANGED")
+        time: time, actor: person.isEmpty ? "buddy" : person, action: "STATE_CHANGED", detail: "RUNNING: run \(number)")
     }
   }
 
@@ -56,12 +57,15 @@ struct AuditTests {
     ]
     for (actor, commander, name, fits) in cases {
       let change = commander.isEmpty ? nil : MissionChange(command: .pause, actor: commander)
-      let event = try ProgressEvent(missionId: "m", sequence: 1, actor: actor, change: change).bytes()
+      let told = ProgressEvent(missionId: "m", sequence: 1, actor: actor, change: change)
+      let event = try told.bytes()
       let zeros = [UInt8](repeating: 0, count: 32)
       let hash = AuditHash.of(event, number: 1, after: zeros)
       var chain = AuditChain()
       let problem = chain.take(
-        AuditEntry(number: 1, event: event, previousHash: zeros, hash: hash, missionId: "m", actor: name))
+        AuditEntry(
+          number: 1, event: event, previousHash: zeros, hash: hash, missionId: "m", actor: name,
+          action: told.auditAction, detail: told.auditDetail))
       #expect((problem == nil) == fits, "\(actor) \(commander) \(name)")
     }
   }
@@ -71,7 +75,8 @@ struct AuditTests {
     let entries = try Self.chain(6)
     let changes: [(inout AuditEntry) -> Void] = [
       { $0.event[3] ^= 1 }, { $0.hash[0] ^= 1 }, { $0.previousHash[31] ^= 1 }, { $0.number += 1 },
-      { $0.missionId = "m-9" }, { $0.time = nil }, { $0.actor = "bob" }, { $0.event = [] }, { $0.hash = [] },
+      { $0.missionId = "m-9" }, { $0.time = nil }, { $0.actor = "bob" }, { $0.action = "CANCEL" }, { $0.action = "" },
+      { $0.detail += "." }, { $0.detail = "" }, { $0.event = [] }, { $0.hash = [] },
     ]
     var forgeries = changes.flatMap { change in
       entries.indices.map { index in
@@ -134,7 +139,7 @@ struct AuditTests {
       #expect(try String(contentsOfFile: path, encoding: .utf8) == Self.lines(entries))
       #expect(gateway.requests.last?.uri == "/api/v1/audit/export?after_number=6")
       let read = try await AuditFile.read(path)
-      #expect(read.chain.head == entries[8].hash)
+      #expect(read.chain.head == entries[8].hash && !read.cut)
     }
   }
 
@@ -175,6 +180,33 @@ struct AuditTests {
     #expect(missing?.exit == .notFound)
   }
 
+  @Test("a file that ends within a line, or holds nothing, does not pass for a whole export")
+  func incomplete() async throws {
+    let folder = try TemporaryFolder("audit")
+    let path = folder.file("audit.ndjson")
+    let whole = try Self.lines(try Self.chain(3))
+    let cases = [
+      (String(whole.dropLast()), "line 3 is cut short"), (String(whole.dropLast(20)), "line 3 is cut short"),
+      (whole + "{", "line 4 is cut short"), (whole + "{\n", "line 4 is no entry"), ("{", "line 1 is cut short"),
+      ("", "it holds no entry"), ("\n", "it holds no entry"),
+    ]
+    for (text, words) in cases {
+      try text.write(toFile: path, atomically: true, encoding: .utf8)
+      let error = await #expect(throws: CommandError.self) { try await AuditFile.verify(path) }
+      #expect(error?.exit == .damagedData)
+      #expect(error?.message.contains(words) == true, "\(error?.message ?? "")")
+    }
+    try whole.write(toFile: path, atomically: true, encoding: .utf8)
+    #expect(try await AuditFile.verify(path).count == 3)
+  }
+
+  @Test("what is no file is refused as something to write", arguments: ["/dev/full", "/dev/null", "/", "/none/x"])
+  func noFile(_ path: String) async throws {
+    let error = await #expect(throws: CommandError.self) { try await AuditFile.open(path) }
+    #expect(error?.code == "OUTPUT_FILE" && error?.exit == .cannotWrite)
+    #expect(error?.message.contains("cannot write \(path)") == true)
+  }
+
   @Test("two exports into one file do not mix")
   func locked() async throws {
     let folder = try TemporaryFolder("audit")
@@ -197,7 +229,7 @@ struct AuditTests {
       try await GatewayClientTests.client(port) { client in
         let page = try await client.audit(mission: "m/1", actor: "ann", limit: 10)
         #expect(AuditCommand.List.table(page.entries).lines(columns: nil)[2]
-          == "     2  1970-01-01T00:00:02Z  m-2      ann    STATE_CHANGED  ")
+          == "     2  1970-01-01T00:00:02Z  m-2      ann    STATE_CHANGED  RUNNING: run 2")
         let verdict = try await client.verifyAudit()
         #expect(AuditCommand.Verify.summary(verdict) == "broken at entry 5: its hash")
       }
@@ -210,7 +242,8 @@ struct AuditTests {
   }
 
   @Test("bad arguments are refused", arguments: [
-    ["audit", "list", "--limit", "0"], ["audit", "export", "--out", ""], ["audit", "verify", "a", "b"],
+    ["audit", "list", "--limit", "0"], ["audit", "list", "--actor", ""], ["audit", "list", "--mission", ""],
+    ["audit", "export", "--out", ""], ["audit", "verify", "a", "b"],
   ])
   func arguments(_ arguments: [String]) {
     #expect(throws: (any Error).self) { try Buddy.parseAsRoot(arguments) }

@@ -100,11 +100,36 @@ struct CommandTests {
     ["pause", "m", "--request-id", String(repeating: "r", count: 201)], ["resume", "m", "--expected-version", "0"],
     ["watch"], ["watch", ""], ["watch", "m", "--all"], ["watch", "m", "--from-now"], ["watch", "m", "--owner", "x"],
     ["watch", "--all", "--from-now", "--after", "3"], ["watch", "--all", "--label", "x"], ["queue", "--limit", "0"],
+    ["queue", "--owner", ""], ["list", "--owner", ""], ["list", "--recipe", ""], ["watch", "--all", "--owner", ""],
     ["answer"], ["approve", "m", "--request-id", ""],
   ])
   func refused(_ arguments: [String]) throws {
     let error = #expect(throws: (any Error).self) { try Buddy.parseAsRoot(["mission"] + arguments) }
     #expect(Buddy.exitCode(for: try #require(error)).rawValue == 64)
+  }
+
+  @Test("a value that does not fit is what the message is about", arguments: [
+    (["mission", "pause", "m", "--expected-version", "-1"], "--expected-version must be at least 1"),
+    (["mission", "modify", "m", "--budget", "-1"], "'-1' is no amount of money"),
+    (["mission", "modify", "m", "--deadline", "-1h"], "'-1h' is no deadline"),
+    (["mission", "watch", "--all", "--after", "-1"], "The value '-1' is invalid for '--after"),
+    (["mission", "queue", "--limit", "-1"], "--limit must be from 1 to 10000"),
+    (["mission", "list", "--limit", "-1"], "--limit must be from 1 to 10000"),
+    (["audit", "list", "--limit", "-1"], "--limit must be from 1 to 10000"),
+    (["artifact", "list", "--limit", "-1"], "--limit must be from 1 to 10000"),
+    (["delivery", "list", "--limit", "-1"], "--limit must be from 1 to 1000"),
+    (["run", "x", "--budget", "-1"], "'-1' is no amount of money"),
+    (["run", "x", "--deadline", "-1s"], "'-1s' is no span of time"),
+    (["run", "x", "--param", "a"], "write NAME=VALUE"), (["run", "x", "--label", "=a"], "write NAME=VALUE"),
+    (["mission", "modify", "m", "--set", "novalue"], "'novalue' has no name and value; write NAME=VALUE"),
+    (["mission", "modify", "m", "--set", "=v"], "'=v' has no name and value; write NAME=VALUE"),
+    (["mission", "watch", "--all", "--label", "x"], "write NAME=VALUE"),
+    (["mission", "queue", "--owner", ""], "--owner is empty"), (["audit", "list", "--actor", ""], "--actor is empty"),
+  ])
+  func wrongValues(_ arguments: [String], _ words: String) throws {
+    let error = #expect(throws: (any Error).self) { try Buddy.parseAsRoot(arguments) }
+    let message = Buddy.message(for: try #require(error))
+    #expect(message.contains(words), "\(message)")
   }
 
   @Test("what a command did, in one line", arguments: [

@@ -56,6 +56,14 @@ import Testing
     }
   }
 
+  @Test func aPathWithoutParametersSaysSo() async throws {
+    try await withGateway { gateway in
+      let answer = try await gateway.get("/api/v1/audit/verify?x=1")
+      #expect(answer.status == 400)
+      #expect(answer.errorMessage?.hasSuffix("This path takes no parameters.") == true)
+    }
+  }
+
   @Test func headIsGetWithoutABody() async throws {
     try await withGateway { gateway in
       let whole = try await gateway.get("/api/v1/tools")

@@ -196,12 +196,21 @@ import Testing
     }
   }
 
+  private static let sequenceRule = "afterSequence must be a whole number from 0 to 9223372036854775807."
+  private static let coalesceRule = "coalesceAfter must be a whole number from 0 to 4294967295."
+
   @Test(arguments: [
     ("", "valid request"), ("[]", "object"), (#"{"op":"dance"}"#, "op must be"), (#"{"id":"a"}"#, "op"),
     (#"{"op":"subscribe"}"#, "id must have"), (#"{"op":"subscribe","id":"a"}"#, "missionId or all"),
     (#"{"op":"subscribe","id":"a","missionid":"m"}"#, "no field"),
-    (#"{"op":"subscribe","id":"a","missionId":"m","afterSequence":-1}"#, "valid request"),
-    (#"{"op":"subscribe","id":"a","missionId":"m","afterSequence":"x"}"#, "valid request"),
+    (#"{"op":"subscribe","id":"a","missionId":"m","afterSequence":-1}"#, sequenceRule),
+    (#"{"op":"subscribe","id":"a","missionId":"m","afterSequence":1.5}"#, sequenceRule),
+    (#"{"op":"subscribe","id":"a","missionId":"m","afterSequence":"x"}"#, sequenceRule),
+    (#"{"op":"subscribe","id":"a","missionId":"m","afterSequence":9223372036854775808}"#, sequenceRule),
+    (#"{"op":"subscribe","id":"a","all":true,"afterPosition":true}"#, "afterPosition must be a whole number from 0"),
+    (#"{"op":"subscribe","id":"a","all":true,"coalesceAfter":-1}"#, coalesceRule),
+    (#"{"op":"subscribe","id":"a","all":true,"coalesceAfter":0.5}"#, coalesceRule),
+    (#"{"op":"subscribe","id":"a","all":true,"coalesceAfter":1099511627776}"#, coalesceRule),
     (#"{"op":"subscribe","id":"a","missionId":"m","owner":"ada"}"#, "only be with all"),
     (#"{"op":"subscribe","id":"a","missionId":"m","all":true}"#, "neither"),
     (#"{"op":"subscribe","id":"a","all":true,"fromNow":true,"afterPosition":"1"}"#, "contradict"),

@@ -67,6 +67,13 @@ enum HeaderText {
 
 /// Values of options that are more than a word or a number.
 enum OptionValue {
+  static func pair(_ text: String) throws -> KeyValue {
+    guard let pair = KeyValue(argument: text) else {
+      throw ValidationError("'\(text)' has no name and value; write NAME=VALUE, for example color=red")
+    }
+    return pair
+  }
+
   static func duration(_ text: String) throws -> Duration {
     guard let duration = DurationText.parse(text) else {
       throw ValidationError("'\(text)' is no span of time; write for example 30s, 5m or 1h30m")

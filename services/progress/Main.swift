@@ -56,4 +56,5 @@ let migrations = [
   Migration(3, "positions", sql: PackageResources._03_positions_sql),
   Migration(4, "durations", sql: PackageResources._04_durations_sql),
   Migration(5, "audit", sql: PackageResources._05_audit_sql),
+  Migration(6, "audit_start", sql: PackageResources._06_audit_start_sql),
 ]

@@ -126,6 +126,53 @@ import Testing
     #expect(none?.text.contains("is missing") == true)
   }
 
+  /// Emptied together with its head, a log looks like a new one, but for the events that were stored.
+  @Test(arguments: TestEngine.allCases) func aLogThatWasEmptiedIsFound(_ engine: TestEngine) async throws {
+    let store = try await TestStore(engine)
+    let log = EventLog(database: try await store.open(migrations), hub: EventHub())
+    _ = try await log.record((1...20).map { ProgressEvent(missionId: "m", sequence: $0, state: .running) })
+    try await log.database.write {
+      try $0.execute("DELETE FROM audit")
+      try $0.execute("DELETE FROM audit_head")
+    }
+    #expect(try await log.audit.check().problem == .init(number: 1, text: "entry 1: the entries 1 to 20 are missing"))
+    _ = try await log.record((21...30).map { ProgressEvent(missionId: "m", sequence: $0, state: .running) })
+    let healed = try await log.audit.check().problem
+    #expect(healed == .init(number: 11, text: "entry 11: the entries 11 to 30 are missing"))
+    await log.database.close()
+    withExtendedLifetime(store) {}
+  }
+
+  @Test(arguments: TestEngine.allCases) func aHeadSetBackWithItsEntriesIsFound(_ engine: TestEngine) async throws {
+    let problem = try await check(engine) { connection in
+      let hash = try connection.first("SELECT hash FROM audit WHERE number = 15")?.blob("hash") ?? []
+      try connection.execute("DELETE FROM audit WHERE number > 15")
+      try connection.execute("UPDATE audit_head SET number = 15, hash = $1", hash)
+    }
+    #expect(problem == .init(number: 16, text: "entry 16: the entries 16 to 20 are missing"))
+    let unknown = try await check(engine) { try $0.execute("DELETE FROM audit_start") }
+    #expect(unknown?.text.contains("where the log began") == true)
+  }
+
+  /// Events from before there was a log have positions, and no entries.
+  @Test(arguments: TestEngine.allCases) func whatIsOlderThanTheLogIsNotMissed(_ engine: TestEngine) async throws {
+    let store = try await TestStore(engine)
+    let earlier = try await store.open(Array(migrations.prefix(5)))
+    try await earlier.write { try $0.execute("UPDATE newest_position SET position = 40") }
+    await earlier.close()
+    let log = EventLog(database: try await store.open(migrations), hub: EventHub())
+    #expect(try await log.audit.check().problem == nil)
+    _ = try await log.record((1...5).map { ProgressEvent(missionId: "m", sequence: $0, state: .running) })
+    #expect(try await log.audit.check().problem == nil)
+    try await log.database.write {
+      try $0.execute("DELETE FROM audit")
+      try $0.execute("DELETE FROM audit_head")
+    }
+    #expect(try await log.audit.check().problem?.text == "entry 1: the entries 1 to 5 are missing")
+    await log.database.close()
+    withExtendedLifetime(store) {}
+  }
+
   @Test(arguments: TestEngine.allCases) func eventsGoOnWithoutAHead(_ engine: TestEngine) async throws {
     let store = try await TestStore(engine)
     let log = EventLog(database: try await store.open(migrations), hub: EventHub())

@@ -37,6 +37,8 @@ struct AuditChain: Sendable, Hashable {
     if entry.missionId != event.missionId { return "its mission is not that of its event" }
     if entry.time != event.time { return "its time is not that of its event" }
     if entry.actor != event.auditActor { return "its actor is not that of its event" }
+    if entry.action != event.auditAction { return "its action is not that of its event" }
+    if entry.detail != event.auditDetail { return "its detail is not that of its event" }
     return nil
   }
 

@@ -25,6 +25,11 @@ final class AuditFile: Sendable {
     let descriptor = try await onPool {
       let descriptor = Foundation.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
       guard descriptor >= 0 else { throw failure(path, errno) }
+      guard isRegular(path) else {
+        close(descriptor)
+        throw CommandError(
+          code: "OUTPUT_FILE", message: "cannot write \(path): it is not a regular file", exit: .cannotWrite)
+      }
       guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
         close(descriptor)
         throw CommandError(
@@ -33,37 +38,68 @@ final class AuditFile: Sendable {
       return descriptor
     }
     do {
-      let (chain, whole) = try await read(path)
+      let content = try await read(path)
       try await onPool {
-        guard ftruncate(descriptor, off_t(whole)) == 0, lseek(descriptor, off_t(whole), SEEK_SET) >= 0 else {
+        let whole = off_t(content.bytes)
+        guard ftruncate(descriptor, whole) == 0, lseek(descriptor, whole, SEEK_SET) >= 0 else {
           throw failure(path, errno)
         }
       }
-      return AuditFile(descriptor: descriptor, path: path, chain: chain)
+      return AuditFile(descriptor: descriptor, path: path, chain: content.chain)
     } catch {
       close(descriptor)
       throw error
     }
   }
 
-  /// Computes the whole chain of a file anew. Throws status 65 with the first entry that does not fit.
-  /// - Returns: the chain, and how many bytes its whole lines have.
-  static func read(_ path: String) async throws -> (chain: AuditChain, bytes: Int) {
+  /// Computes the whole chain of a file anew. Throws status 65 with the first entry that does not fit, for a last line
+  /// that was cut short, and for a file without an entry: a part must not pass for the whole.
+  static func verify(_ path: String) async throws -> AuditChain {
+    let content = try await read(path)
+    if content.cut { throw damaged(path, "line \(content.lines + 1) is cut short: it has no end") }
+    if content.chain.count == 0 { throw damaged(path, "it holds no entry of an audit log") }
+    return content.chain
+  }
+
+  /// What a file holds.
+  struct Content: Sendable {
+    var chain = AuditChain()
+    /// The whole ones.
+    var lines = 0
+    /// Of the whole lines.
+    var bytes = 0
+    /// Whether something that has no end follows them.
+    var cut = false
+  }
+
+  /// Follows the chain of the file's whole lines. Throws status 65 with the first entry that does not fit.
+  static func read(_ path: String) async throws -> Content {
     let file = try InputFile(path: path)
     let reader = try await FileReader.open(file.path)
-    var (chain, lines, total, number) = (AuditChain(), AuditLines(), 0, 0)
+    var (content, lines) = (Content(), AuditLines())
     while true {
       let piece = try await reader.read(upTo: FileChunks.pieceSize)
-      if piece.readableBytes == 0 { return (chain, total - lines.rest.count) }
-      total += piece.readableBytes
+      if piece.readableBytes == 0 {
+        content.bytes -= lines.rest.count
+        content.cut = !lines.rest.isEmpty
+        return content
+      }
+      content.bytes += piece.readableBytes
       for line in try lines.consume(piece.readableBytesView) {
-        number += 1
+        content.lines += 1
         guard let entry = try? WireJSON.decode(AuditEntry.self, from: line) else {
-          throw damaged(path, "line \(number) is no entry of an audit log")
+          throw damaged(path, "line \(content.lines) is no entry of an audit log")
         }
-        if let problem = chain.take(entry) { throw damaged(path, "entry \(entry.number): \(problem)") }
+        if let problem = content.chain.take(entry) { throw damaged(path, "entry \(entry.number): \(problem)") }
       }
     }
+  }
+
+  /// A link counts as what it leads to.
+  private static func isRegular(_ path: String) -> Bool {
+    let file = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+    let found = try? FileManager.default.attributesOfItem(atPath: file)
+    return found?[.type] as? FileAttributeType == .typeRegular
   }
 
   static func damaged(_ path: String, _ problem: String) -> CommandError {
@@ -87,8 +123,7 @@ final class AuditFile: Sendable {
   /// Everything is on the disk when this returns.
   func sync() async throws {
     try await Self.onPool { [self] in
-      // What is no file (a pipe, /dev/null) cannot be synced, and need not.
-      guard fsync(descriptor) == 0 || errno == EINVAL else { throw Self.failure(path, errno) }
+      guard fsync(descriptor) == 0 else { throw Self.failure(path, errno) }
     }
   }
 

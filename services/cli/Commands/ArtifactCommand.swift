@@ -14,12 +14,16 @@ struct ArtifactCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Only what this mission made.", valueName: "mission"))
     var mission: String?
 
-    @Option(help: ArgumentHelp("How many at the most, 1 to 10000.", valueName: "number"))
+    @Option(parsing: .unconditional,
+      help: ArgumentHelp("How many at the most, 1 to 10000.", valueName: "number"))
     var limit = 20
 
     @OptionGroup var gateway: GatewayOptions
 
-    func validate() throws { try Limit.check(limit) }
+    func validate() throws {
+      try Limit.check(limit)
+      try Filter.check(("--mission", mission))
+    }
 
     func run() async throws {
       let console = Console.system()

@@ -17,21 +17,27 @@ struct AuditCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Lists entries, the oldest first.")
 
     @Option(help: ArgumentHelp("Only what was done to this mission.", valueName: "mission"))
-    var mission = ""
+    var mission: String?
 
     @Option(help: ArgumentHelp("Only what this person did; \"buddy\" for what nobody did.", valueName: "name"))
-    var actor = ""
+    var actor: String?
 
-    @Option(help: ArgumentHelp("How many at the most, 1 to 10000.", valueName: "number"))
+    @Option(parsing: .unconditional,
+      help: ArgumentHelp("How many at the most, 1 to 10000.", valueName: "number"))
     var limit = 100
 
     @OptionGroup var gateway: GatewayOptions
 
-    func validate() throws { try Limit.check(limit) }
+    func validate() throws {
+      try Limit.check(limit)
+      try Filter.check(("--mission", mission), ("--actor", actor))
+    }
 
     func run() async throws {
       let console = Console.system()
-      let answer = try await gateway.withGateway { try await $0.audit(mission: mission, actor: actor, limit: limit) }
+      let answer = try await gateway.withGateway {
+        try await $0.audit(mission: mission ?? "", actor: actor ?? "", limit: limit)
+      }
       if gateway.json {
         try console.print(WireJSON.encode(answer))
       } else if answer.entries.isEmpty {
@@ -110,7 +116,7 @@ struct AuditCommand: AsyncParsableCommand {
       let console = Console.system()
       let answer: VerifyAuditResponse
       if let file {
-        let (chain, _) = try await AuditFile.read(file)
+        let chain = try await AuditFile.verify(file)
         if !gateway.json { try console.print("\(TerminalText.line(file)): \(chain.summary)") }
         answer = chain.answer
       } else {

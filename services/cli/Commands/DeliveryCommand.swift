@@ -16,7 +16,8 @@ struct DeliveryCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Lists refused deliveries, the oldest first; exits with 69 if a service cannot be asked.")
 
-    @Option(help: ArgumentHelp("How many of each service at the most, 1 to 1000.", valueName: "number"))
+    @Option(parsing: .unconditional,
+      help: ArgumentHelp("How many of each service at the most, 1 to 1000.", valueName: "number"))
     var limit = 100
 
     @OptionGroup var gateway: GatewayOptions

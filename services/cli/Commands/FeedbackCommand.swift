@@ -15,10 +15,10 @@ struct FeedbackCommand: AsyncParsableCommand {
   @Flag(help: "Bad: the same as --score 0.")
   var down = false
 
-  @Option(help: ArgumentHelp("0 (useless) to 1 (perfect).", valueName: "number"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("0 (useless) to 1 (perfect).", valueName: "number"))
   var score: Double?
 
-  @Option(help: ArgumentHelp("1 to 5.", valueName: "number"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("1 to 5.", valueName: "number"))
   var stars: Int?
 
   @Option(help: ArgumentHelp("A remark, at most 4,000 characters.", valueName: "text"))

@@ -85,7 +85,8 @@ struct CommandOptions: ParsableArguments {
     valueName: "id"))
   var requestId: String?
 
-  @Option(help: ArgumentHelp("Only if the mission still has this version.", valueName: "number"))
+  @Option(parsing: .unconditional,
+    help: ArgumentHelp("Only if the mission still has this version.", valueName: "number"))
   var expectedVersion: Int64?
 
   func validate() throws {

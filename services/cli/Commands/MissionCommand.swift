@@ -20,27 +20,31 @@ struct MissionCommand: AsyncParsableCommand {
     var state: [MissionState] = []
 
     @Option(help: ArgumentHelp("Only this owner's.", valueName: "name"))
-    var owner = ""
+    var owner: String?
 
     @Option(help: ArgumentHelp("Only those of this recipe.", valueName: "recipe"))
-    var recipe = ""
+    var recipe: String?
 
-    @Option(help: ArgumentHelp("How many at the most, 1 to 10000.", valueName: "number"))
+    @Option(parsing: .unconditional,
+      help: ArgumentHelp("How many at the most, 1 to 10000.", valueName: "number"))
     var limit = 20
 
     @OptionGroup var gateway: GatewayOptions
 
-    func validate() throws { try Limit.check(limit) }
+    func validate() throws {
+      try Limit.check(limit)
+      try Filter.check(("--owner", owner), ("--recipe", recipe))
+    }
 
     func run() async throws {
       let console = Console.system()
       let missions = try await gateway.withGateway {
-        try await $0.missions(states: state, owner: owner, recipe: recipe, limit: limit)
+        try await $0.missions(states: state, owner: owner ?? "", recipe: recipe ?? "", limit: limit)
       }
       if gateway.json {
         try console.print(WireJSON.encode(ListMissionsResponse(missions: missions)))
       } else if missions.isEmpty {
-        let isAll = state.isEmpty && owner.isEmpty && recipe.isEmpty
+        let isAll = state.isEmpty && owner == nil && recipe == nil
         console.note("no \(isAll ? "missions yet; start one with `buddy run`" : "such missions")")
       } else {
         let columns = console.isOutputTerminal ? console.columns() : nil
@@ -92,5 +96,14 @@ struct MissionTarget: ParsableArguments {
 enum Limit {
   static func check(_ limit: Int) throws {
     guard (1...10_000).contains(limit) else { throw ValidationError("--limit must be from 1 to 10000") }
+  }
+}
+
+/// Whose or which: an empty one is more likely a variable that was not set than a wish for everybody's.
+enum Filter {
+  static func check(_ options: (name: String, value: String?)...) throws {
+    if let empty = options.first(where: { $0.value?.isEmpty == true }) {
+      throw ValidationError("\(empty.name) is empty; leave it out for all")
+    }
   }
 }

@@ -17,18 +17,21 @@ extension MissionCommand {
     var objective: String?
 
     @Option(name: .long, parsing: .singleValue,
-      help: ArgumentHelp("A parameter to add or replace; may be given several times.", valueName: "name=value"))
+      help: ArgumentHelp("A parameter to add or replace; may be given several times.", valueName: "name=value"),
+      transform: OptionValue.pair)
     var set: [KeyValue] = []
 
     @Option(name: .long, parsing: .singleValue,
       help: ArgumentHelp("A parameter to take away; may be given several times.", valueName: "name"))
     var unset: [String] = []
 
-    @Option(help: ArgumentHelp("The most the mission may cost, for example 0.50.", valueName: "amount"),
+    @Option(parsing: .unconditional,
+      help: ArgumentHelp("The most the mission may cost, for example 0.50.", valueName: "amount"),
       transform: OptionValue.money)
     var budget: Money?
 
-    @Option(help: ArgumentHelp("When it has to be done: \"in 2h\", or 2030-01-31T18:00:00Z.", valueName: "time"),
+    @Option(parsing: .unconditional,
+      help: ArgumentHelp("When it has to be done: \"in 2h\", or 2030-01-31T18:00:00Z.", valueName: "time"),
       transform: OptionValue.deadline)
     var deadline: DeadlineText?
 

@@ -8,18 +8,22 @@ extension MissionCommand {
       abstract: "Shows the missions that wait to be run, those to run first in front, and what runs.")
 
     @Option(help: ArgumentHelp("Only this owner's; positions stay those among all.", valueName: "name"))
-    var owner = ""
+    var owner: String?
 
-    @Option(help: ArgumentHelp("How many at the most, 1 to 10000.", valueName: "number"))
+    @Option(parsing: .unconditional,
+      help: ArgumentHelp("How many at the most, 1 to 10000.", valueName: "number"))
     var limit = 20
 
     @OptionGroup var gateway: GatewayOptions
 
-    func validate() throws { try Limit.check(limit) }
+    func validate() throws {
+      try Limit.check(limit)
+      try Filter.check(("--owner", owner))
+    }
 
     func run() async throws {
       let console = Console.system()
-      let queue = try await gateway.withGateway { try await $0.queue(owner: owner, limit: limit) }
+      let queue = try await gateway.withGateway { try await $0.queue(owner: owner ?? "", limit: limit) }
       if gateway.json { return try console.print(WireJSON.encode(queue)) }
       if !queue.entries.isEmpty {
         let columns = console.isOutputTerminal ? console.columns() : nil

@@ -19,7 +19,8 @@ extension MissionCommand {
     @Flag(help: "All missions instead of one.")
     var all = false
 
-    @Option(help: ArgumentHelp("Only events after this number; with --all, after this position.", valueName: "number"))
+    @Option(parsing: .unconditional,
+      help: ArgumentHelp("Only events after this number; with --all, after this position.", valueName: "number"))
     var after: UInt64?
 
     @Flag(help: "With --all: only what happens from now on.")
@@ -30,7 +31,8 @@ extension MissionCommand {
 
     @Option(name: .long, parsing: .singleValue,
       help: ArgumentHelp("With --all: only missions with this label; may be given several times.",
-        valueName: "name=value"))
+        valueName: "name=value"),
+      transform: OptionValue.pair)
     var label: [KeyValue] = []
 
     @Option(name: .long, parsing: .singleValue,
@@ -45,6 +47,7 @@ extension MissionCommand {
     @OptionGroup var gateway: GatewayOptions
 
     func validate() throws {
+      try Filter.check(("--owner", owner), ("--recipe", recipe))
       guard all else {
         guard let id, !id.isEmpty else { throw ValidationError("name a mission, or give --all") }
         guard !fromNow, try selection() == EventSelection() else {

@@ -24,21 +24,25 @@ struct RunCommand: AsyncParsableCommand {
   var input: [String] = []
 
   @Option(name: .long, parsing: .singleValue,
-    help: ArgumentHelp("A parameter of the tool; may be given several times.", valueName: "name=value"))
+    help: ArgumentHelp("A parameter of the tool; may be given several times.", valueName: "name=value"),
+    transform: OptionValue.pair)
   var param: [KeyValue] = []
 
   @Option(name: .long, parsing: .singleValue,
-    help: ArgumentHelp("A label to find the mission by; may be given several times.", valueName: "name=value"))
+    help: ArgumentHelp("A label to find the mission by; may be given several times.", valueName: "name=value"),
+    transform: OptionValue.pair)
   var label: [KeyValue] = []
 
   @Option(help: ArgumentHelp("The tool to use, instead of the one Buddy would choose.", valueName: "tool"))
   var tool: String?
 
-  @Option(help: ArgumentHelp("The most the mission may cost, for example 0.50.", valueName: "amount"),
+  @Option(parsing: .unconditional,
+    help: ArgumentHelp("The most the mission may cost, for example 0.50.", valueName: "amount"),
     transform: OptionValue.money)
   var budget: Money?
 
-  @Option(help: ArgumentHelp("How long it may take, for example 30s or 5m.", valueName: "time"),
+  @Option(parsing: .unconditional,
+    help: ArgumentHelp("How long it may take, for example 30s or 5m.", valueName: "time"),
     transform: OptionValue.duration)
   var deadline: Duration?
 

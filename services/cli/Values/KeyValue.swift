@@ -1,7 +1,7 @@
 import ArgumentParser
 
-/// `name=value`, as `--param` and `--label` take it. The value may be empty and may contain further equal signs.
-struct KeyValue: ExpressibleByArgument, Sendable, Hashable {
+/// `name=value`, as `--param`, `--set` and `--label` take it. The value may be empty and may contain further equal signs.
+struct KeyValue: Sendable, Hashable {
   let key: String
   let value: String
 

@@ -67,8 +67,8 @@ extension Request {
     let unknown = query.names(except: names)
     guard unknown.isEmpty else {
       let list = unknown.map { "\"\($0.prefix(40))\"" }.joined(separator: ", ")
-      throw GatewayError.badRequest(
-        "The query has unknown parameters: \(list). This path takes \(names.joined(separator: ", ")).")
+      let known = names.isEmpty ? "no parameters" : names.joined(separator: ", ")
+      throw GatewayError.badRequest("The query has unknown parameters: \(list). This path takes \(known).")
     }
     return query
   }

@@ -68,7 +68,7 @@ struct SocketSubscribe: Sendable {
         throw refuse("\(message.fieldsOfAll.joined(separator: ", ")) can only be with all.")
       }
       key = .mission(mission)
-      start = FeedCursor(number: message.afterSequence?.value ?? 0)
+      start = FeedCursor(number: message.afterSequence ?? 0)
       return
     }
     guard message.missionId == nil, message.afterSequence == nil else {
@@ -85,7 +85,7 @@ struct SocketSubscribe: Sendable {
     } catch let error as GatewayError {
       throw SocketRefusal(id: id, error: error)
     }
-    start = message.fromNow ?? false ? .fromNow : FeedCursor(number: message.afterPosition?.value ?? 0)
+    start = message.fromNow ?? false ? .fromNow : FeedCursor(number: message.afterPosition ?? 0)
   }
 }
 
@@ -94,10 +94,10 @@ private struct Message: Decodable {
   var op: String
   var id: String?
   var missionId: String?
-  var afterSequence: Number?
+  var afterSequence: UInt64?
   var coalesceAfter: UInt32?
   var all: Bool?
-  var afterPosition: Number?
+  var afterPosition: UInt64?
   var fromNow: Bool?
   var owner: String?
   var labels: [String: String]?
@@ -115,10 +115,10 @@ private struct Message: Decodable {
     op = try known.decode(String.self, forKey: .op)
     id = try known.decodeIfPresent(String.self, forKey: .id)
     missionId = try known.decodeIfPresent(String.self, forKey: .missionId)
-    afterSequence = try known.decodeIfPresent(Number.self, forKey: .afterSequence)
-    coalesceAfter = try known.decodeIfPresent(UInt32.self, forKey: .coalesceAfter)
+    afterSequence = try known.wholeNumber(.afterSequence, upTo: UInt64(Int64.max))
+    coalesceAfter = try known.wholeNumber(.coalesceAfter, upTo: UInt64(UInt32.max)).map { UInt32($0) }
     all = try known.decodeIfPresent(Bool.self, forKey: .all)
-    afterPosition = try known.decodeIfPresent(Number.self, forKey: .afterPosition)
+    afterPosition = try known.wholeNumber(.afterPosition, upTo: UInt64(Int64.max))
     fromNow = try known.decodeIfPresent(Bool.self, forKey: .fromNow)
     owner = try known.decodeIfPresent(String.self, forKey: .owner)
     labels = try known.decodeIfPresent([String: String].self, forKey: .labels)
@@ -144,7 +144,7 @@ private struct Message: Decodable {
     return present.filter(\.1).map(\.0)
   }
 
-  private enum Known: String, CodingKey {
+  fileprivate enum Known: String, CodingKey {
     case op, id, missionId, afterSequence, coalesceAfter, all, afterPosition, fromNow, owner, labels, states, recipe
   }
 
@@ -156,16 +156,17 @@ private struct Message: Decodable {
   }
 }
 
-/// A sequence or position: as ProtoJSON has it, a string of digits, or a number.
-private struct Number: Decodable {
-  let value: UInt64
-
-  init(from decoder: any Decoder) throws {
-    let container = try decoder.singleValueContainer()
-    let text = try? container.decode(String.self)
-    guard let value = try text.map({ UInt64($0) }) ?? container.decode(UInt64.self), value <= UInt64(Int64.max) else {
-      throw DecodingError.dataCorruptedError(in: container, debugDescription: "a number is not a whole one from 0 on.")
+extension KeyedDecodingContainer where Key == Message.Known {
+  /// A whole number: as ProtoJSON has it, a string of digits, or a number; nil where the field is not there.
+  /// - Throws: `DecodingError` that names the field and what it takes.
+  fileprivate func wholeNumber(_ field: Key, upTo most: UInt64) throws -> UInt64? {
+    guard contains(field), try !decodeNil(forKey: field) else { return nil }
+    let text = try? decode(String.self, forKey: field)
+    let value = text.map { UInt64($0) } ?? (try? decode(UInt64.self, forKey: field))
+    guard let value, value <= most else {
+      throw DecodingError.dataCorrupted(
+        .init(codingPath: codingPath, debugDescription: "\(field.rawValue) must be a whole number from 0 to \(most)."))
     }
-    self.value = value
+    return value
   }
 }

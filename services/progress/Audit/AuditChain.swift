@@ -52,8 +52,18 @@ struct AuditCheck: Sendable {
     head = expected
   }
 
-  /// Ends the check with the head that is stored; nil if there is none.
-  mutating func finish(_ stored: AuditHead?) {
+  /// Ends the check.
+  /// - Parameters:
+  ///   - stored: the head that is stored; nil if there is none.
+  ///   - added: how many entries the log has had added; nil if that is not known any more.
+  mutating func finish(_ stored: AuditHead?, added: Int64?) {
+    compare(stored)
+    if problem != nil { return }
+    guard let added else { return complain(max(head.number, 1), "where the log began is not known any more") }
+    if head.number < added { miss(upTo: added + 1) }
+  }
+
+  private mutating func compare(_ stored: AuditHead?) {
     if problem != nil { return }
     if suspect != nil { return judge { $0.hash == stored?.hash } }
     guard let stored else {

@@ -53,9 +53,9 @@ struct AuditLog: Sendable {
   /// Computes the whole chain anew, in pieces, up to the first entry that does not fit.
   func check() async throws -> AuditCheck {
     // What is added meanwhile belongs to the next check.
-    let (head, end) = try await database.read { connection in
+    let (head, end, added) = try await database.read { connection in
       let newest = try connection.first("SELECT number FROM audit ORDER BY number DESC LIMIT 1")
-      return (try Self.head(connection), try newest?.int64("number") ?? .min)
+      return (try Self.head(connection), try newest?.int64("number") ?? .min, try Self.added(connection))
     }
     var check = AuditCheck()
     var next: Int64? = .min
@@ -70,7 +70,7 @@ struct AuditLog: Sendable {
         return (check, try rows.last?.int64("number"))
       }
     }
-    check.finish(head)
+    check.finish(head, added: added)
     return check
   }
 
@@ -86,6 +86,13 @@ struct AuditLog: Sendable {
     try connection.first("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1").map {
       AuditHead(number: try $0.int64("number"), hash: try $0.blob("hash"))
     }
+  }
+
+  /// How many events were stored since there is a log, each of them an entry; nil if that was taken away.
+  private static func added(_ connection: ReadConnection) throws -> Int64? {
+    try connection.first(
+      "SELECT n.position - s.position AS added FROM newest_position n, audit_start s WHERE n.id = 1 AND s.id = 1"
+    )?.int64("added")
   }
 
   private static let moveHead =
