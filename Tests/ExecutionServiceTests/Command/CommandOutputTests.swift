@@ -22,12 +22,32 @@ import Testing
     #expect(taken.failure == nil && taken.question == nil)
   }
 
-  @Test func progressIsAFraction() throws {
+  @Test func aLineMayHaveSeveralKeys() throws {
     var taken = try output()
-    guard case .progress(1, "done") = try taken.take(Array(#"{"progress": 7, "message": "done"}"#.utf8)) else {
-      Issue.record("a fraction above 1 is 1")
-      return
+    let line = try taken.take(
+      Array(
+        #"""
+        {"ask": {"id": "q", "prompt": "?", "kind": "TEXT"}, "error": {"code": "NO", "message": "no"}, "text": "one",
+        "artifact": {"name": "a", "mediaType": "b", "path": "c"}, "message": "half", "progress": 0.5}
+        """#.replacing("\n", with: "").utf8))
+    #expect(line.progress?.share == 0.5 && line.progress?.message == "half" && line.isOutput)
+    #expect(taken.texts == ["one"] && taken.artifacts.map(\.name) == ["a"])
+    #expect(taken.failure == ToolError("NO", "no") && taken.question?.id == "q")
+  }
+
+  @Test(arguments: ["0", "1", "0.25"]) func progressIsAFraction(_ share: String) throws {
+    var taken = try output()
+    let line = try taken.take(Array(#"{"progress": \#(share)}"#.utf8))
+    #expect(line.progress?.share == Double(share) && !line.isOutput)
+  }
+
+  @Test func namesOfArtifactsAreBounded() throws {
+    func line(_ length: Int) -> String {
+      #"{"artifact": {"name": "\#(String(repeating: "ä", count: length))", "mediaType": "b", "path": "c"}}"#
     }
+    #expect(try output(line(CommandOutput.longestName)).artifacts.count == 1)
+    let error = #expect(throws: ToolError.self) { try output(line(CommandOutput.longestName + 1)) }
+    #expect(error?.code == "BAD_OUTPUT")
   }
 
   @Test func takesAnErrorAndAQuestion() throws {
@@ -37,7 +57,9 @@ import Testing
   }
 
   @Test(arguments: [
-    "hello", "[1]", "{}", #"{"text": 1}"#, #"{"progress": "half"}"#, #"{"error": {"code": "no", "message": "x"}}"#,
+    "hello", "[1]", "{}", #"{"text": 1}"#, #"{"progress": "half"}"#, #"{"progress": 1.01}"#, #"{"progress": -0.1}"#,
+    #"{"progress": 7, "message": "done"}"#, #"{"text": "a", "colour": "red"}"#, #"{"text": "a", "message": "b"}"#,
+    #"{"message": "b"}"#, #"{"error": {"code": "no", "message": "x"}}"#,
     #"{"artifact": {"name": "a", "mediaType": "b"}}"#, #"{"artifact": {"name": "a/b", "mediaType": "b", "path": "c"}}"#,
     #"{"artifact": {"name": "a", "mediaType": "b", "base64": "*"}}"#,
     #"{"ask": {"id": "q", "prompt": "Which?", "kind": "CHOICE"}}"#,

@@ -112,7 +112,8 @@ import Testing
     }
   }
 
-  /// A child, a child's child, and one that has left the process group; all of them ignore what can be ignored.
+  /// A child, a child's child, and two that have left the process group, one of them without its environment; all of
+  /// them ignore what can be ignored.
   @Test func cancellingKillsTheProgramAndAllItHasStarted() async throws {
     let pids = folder.file("pids")
     let tool = try tool(
@@ -121,16 +122,17 @@ import Testing
       echo $$ >> \#(pids)
       (echo '{"text": "so far"}'; sh -c 'trap "" TERM; echo $$ >> \#(pids); sleep 600; true') &
       setsid sh -c 'echo $$ >> \#(pids); sleep 600; true' &
+      (setsid env -i /bin/sh -c 'echo $$ >> \#(pids); sleep 600; true'; true) &
       sleep 600
       """#)
     let call = call()
     let run = Task { try await tool.run(call) { _, _ in } }
-    let processes = try await self.pids("pids", 3)
+    let processes = try await self.pids("pids", 4)
     try await eventually("its text has arrived") { call.soFar.value?.text == "so far" }
     #expect(processes.allSatisfy(isAlive))
     run.cancel()
     await #expect(throws: CancellationError.self) { try await run.value }
-    #expect(!processes.contains(where: isAlive), "none is left once the call has returned")
+    try await eventually("none is left") { !processes.contains(where: isAlive) }
     #expect(call.soFar.value?.text == "so far")
   }
 
@@ -145,6 +147,36 @@ import Testing
     #expect(try await tool.run(call()) { _, _ in }.text == "done")
     let left = try await self.pids("pids", 1)
     #expect(!left.contains(where: isAlive))
+  }
+
+  /// Starts a process with a mark in its environment.
+  private func marked(_ mark: String) throws -> Process {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    process.arguments = ["-c", "exec sleep 600"]
+    process.environment = ["PATH": "/usr/bin:/bin", ProcessSweep.variable: mark]
+    try process.run()
+    return process
+  }
+
+  @Test func whatADeadServiceHasLeftIsKilled() async throws {
+    let service = try marked("none")
+    // Not SIGTERM, which the thread that starts a process may have blocked.
+    kill(service.processIdentifier, SIGKILL)
+    service.waitUntilExit()
+    let (here, dead) = (ProcessMark.namespace, service.processIdentifier)
+    let left = try marked("\(here).\(dead).1.x")
+    // A number that was given again: the process of that number has begun at another time.
+    let older = try marked("\(here).\(getpid()).1.x")
+    let others = try [ProcessMark.make(), "1\(here).\(dead).1.x", "something else", "\(here).\(dead)"].map(marked)
+    ProcessSweep.killLeft()
+    left.waitUntilExit()
+    older.waitUntilExit()
+    #expect(left.terminationReason == .uncaughtSignal && left.terminationStatus == SIGKILL)
+    #expect(older.terminationReason == .uncaughtSignal && older.terminationStatus == SIGKILL)
+    #expect(others.allSatisfy { isAlive($0.processIdentifier) }, "a living service's, another container's, nobody's")
+    for process in others { kill(process.processIdentifier, SIGKILL) }
+    for process in others { process.waitUntilExit() }
   }
 
   @Test func aProgramThatClosesItsOutputIsWaitedFor() async throws {

@@ -140,6 +140,9 @@ import Testing
     #expect(mission.question?.askedAt != nil)
     let yes = Answer(value: .yes(true))
     #expect(refused(mission, .answer(eva, questionID: "another", yes)) == .failedPrecondition)
+    var unnamed = mission
+    let missing = #expect(throws: Status.self) { try unnamed.events(of: .answer(eva, questionID: "", yes)) }
+    #expect(missing?.message == "questionId is missing; the open question is \"q\"")
     #expect(refused(mission, .pause(eva, isInterruptible: true)) == .failedPrecondition)
     #expect(refused(mission, .resume(eva)) == .failedPrecondition)
 

@@ -52,6 +52,85 @@ import Testing
     await harness.close()
   }
 
+  /// Pauses the mission while its tool runs, and returns it.
+  private func pausedWhileItRuns(
+    _ harness: PipelineHarness, _ runner: MissionRunner, _ started: AsyncStream<Void>
+  ) async throws -> Mission {
+    let id = try await harness.submit().id
+    await runner.look()
+    for await _ in started {}
+    let reply = try await harness.store.command(.pause, of: id, expectedVersion: 0, requestID: "", request: []) { _ in
+      .pause(By(actor: "eva"), isInterruptible: true)
+    }
+    #expect(reply.mission.state == .paused && reply.mustStop)
+    try await runner.stop(id, before: reply.mission.version)
+    #expect(try await harness.partials.keepDue() == 0, "the mission has not ended")
+    return reply.mission
+  }
+
+  private func cancel(_ id: String, _ harness: PipelineHarness) async throws -> Mission {
+    try await harness.store.command(.cancel, of: id, expectedVersion: 0, requestID: "", request: []) { _ in
+      .cancel(By(actor: "eva"))
+    }.mission
+  }
+
+  @Test(arguments: TestEngine.allCases) func ofAPausedToolAreKept(_ engine: TestEngine) async throws {
+    let (started, start) = AsyncStream.makeStream(of: Void.self)
+    let harness = try await PipelineHarness(engine, Self.tool(start))
+    let paused = try await pausedWhileItRuns(harness, harness.runner("a"), started)
+    let cancelled = try await cancel(paused.id, harness)
+    try await expectKept(paused.id, harness, version: cancelled.version)
+    await harness.close()
+  }
+
+  @Test(arguments: TestEngine.allCases)
+  func ofAPausedToolAreKeptUntilThereIsSomethingNewer(_ engine: TestEngine) async throws {
+    for newer in ["", "newer"] {
+      let (started, start) = AsyncStream.makeStream(of: Void.self)
+      let (again, startAgain) = AsyncStream.makeStream(of: Void.self)
+      let calls = Mutex(0)
+      let tool = ScriptedTool { call, _ in
+        let isFirst = calls.withLock { count in
+          count += 1
+          return count == 1
+        }
+        if isFirst { call.soFar.set(Self.output) }
+        if !isFirst, !newer.isEmpty { call.soFar.set(ToolOutput(text: newer, artifacts: [], bytesRead: 0)) }
+        (isFirst ? start : startAgain).finish()
+        try await Task.sleep(for: .seconds(600))
+        return Self.output
+      }
+      let harness = try await PipelineHarness(engine, tool)
+      let runner = harness.runner("a")
+      let id = try await pausedWhileItRuns(harness, runner, started).id
+      try await harness.store.change(id, [.resume(By(actor: "eva"))])
+      await runner.look()
+      for await _ in again {}
+      _ = try await cancel(id, harness)
+      try await runner.stop(id)
+      #expect(try await harness.partials.keepDue() == 1)
+      let result = try await harness.store.mission(id).result
+      #expect(result?.partial == true && result?.text == (newer.isEmpty ? "half" : "newer"))
+      await harness.close()
+    }
+  }
+
+  @Test(arguments: TestEngine.allCases)
+  func ofAnObjectiveThatWasChangedAreNotKept(_ engine: TestEngine) async throws {
+    let (started, start) = AsyncStream.makeStream(of: Void.self)
+    let harness = try await PipelineHarness(engine, Self.tool(start))
+    let id = try await pausedWhileItRuns(harness, harness.runner("a"), started).id
+    #expect(try await waiting(harness) == 1)
+    try await harness.store.database.write { connection in
+      let before = try MissionStore.load(id, connection).mission
+      var after = before
+      after.objective = "What is 6 * 8?"
+      try MissionStore.dropPartial(of: after, before: before, connection)
+    }
+    #expect(try await waiting(harness) == 0)
+    await harness.close()
+  }
+
   @Test(arguments: TestEngine.allCases) func ofAFailedToolAreKept(_ engine: TestEngine) async throws {
     let harness = try await PipelineHarness(engine, Self.tool(AsyncStream.makeStream().continuation, fails: true))
     let failed = try await harness.run()
@@ -96,7 +175,7 @@ import Testing
     for await _ in started {}
     run.cancel()
     await run.value
-    #expect(try await waiting(harness) == 0, "a run that is stopped while its mission goes on leaves nothing")
+    #expect(try await harness.partials.keepDue() == 0, "a run that is stopped while its mission goes on is no end")
     let done = try await PipelineHarness(engine, ScriptedTool { _, _ in Self.output })
     #expect(try await done.run().result?.partial == false)
     #expect(try await waiting(done) == 0)

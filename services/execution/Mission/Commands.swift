@@ -84,8 +84,11 @@ extension Mission {
   mutating func answer(_ by: By, _ questionID: String, _ answer: Answer, _ now: Date) throws -> [Effect] {
     guard state == .awaitingInput, let question else { throw refusal("answered") }
     guard question.id == questionID else {
-      throw Status(
-        .failedPrecondition, "the open question of mission \(id) is \"\(question.id)\", not \"\(questionID)\"")
+      let why =
+        questionID.isEmpty
+        ? "questionId is missing; the open question is \"\(question.id)\""
+        : "the open question of mission \(id) is \"\(question.id)\", not \"\(questionID)\""
+      throw Status(.failedPrecondition, why)
     }
     try question.check(answer)
     let change = try note(.answer, by, now)

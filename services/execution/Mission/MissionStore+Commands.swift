@@ -62,6 +62,7 @@ extension MissionStore {
     try before.check(version: expectedVersion)
     let mission = try change(id, [try transition(before)], trace: trace, connection)
     if mission.state.isTerminal { try endOutput(of: mission, connection) }
+    if command == .modify { try dropPartial(of: mission, before: before, connection) }
     connection.notify(Topic.missions)
     let interrupted = before.runningStep != nil && mission.runningStep == nil
     return CommandReply(mission: mission, mustStop: command == .cancel || interrupted)

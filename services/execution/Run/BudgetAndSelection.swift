@@ -79,7 +79,8 @@ extension StepRunner {
         throw StepFailure(
           "TOOL_DOES_NOT_FIT",
           "the tool \(mission.requestedTool) was asked for, but the objective is understood as \(intent), for which "
-            + "there is: " + fitting.map(\.name).joined(separator: ", "))
+            + "there is: " + fitting.map(\.name).joined(separator: ", ") + "; word the objective as the tool's own "
+            + "examples do, or add objectives like it to the `examples` of the tool's declaration")
       }
       return [asked]
     }

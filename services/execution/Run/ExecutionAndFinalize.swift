@@ -37,7 +37,10 @@ extension StepRunner {
     }
     let reporter = ProgressReporter(missionID: mission.id, lease: lease, store: store)
     let output = try await run(tool, call, reporter, under: lease)
-    var result = keeping(output.stored, of: mission, "\(name) returned \(output.artifacts.count) artifact(s)")
+    let isSilent = output.text.isEmpty && output.artifacts.isEmpty
+    var result = keeping(
+      output.stored, of: mission,
+      isSilent ? "\(name) said nothing" : "\(name) returned \(output.artifacts.count) artifact(s)")
     result.lastReport = reporter.takeUnstored()
     return result
   }
@@ -61,7 +64,7 @@ extension StepRunner {
     } catch {
       if let soFar = call.soFar.value, (try? check(soFar, of: tool.declaration)) != nil {
         let isFailing = !Task.isCancelled && !(error is CancellationError)
-        try await store.keepPartial(soFar.stored, of: call.missionID, under: lease, isFailing: isFailing)
+        try await store.keepPartial(soFar.stored, of: call, under: lease, isFailing: isFailing)
       }
       guard let error = error as? ToolError else { throw error }
       throw StepFailure(error.code, error.message, details: error.details, isOfTool: true)

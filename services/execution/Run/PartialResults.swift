@@ -37,20 +37,22 @@ struct PartialResults: Sendable {
   /// Keeps what is due now; returns how many it has looked at.
   func keepDue() async throws -> Int {
     let due = try await store.takeDuePartials(limit: Self.batch, again: Self.retryPause)
-    for (id, output) in due {
+    for partial in due {
       do {
-        try await keep(output, of: id)
+        try await keep(partial)
       } catch where Task.isCancelled || error is CancellationError {
         throw CancellationError()
       } catch {
         logger.warning(
-          "a partial result could not be kept; trying again", metadata: ["mission": "\(id)", "error": "\(error)"])
+          "a partial result could not be kept; trying again",
+          metadata: ["mission": "\(partial.id)", "error": "\(error)"])
       }
     }
     return due.count
   }
 
-  private func keep(_ output: StoredToolOutput, of id: String) async throws {
+  private func keep(_ partial: DuePartial) async throws {
+    let (id, output) = (partial.id, partial.output)
     var artifacts: [Artifact] = []
     for (index, content) in output.artifacts.enumerated() {
       do {
@@ -62,7 +64,7 @@ struct PartialResults: Sendable {
           metadata: ["mission": "\(id)", "artifact": "\(content.name)", "error": "\(status)"])
       }
     }
-    try await store.setPartial(MissionResult(output, artifacts, isPartial: true), of: id)
+    try await store.setPartial(MissionResult(output, artifacts, isPartial: true), of: partial)
   }
 
   /// Whether asking again would bring the same answer.
@@ -71,6 +73,14 @@ struct PartialResults: Sendable {
     return [.invalidArgument, .failedPrecondition, .alreadyExists, .outOfRange, .permissionDenied, .unimplemented,
       .resourceExhausted].contains(status.code)
   }
+}
+
+/// What is to be kept of a mission, until it is due again.
+struct DuePartial: Sendable {
+  let id: String
+  let output: StoredToolOutput
+  /// When it is due again; another time once something newer was stored.
+  let dueAgain: Int64
 }
 
 extension MissionResult {
@@ -97,17 +107,30 @@ extension MissionStore {
     try connection.execute("DELETE FROM tool_outputs WHERE mission_id = $1 AND due_us IS NULL", mission.id)
   }
 
-  /// Keeps what a tool had produced when it was stopped or failed.
+  /// Keeps what a tool had produced when it was stopped or failed. A mission that was paused, or is to go on later,
+  /// runs its tool anew; what is kept becomes its partial result if it ends without success before there is something
+  /// newer.
   ///
-  /// - Parameter isFailing: the mission is about to fail under this lease. Otherwise it is kept only where the mission
-  ///   has ended: one that is paused or goes on elsewhere runs its tool anew.
-  func keepPartial(_ output: StoredToolOutput, of id: String, under lease: HeldLease, isFailing: Bool) async throws {
-    let bytes = try output.bytes()
+  /// - Parameter isFailing: the mission is about to fail under this lease. Throws `LeaseLost` then where it was lost.
+  func keepPartial(
+    _ output: StoredToolOutput, of call: ToolCall, under lease: HeldLease, isFailing: Bool
+  ) async throws {
+    let (id, bytes) = (call.missionID, try output.bytes())
     guard !bytes.isEmpty else { return }
     try await database.write { connection in
-      let state = try Self.load(id, connection).mission.state
-      guard state.isTerminal ? state != .succeeded : isFailing else { return }
-      if !state.isTerminal { try lease.lease.check(in: connection) }
+      let stored = try Self.load(id, connection).mission
+      let state = stored.state
+      // What was produced for another objective than the mission has by now is nobody's result.
+      guard state != .succeeded, stored.isOf(call) else { return }
+      if !state.isTerminal {
+        do {
+          try lease.lease.check(in: connection)
+        } catch let lost as LeaseLost {
+          // Somebody else may run it already, who has newer things to keep.
+          guard isFailing else { return }
+          throw lost
+        }
+      }
       try connection.execute(
         """
         INSERT INTO tool_outputs (mission_id, output, due_us) VALUES ($1, $2, $3)
@@ -116,8 +139,17 @@ extension MissionStore {
     }
   }
 
+  /// What was kept of a run that a modification has made worthless is not kept any longer.
+  static func dropPartial(of mission: Mission, before: Mission, _ connection: WriteConnection) throws {
+    let isSame =
+      mission.objective == before.objective && mission.parameters == before.parameters
+      && mission.requestedTool == before.requestedTool && mission.executionKey == before.executionKey
+    guard !isSame else { return }
+    try connection.execute("DELETE FROM tool_outputs WHERE mission_id = $1 AND begun_call = ''", mission.id)
+  }
+
   /// What is due to be kept, those that wait longest first. It is due again after `pause`, unless it is kept by then.
-  func takeDuePartials(limit: Int, again pause: Duration) async throws -> [(id: String, output: StoredToolOutput)] {
+  func takeDuePartials(limit: Int, again pause: Duration) async throws -> [DuePartial] {
     let sql = "SELECT mission_id FROM tool_outputs WHERE due_us <= $1 ORDER BY due_us LIMIT $2"
     let ids = try await database.read { connection in
       try connection.rows(sql, try connection.now(), limit).map { try $0.text("mission_id") }
@@ -127,23 +159,36 @@ extension MissionStore {
       let now = try connection.now()
       return try ids.compactMap { id in
         try connection.first(
-          "UPDATE tool_outputs SET due_us = $3 WHERE mission_id = $1 AND due_us <= $2 RETURNING output",
+          "UPDATE tool_outputs SET due_us = $3 WHERE mission_id = $1 AND due_us <= $2 RETURNING output, due_us",
           id, now, now.addingTimeInterval(pause / .seconds(1))
-        ).map { (id, try StoredToolOutput(wire: try $0.blob("output"))) }
+        ).map { row in
+          DuePartial(
+            id: id, output: try StoredToolOutput(wire: try row.blob("output")), dueAgain: try row.int64("due_us"))
+        }
       }
     }
   }
 
   /// Makes it the result of a mission that has ended without success. No event tells: there is none after the end.
-  func setPartial(_ result: MissionResult, of id: String) async throws {
+  /// Does nothing where something newer was stored meanwhile, which is due itself.
+  func setPartial(_ result: MissionResult, of partial: DuePartial) async throws {
+    let id = partial.id
     try await database.write { connection in
       var mission = try Self.load(id, connection).mission
-      let left = try connection.execute("DELETE FROM tool_outputs WHERE mission_id = $1 AND due_us IS NOT NULL", id)
+      let left = try connection.execute(
+        "DELETE FROM tool_outputs WHERE mission_id = $1 AND due_us = $2", id, partial.dueAgain)
       guard left > 0, mission.state.isTerminal, mission.state != .succeeded else { return }
       mission.result = result
       mission.version += 1
       mission.updatedAt = GoogleProtobufTimestamp(Date())
       try connection.execute("UPDATE missions SET record = $2 WHERE id = $1", id, try mission.bytes())
     }
+  }
+}
+
+extension Mission {
+  /// Whether a call is one for what the mission is to do now.
+  fileprivate func isOf(_ call: ToolCall) -> Bool {
+    executionKey == call.idempotencyKey && objective == call.objective && parameters == call.parameters
   }
 }

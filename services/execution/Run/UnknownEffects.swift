@@ -126,8 +126,9 @@ extension MissionStore {
     }
   }
 
-  /// It is known what came of the call: it asked.
+  /// It is known what came of the call: it asked. What an earlier, interrupted one had produced stays.
   static func forgetCall(of missionID: String, _ connection: WriteConnection) throws {
-    try connection.execute("DELETE FROM tool_outputs WHERE mission_id = $1", missionID)
+    try connection.execute("UPDATE tool_outputs SET begun_call = '' WHERE mission_id = $1", missionID)
+    try connection.execute("DELETE FROM tool_outputs WHERE mission_id = $1 AND length(output) = 0", missionID)
   }
 }

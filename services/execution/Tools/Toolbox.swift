@@ -41,6 +41,8 @@ extension Toolbox {
     let path = settings[ExecutionSettings.tools]
     do {
       let declared = try CommandDeclaration.all(in: path, besides: builtIn.declarations)
+      // Before anybody is asked whether a call that was interrupted is to be made again.
+      ProcessSweep.killLeft()
       if !declared.isEmpty { CommandFolder.removeLeft() }
       return (builtIn.adding(declared.map(CommandTool.init)), IntentClassifier(learning: declared.map(\.examples)))
     } catch let error as CommandToolError {

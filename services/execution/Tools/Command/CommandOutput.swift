@@ -1,7 +1,7 @@
 import Foundation
 import Messages
 
-/// What a program has said so far on its standard output: one JSON object a line, each with one of these:
+/// What a program has said so far on its standard output: one JSON object a line, each with one or more of these:
 ///
 ///     {"progress": 0.4, "message": "reading"}
 ///     {"text": "What a person reads first."}
@@ -9,14 +9,21 @@ import Messages
 ///     {"error": {"code": "NO_ACCESS", "message": "The account has no access."}}
 ///     {"ask": {"id": "which", "prompt": "Which one?", "kind": "CHOICE", "options": ["a", "b"]}}
 ///
+/// Of a line with several, the progress counts first, then the text, the artifact, and the error or the question.
+///
 /// Pure but for files that an artifact's `path` names, which are read by `file`.
 struct CommandOutput: Sendable {
-  enum Line {
-    case progress(Double, String)
-    /// The output has grown.
-    case output
-    case other
+  /// What a line has brought.
+  struct Line {
+    /// From 0 to 1.
+    var progress: (share: Double, message: String)?
+    /// Whether the output has grown.
+    var isOutput = false
   }
+
+  private static let keys: Set<String> = ["progress", "message", "text", "artifact", "error", "ask"]
+  /// The longest name and media type of an artifact, in characters.
+  static let longestName = 255
 
   /// The longest text shown to people, in bytes; see `ToolOutput.text`.
   static let maximumText = 64 * 1_024
@@ -50,41 +57,37 @@ struct CommandOutput: Sendable {
   /// Takes one line without its end. Throws `ToolError` BAD_OUTPUT, OUTPUT_TOO_LARGE.
   mutating func take(_ line: [UInt8]) throws -> Line {
     lines += 1
-    guard line.contains(where: { $0 > 0x20 }) else { return .other }
+    guard line.contains(where: { $0 > 0x20 }) else { return Line() }
     let json: Messages.JSONValue
     do {
       json = try Messages.JSONReader.read(line, maximumDepth: 16)
     } catch {
       throw bad("\(error)")
     }
-    guard case .object(let members) = json else { throw bad("it is \(json.shown), not an object") }
-    let fields = Dictionary(uniqueKeysWithValues: members.map { ($0.key, $0.value) })
-    if let share = fields["progress"] { return try progress(share, fields["message"]) }
-    if let text = fields["text"] {
-      try take(text: try string(text, "text"))
-      return .output
-    }
-    if let artifact = fields["artifact"] {
-      try take(artifact: artifact)
-      return .output
-    }
-    if let error = fields["error"] {
-      failure = try failure(error)
-    } else if let ask = fields["ask"] {
-      question = try question(ask)
-    } else {
+    let fields = try object(json, "it", Self.keys)
+    guard fields.keys.contains(where: { $0 != "message" }) else {
       throw bad("it has none of progress, text, artifact, error, ask")
     }
-    return .other
+    guard fields["message"] == nil || fields["progress"] != nil else { throw bad("a message goes with a progress") }
+    var taken = Line()
+    taken.progress = try fields["progress"].map { try progress($0, fields["message"]) }
+    if let text = fields["text"] { try take(text: try string(text, "text")) }
+    if let artifact = fields["artifact"] { try take(artifact: artifact) }
+    taken.isOutput = fields["text"] != nil || fields["artifact"] != nil
+    if let error = fields["error"] { failure = try failure(error) }
+    if let ask = fields["ask"] { question = try question(ask) }
+    return taken
   }
 
   // MARK: - Kinds of lines
 
-  private func progress(_ share: Messages.JSONValue, _ message: Messages.JSONValue?) throws -> Line {
-    guard case .number(let digits) = share, let fraction = Double(digits), fraction.isFinite else {
+  private func progress(
+    _ share: Messages.JSONValue, _ message: Messages.JSONValue?
+  ) throws -> (share: Double, message: String) {
+    guard case .number(let digits) = share, let fraction = Double(digits), (0...1).contains(fraction) else {
       throw bad("progress is \(share.shown), not a number from 0 to 1")
     }
-    return .progress(min(max(fraction, 0), 1), try message.map { try string($0, "message") } ?? "")
+    return (fraction, try message.map { try string($0, "message") } ?? "")
   }
 
   private mutating func take(text: String) throws {
@@ -101,6 +104,9 @@ struct CommandOutput: Sendable {
     let mediaType = try string(fields["mediaType"], "artifact.mediaType")
     guard !name.isEmpty, !name.contains("/"), artifacts.count < Self.maximumArtifacts else {
       throw bad("an artifact has a name without slashes, and there are at most \(Self.maximumArtifacts)")
+    }
+    guard name.count <= Self.longestName, mediaType.count <= Self.longestName else {
+      throw bad("an artifact's name and media type have at most \(Self.longestName) characters")
     }
     let bytes: [UInt8]
     switch (fields["base64"], fields["path"]) {

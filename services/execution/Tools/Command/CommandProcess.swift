@@ -19,7 +19,8 @@ import SystemPackage
 /// A process that is stopped (SIGSTOP) closes no pipe: its program runs on until the process dies or goes on.
 ///
 /// A child may leave the group (`setsid`). Each child has inherited the variable `BUDDY_TOOL_CALL`, by which it is
-/// found and killed when the call ends; only one that has left the group *and* whose service was killed lives on.
+/// found and killed when the call ends, or when a service starts after this one was killed. Only one that has left the
+/// group, cleared its environment *and* lost its parent cannot be found.
 struct CommandProcess: Sendable {
   /// The last bytes of standard error that are kept.
   static let maximumTail = 4_096
@@ -59,7 +60,7 @@ struct CommandProcess: Sendable {
   /// Runs it to its end, or kills it when the task is cancelled or `take`, which is given each line of its output,
   /// throws. Throws where it could not be started.
   func run(_ take: @escaping @Sendable ([UInt8]) async throws -> Void) async throws -> Result {
-    let mark = UUID().uuidString
+    let mark = ProcessMark.make()
     var platform = PlatformOptions()
     platform.createSession = true
     platform.teardownSequence = [.send(signal: .kill, toProcessGroup: true, allowedDurationToNextStep: .zero)]

@@ -53,11 +53,9 @@ struct CommandTool: Tool {
     try Task.checkCancellation()
     let result = try await process.run { line in
       // A line may name a file, which is read on a thread that may block.
-      switch try await NIOThreadPool.singleton.runIfActive({ try output.take(line) }) {
-      case .progress(let share, let message): await progress(share, message)
-      case .output: call.soFar.set(output.output(bytesRead: bytesRead))
-      case .other: break
-      }
+      let taken = try await NIOThreadPool.singleton.runIfActive { try output.take(line) }
+      if let (share, message) = taken.progress { await progress(share, message) }
+      if taken.isOutput { call.soFar.set(output.output(bytesRead: bytesRead)) }
     }
     try check(result, output)
     return output.output(bytesRead: bytesRead)

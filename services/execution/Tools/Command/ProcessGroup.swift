@@ -16,7 +16,7 @@ final class ProcessGroup: Sendable {
 
   func began(_ id: pid_t) {
     state.withLock { state in
-      if case .unwanted = state { Foundation.kill(-id, SIGKILL) }
+      if case .unwanted = state { Self.kill(id) }
       state = .running(id)
     }
   }
@@ -25,10 +25,17 @@ final class ProcessGroup: Sendable {
     state.withLock { state in
       switch state {
       case .notBegun: state = .unwanted
-      case .running(let id): Foundation.kill(-id, SIGKILL)
+      case .running(let id): Self.kill(id)
       case .unwanted, .ended: break
       }
     }
+  }
+
+  /// The group and, whatever group they are in, the children of its members, which are found while those live.
+  private static func kill(_ id: pid_t) {
+    let others = ProcessTable.descendants(ofSession: id)
+    Foundation.kill(-id, SIGKILL)
+    for process in others { Foundation.kill(process, SIGKILL) }
   }
 
   /// Kills what is left of it, and never again. To be called before its leader is reaped.
@@ -61,36 +68,38 @@ enum ProcessSweep {
 
   /// A process that has ended has no environment any more, be it reaped or not.
   private static func marked(_ mark: String) -> [pid_t] {
-    guard let folder = opendir("/proc") else { return [] }
-    defer { closedir(folder) }
-    var found: [pid_t] = []
     var buffer = [CChar](repeating: 0, count: 256 * 1_024)
-    while let entry = readdir(folder) {
-      let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-      }
-      guard let id = pid_t(name), id != getpid(), has(mark, id, &buffer) else { continue }
-      found.append(id)
+    return ProcessTable.ids().filter { id in
+      id != getpid() && variable(in: id, &buffer) { strcmp($0, mark) == 0 ? true : nil } == true
     }
-    return found
   }
 
-  /// Looks at as much as the buffer holds, by C's own functions: there are many processes.
-  private static func has(_ mark: String, _ id: pid_t, _ buffer: inout [CChar]) -> Bool {
-    let descriptor = open("/proc/\(id)/environ", O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return false }
-    defer { close(descriptor) }
-    let count = read(descriptor, &buffer, buffer.count - 1)
-    guard count > 0 else { return false }
-    buffer[count] = 0
+  /// Kills what calls of services have left that are dead: processes of this user that have left their group. Blocks.
+  static func killLeft() {
+    var buffer = [CChar](repeating: 0, count: 256 * 1_024)
+    let prefix = "\(variable)="
+    for id in ProcessTable.ids() where id != getpid() && ProcessTable.owner(of: id) == getuid() {
+      let mark = Self.variable(in: id, &buffer) { entry in
+        strncmp(entry, prefix, prefix.utf8.count) == 0 ? String(cString: entry + prefix.utf8.count) : nil
+      }
+      if let mark, ProcessMark.isOfDeadService(mark) { Foundation.kill(id, SIGKILL) }
+    }
+  }
+
+  /// What `body` makes of the first variable of a process of which it makes anything. Looks at as much as the buffer
+  /// holds, by C's own functions: there are many processes.
+  private static func variable<Found>(
+    in id: pid_t, _ buffer: inout [CChar], _ body: (UnsafePointer<CChar>) -> Found?
+  ) -> Found? {
+    let count = ProcessTable.read("/proc/\(id)/environ", &buffer)
     return buffer.withUnsafeBufferPointer { variables in
-      guard let start = variables.baseAddress else { return false }
+      guard let start = variables.baseAddress else { return nil }
       var offset = 0
       while offset < count {
-        if strcmp(start + offset, mark) == 0 { return true }
+        if let found = body(start + offset) { return found }
         offset += strlen(start + offset) + 1
       }
-      return false
+      return nil
     }
   }
 }
