@@ -47,6 +47,8 @@ struct ScriptedProgress: ProgressHandler {
   var onSnapshot: @Sendable (SnapshotRequest) async throws -> ProgressSnapshot = { _ in throw unscripted }
   typealias WatchAll = @Sendable (WatchAllEventsRequest, ResponseWriter<PositionedEvent>) async throws -> Void
   var onWatchAll: WatchAll = { _, _ in throw unscripted }
+  /// The initial metadata of a watch of all missions.
+  var headOfAll: @Sendable (WatchAllEventsRequest) -> Metadata = { _ in [:] }
   var onListAll: @Sendable (ListAllEventsRequest) async throws -> ListAllEventsResponse = { _ in throw unscripted }
 
   func record(_: RecordEventsRequest, _: ServerContext) async throws -> RecordEventsResponse { throw unscripted }
@@ -62,7 +64,7 @@ struct ScriptedProgress: ProgressHandler {
   func watchAll(
     _ request: WatchAllEventsRequest, _ responses: ResponseWriter<PositionedEvent>, _ context: ServerContext
   ) async throws {
-    context.sendInitialMetadata([:])
+    context.sendInitialMetadata(headOfAll(request))
     try await onWatchAll(request, responses)
   }
   func listAll(_ request: ListAllEventsRequest, _: ServerContext) async throws -> ListAllEventsResponse {

@@ -38,15 +38,21 @@ final class EventLogScript: Sendable {
     for number in numbers { try await responses.write(events[Int(number) - 1]) }
   }
 
+  private func check(_ sequence: UInt64) throws {
+    guard sequence <= events.count else { throw Status(.outOfRange, "its last one is \(events.count)") }
+  }
+
   /// A service that behaves: replays, and ends after the last event.
   var progress: ScriptedProgress {
     var progress = ScriptedProgress()
     progress.onWatch = { request, responses in
       _ = self.noteWatch(request)
+      try self.check(request.afterSequence)
       guard request.afterSequence < UInt64(self.events.count) else { return }
       try await self.write(request.afterSequence + 1...UInt64(self.events.count), to: responses)
     }
     progress.onList = { request in
+      try self.check(request.afterSequence)
       let left = self.events.filter { $0.sequence > request.afterSequence }
       let part = Array(left.prefix(request.limit == 0 ? 1000 : Int(request.limit)))
       return ListEventsResponse(events: part, complete: part.count == left.count)
@@ -72,8 +78,13 @@ final class AllEventsScript: Sendable {
   private let lookedAt: UInt64
   /// The last of those that are not kept any more.
   private let pruned: UInt64
+  /// Whether a watch from now on says where it begins.
+  private let tellsPosition: Bool
 
-  init(count: UInt64 = 0, size: Int = 20, lookedAt: UInt64 = .max / 2, pruned: UInt64 = 0) {
+  init(
+    count: UInt64 = 0, size: Int = 20, lookedAt: UInt64 = .max / 2, pruned: UInt64 = 0, tellsPosition: Bool = false
+  ) {
+    self.tellsPosition = tellsPosition
     self.size = size
     self.lookedAt = lookedAt
     self.pruned = pruned
@@ -96,6 +107,7 @@ final class AllEventsScript: Sendable {
 
   var positions: [String] { state.withLock { $0.events.map { "\($0.position)" } } }
   var asked: [WatchAllEventsRequest] { state.withLock { $0.asked } }
+  private var newest: UInt64 { state.withLock { $0.events.last?.position ?? 0 } }
   /// How many pages were asked for.
   var listed: Int { state.withLock { $0.listed } }
 
@@ -113,6 +125,7 @@ final class AllEventsScript: Sendable {
       }
       var last = newest
       if case .afterPosition(let position) = request.start { last = position }
+      guard last <= newest else { throw Status(.outOfRange, "the newest one is \(newest)") }
       while true {
         self.news.rearm()
         if self.pruned > last, last > 0 {
@@ -126,8 +139,14 @@ final class AllEventsScript: Sendable {
         try await self.news.wait()
       }
     }
+    progress.headOfAll = { request in
+      if case .afterPosition(let position) = request.start { return [ProgressClient.positionKey: "\(position)"] }
+      return self.tellsPosition ? [ProgressClient.positionKey: "\(self.newest)"] : [:]
+    }
     progress.onListAll = { request in
       self.state.withLock { $0.listed += 1 }
+      let newest = self.newest
+      guard request.afterPosition <= newest else { throw Status(.outOfRange, "the newest one is \(newest)") }
       let found = self.after(request.afterPosition)
       let end = min(request.afterPosition + self.lookedAt, found.last?.position ?? request.afterPosition)
       let limit = request.limit == 0 ? 1000 : Int(request.limit)

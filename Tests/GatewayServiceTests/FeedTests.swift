@@ -58,7 +58,11 @@ import Testing
     let feed = feed(start: 10)
     #expect(read(feed, FeedCursor(number: 10)) == "up to date")
     #expect(read(feed, FeedCursor(number: 9)) == "missing, 10")
+    // Whether there is such a number only the service can tell.
+    #expect(read(feed, FeedCursor(number: 99)) == "missing, unknown")
+    feed.noteConfirmed(99)
     #expect(read(feed, FeedCursor(number: 99)) == "up to date")
+    #expect(read(feed, FeedCursor(number: 100)) == "missing, unknown")
     #expect(feed.now == FeedCursor(number: 10))
     for number in 11...16 as ClosedRange<UInt64> { await feed.append(try event(number)) }
     #expect(read(feed, FeedCursor(number: 11)) == "missing, 12")
@@ -85,6 +89,30 @@ import Testing
     #expect(read(feed, FeedCursor(number: 5)) == "missing, 7")
   }
 
+  /// What a watch from now on begins after, where the service says it, is where it resumes.
+  @Test func fromNowOnHasAPlace() {
+    let feed = feed(start: nil)
+    feed.establish(after: 17)
+    #expect(feed.resumesAfter == 17)
+    #expect(read(feed, .fromNow) == "up to date")
+    #expect(read(feed, FeedCursor(number: 16)) == "missing, 17")
+    feed.establish(after: 20)
+    #expect(feed.resumesAfter == 17, "it has everything since")
+  }
+
+  /// A feed that was to begin where there is nothing says nothing of who is elsewhere.
+  @Test func aFailureOutOfRangeConcernsWhoIsThere() {
+    let failure = UpstreamFailure(service: .progress, status: Status(.outOfRange, "its last one is 5"))
+    let feed = feed(start: 99)
+    feed.fail(FeedFailure(failure: failure, after: 99))
+    for number in [3, 99, 100] as [UInt64] {
+      #expect(read(feed, FeedCursor(number: number)) == "failed")
+      #expect(FeedFailure(failure: failure, after: 99).concerns(FeedCursor(number: number)) == (number == 99))
+    }
+    #expect(!FeedFailure(failure: failure, after: 99).concerns(.fromNow))
+    #expect(FeedFailure(failure: failure, after: nil).concerns(.fromNow))
+  }
+
   /// Nobody reads: the feed stops at a full ring. Who reads one event lets one more in.
   @Test func theFeedGoesAtItsFastestWatchersPace() async throws {
     let feed = feed(start: 0, events: 2)
@@ -100,6 +128,7 @@ import Testing
     #expect(read(feed, FeedCursor(number: 0)) == "missing, 2")
     // Who is far ahead of the ring does not hold it up either.
     await feed.append(try event(5))
+    feed.noteConfirmed(50)
     #expect(read(feed, FeedCursor(number: 50)) == "up to date")
     await feed.append(try event(6))
     #expect(read(feed, FeedCursor(number: 4)) == "[5, 6] and 0")

@@ -50,7 +50,10 @@ struct EventLog: Sendable {
 
   /// Up to `limit` events after `sequence`, oldest first.
   func read(_ missionID: String, after sequence: UInt64, limit: Int) async throws -> Piece {
-    if let (events, newest) = recent.events(of: missionID, after: sequence, limit: limit) {
+    // Where nothing is known of the sequence here, another process may have stored it.
+    if let (events, newest) = recent.events(of: missionID, after: sequence, limit: limit),
+      sequence <= newest.sequence
+    {
       return Piece(events: events, last: newest.sequence, isComplete: newest.isLast)
     }
     return try await database.read { connection in

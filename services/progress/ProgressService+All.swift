@@ -16,8 +16,9 @@ extension ProgressService {
       case .fromNow(false), nil: cursor = 0
       }
       try Self.check(cursor, newest)
-      // Tells the watcher that it misses nothing from now on.
-      context.sendInitialMetadata(Metadata())
+      // Tells the watcher that it misses nothing from now on, and where that is: it resumes there if the stream breaks
+      // before its first event.
+      context.sendInitialMetadata([ProgressClient.positionKey: "\(cursor)"])
       var replay = Replay(from: cursor, to: newest, maximumLag: maximumLag)
       var coalescer = Coalescer(after: request.coalesceAfter)
       var notice = PrunedNotice(from: cursor)

@@ -90,7 +90,8 @@ struct ProgressService: ProgressHandler {
   // MARK: -
 
   /// What a call begins with. A mission becomes known with its first event, which may still be on its way: so this
-  /// waits a little before NOT_FOUND. Throws OUT_OF_RANGE where events are not kept any more.
+  /// waits a little before NOT_FOUND. Throws OUT_OF_RANGE where events are not kept any more, and for a sequence that
+  /// the mission has not reached: what was never stored, nobody has seen.
   private func firstPiece(
     _ mission: String, after sequence: UInt64, limit: Int, _ follower: EventHub.Follower
   ) async throws -> EventLog.Piece {
@@ -99,7 +100,10 @@ struct ProgressService: ProgressHandler {
       await follower.wait(after: 0, atMost: unknownMissionWait)
       piece = try await log.read(mission, after: sequence, limit: limit)
     }
-    guard piece.last != nil else { throw Self.unknown(mission) }
+    guard let last = piece.last else { throw Self.unknown(mission) }
+    guard sequence <= last else {
+      throw Status(.outOfRange, "mission \(mission) has no event \(sequence) yet; its last one is \(last)")
+    }
     try Self.requireKept(piece, mission)
     return piece
   }

@@ -10,7 +10,8 @@ public protocol ProgressHandler: Sendable {
   func record(_ request: RecordEventsRequest, _ context: ServerContext) async throws -> RecordEventsResponse
   /// Replays what is stored after `after_sequence`, goes on live, and ends after the mission's last event.
   /// NOT_FOUND if no event of the mission is known after a short wait; OUT_OF_RANGE if events after `after_sequence` are
-  /// not kept any more: take a snapshot, and watch after its `last_sequence`.
+  /// not kept any more (take a snapshot, and watch after its `last_sequence`), or if the mission has not reached
+  /// `after_sequence`: an event that was delivered is stored, so nobody can have seen it.
   func watch(
     _ request: WatchEventsRequest, _ responses: ResponseWriter<ProgressEvent>, _ context: ServerContext
   ) async throws
@@ -19,11 +20,12 @@ public protocol ProgressHandler: Sendable {
   /// The events of all missions that the filter lets through, in the order in which they were stored; never ends. A
   /// watcher that falls too far behind gets a GAP entry, and goes on after it. One that begins after a position behind
   /// which events are not kept any more gets a GAP entry that says so, and then all that are kept: those of ended
-  /// missions are deleted between those of others.
+  /// missions are deleted between those of others. OUT_OF_RANGE for a position beyond the newest event's. The initial
+  /// metadata has the position that the watch begins after, as `buddy-position`.
   func watchAll(
     _ request: WatchAllEventsRequest, _ responses: ResponseWriter<PositionedEvent>, _ context: ServerContext
   ) async throws
-  /// As WatchAll, by polling.
+  /// As WatchAll, by polling; OUT_OF_RANGE as there.
   func listAll(_ request: ListAllEventsRequest, _ context: ServerContext) async throws -> ListAllEventsResponse
   /// Where a mission stands. Unlike the log it is kept as long as the mission.
   func snapshot(_ request: SnapshotRequest, _ context: ServerContext) async throws -> ProgressSnapshot
@@ -82,7 +84,8 @@ public struct ProgressClient: Sendable {
 
   /// Replays what is stored after `after_sequence`, goes on live, and ends after the mission's last event.
   /// NOT_FOUND if no event of the mission is known after a short wait; OUT_OF_RANGE if events after `after_sequence` are
-  /// not kept any more: take a snapshot, and watch after its `last_sequence`.
+  /// not kept any more (take a snapshot, and watch after its `last_sequence`), or if the mission has not reached
+  /// `after_sequence`: an event that was delivered is stored, so nobody can have seen it.
   public func watch(
     _ request: WatchEventsRequest, _ options: CallOptions = .init()
   ) async throws -> ResponseStream<ProgressEvent> {
@@ -97,14 +100,15 @@ public struct ProgressClient: Sendable {
   /// The events of all missions that the filter lets through, in the order in which they were stored; never ends. A
   /// watcher that falls too far behind gets a GAP entry, and goes on after it. One that begins after a position behind
   /// which events are not kept any more gets a GAP entry that says so, and then all that are kept: those of ended
-  /// missions are deleted between those of others.
+  /// missions are deleted between those of others. OUT_OF_RANGE for a position beyond the newest event's. The initial
+  /// metadata has the position that the watch begins after, as `buddy-position`.
   public func watchAll(
     _ request: WatchAllEventsRequest, _ options: CallOptions = .init()
   ) async throws -> ResponseStream<PositionedEvent> {
     try await client.serverStreaming(ProgressMethods.watchAll, request, options)
   }
 
-  /// As WatchAll, by polling.
+  /// As WatchAll, by polling; OUT_OF_RANGE as there.
   public func listAll(
     _ request: ListAllEventsRequest, _ options: CallOptions = .init()
   ) async throws -> ListAllEventsResponse {

@@ -10,7 +10,8 @@ enum FeedRead: Sendable {
   /// The next events, and how many are there after these.
   case events([FeedEvent], more: Int)
   case upToDate
-  /// The next events are not in the ring, which has everything after `base`; nil while that is not known.
+  /// The next events are not in the ring, which has everything after `base`; nil while that is not known, and where
+  /// only the service can tell whether there is such a number at all.
   case missing(base: UInt64?)
   /// The mission has ended, and the watcher has seen its last event.
   case ended(last: UInt64)
@@ -20,8 +21,8 @@ enum FeedRead: Sendable {
 /// A watch that asking again does not mend.
 struct FeedFailure: Error, Sendable {
   let failure: UpstreamFailure
-  /// What the watch was to resume after.
-  let after: UInt64
+  /// What the watch was to resume after; nil for what is stored from now on.
+  let after: UInt64?
 }
 
 /// The events of one mission or of all, shared by all who watch them here: one watch of the progress service, each
@@ -37,6 +38,9 @@ final class EventFeed: Sendable {
     var base: UInt64?
     /// The newest event's number; nil until there is one and the feed did not begin at a number.
     var last: UInt64?
+    /// The highest number that the service let somebody go on after, though it may not have come here yet. A feed of
+    /// some of all missions' events never gets what its filter keeps back.
+    var confirmed: UInt64 = 0
     /// Events that a watcher from now on would have got have left the ring.
     var hasDropped = false
     /// What the fastest watcher has read.
@@ -48,11 +52,24 @@ final class EventFeed: Sendable {
     var producer: CheckedContinuation<Void, Never>?
 
     mutating func read(after cursor: FeedCursor, limit: Int) -> FeedRead {
-      let isInside = cursor.isFromNow ? !hasDropped : base.map { cursor.number >= $0 } ?? false
-      guard isInside else { return .missing(base: base) }
+      guard isInside(cursor) else {
+        // What it wants of the past, or of the future, is no matter of a watch that others asked for.
+        if !cursor.isFromNow, let end, case .failed = end { return end }
+        return .missing(base: isAhead(cursor) ? nil : base)
+      }
       let (events, more) = ring.events(after: cursor.number, limit: limit)
       furthest = max(furthest, cursor.number, events.last?.number ?? 0)
       return events.isEmpty ? end ?? .upToDate : .events(events, more: more)
+    }
+
+    private func isInside(_ cursor: FeedCursor) -> Bool {
+      guard !cursor.isFromNow else { return !hasDropped }
+      return base.map { cursor.number >= $0 } ?? false && !isAhead(cursor)
+    }
+
+    /// Beyond all that is known to be stored.
+    private func isAhead(_ cursor: FeedCursor) -> Bool {
+      !cursor.isFromNow && cursor.number > max(base ?? 0, last ?? 0, confirmed)
     }
 
     /// True where the ring is full and nobody has read its oldest event.
@@ -109,6 +126,11 @@ final class EventFeed: Sendable {
     state.withLock { if $0.base == nil { $0.base = number } }
   }
 
+  /// The service has given somebody what comes after `number`.
+  func noteConfirmed(_ number: UInt64) {
+    state.withLock { $0.confirmed = max($0.confirmed, number) }
+  }
+
   func add(_ observer: any FeedObserver) {
     state.withLock { $0.observers[ObjectIdentifier(observer)] = observer }
   }
@@ -131,7 +153,13 @@ final class EventFeed: Sendable {
   /// What the watch is to resume after; nil for what is stored from now on.
   var resumesAfter: UInt64? { state.withLock { $0.last ?? $0.base } }
 
-  func establish() { state.withLock { $0.isEstablished = true } }
+  /// The service has taken the watch up, and everything after `position` comes; nil where it does not say.
+  func establish(after position: UInt64? = nil) {
+    state.withLock { state in
+      state.isEstablished = true
+      if state.base == nil { state.base = position }
+    }
+  }
 
   /// Adds an event that is newer than all others. Suspends while the ring is full and nobody has read its oldest.
   func append(_ event: FeedEvent) async {

@@ -19,6 +19,7 @@ struct FeedPages: Sendable {
         let wait = hasSeenAll ? Self.patience : .zero
         let page = try await feed.source.page(after: number, wait: wait)
         hasSeenAll = page.events.isEmpty
+        feed.noteConfirmed(page.position)
         if page.isEnd, isCovered { feed.noteComplete(upTo: page.position) }
         return page
       } catch let failure as UpstreamFailure where failure.status.isWorthRetrying {
@@ -32,9 +33,10 @@ struct FeedPages: Sendable {
 }
 
 extension FeedFailure {
-  /// Whether it is of a watcher at `cursor` too. A watch that began too far back says nothing of who is further.
+  /// Whether it is of a watcher at `cursor` too. A watch that began too far back, or beyond the last event, says
+  /// nothing of who is elsewhere.
   func concerns(_ cursor: FeedCursor) -> Bool {
-    failure.status.code != .outOfRange || cursor.isFromNow || cursor.number <= after
+    failure.status.code != .outOfRange || (cursor.isFromNow ? nil : cursor.number) == after
   }
 }
 

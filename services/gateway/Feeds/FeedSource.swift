@@ -20,15 +20,15 @@ struct FeedSource: Sendable {
   /// An open watch, and its place on a connection.
   struct Watch {
     private let lease: StreamClients.Lease
-    /// Waits until the service has taken the watch up.
-    let established: () async throws -> Void
+    /// Waits until the service has taken the watch up. Returns the position that it begins after; nil for a mission's.
+    let established: () async throws -> UInt64?
     let next: () async throws -> Entry?
 
     fileprivate init<Message>(
       _ lease: StreamClients.Lease, _ stream: ResponseStream<Message>, _ entry: @escaping (Message) -> Entry
     ) {
       self.lease = lease
-      established = { _ = try await stream.initialMetadata }
+      established = { try await stream.initialMetadata[ProgressClient.positionKey].flatMap { UInt64($0) } }
       var responses = stream.makeAsyncIterator()
       next = { try await responses.next().map(entry) }
     }

@@ -34,15 +34,14 @@ struct FeedTask: Sendable {
       do { try await backoff.pause() } catch { break }
     }
     // Whoever still watches is told to come back.
-    feed.fail(FeedFailure(failure: Self.stopping, after: feed.resumesAfter ?? 0))
+    feed.fail(FeedFailure(failure: Self.stopping, after: feed.resumesAfter))
   }
 
   static let stopping = UpstreamFailure(service: .progress, status: Status(.unavailable, "the gateway is stopping"))
 
   private func follow(after: UInt64?, _ backoff: inout Backoff) async throws -> Outcome {
     let watch = try await feed.source.watch(after: after)
-    try await watch.established()
-    feed.establish()
+    feed.establish(after: try await watch.established())
     var last = after
     while let entry = try await watch.next() {
       if let last, entry.number <= last { continue }
@@ -74,6 +73,6 @@ struct FeedTask: Sendable {
       error as? UpstreamFailure
       ?? UpstreamFailure(service: .progress, status: error as? Status ?? Status(.internalError, "\(error)"))
     logger.warning("watch failed", metadata: ["of": "\(feed.key.text)", "status": "\(failure.status)"])
-    feed.fail(FeedFailure(failure: failure, after: after ?? 0))
+    feed.fail(FeedFailure(failure: failure, after: after))
   }
 }
