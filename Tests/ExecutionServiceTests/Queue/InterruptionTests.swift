@@ -1,6 +1,5 @@
 import Messages
 import Storage
-import Synchronization
 import TestSupport
 import Testing
 
@@ -8,22 +7,6 @@ import Testing
 
 /// Commands that stop a run without ending its mission.
 @Suite(.timeLimit(.minutes(2))) struct InterruptionTests {
-  /// A tool whose first call waits until it is cancelled, and the gate that opens when it has begun.
-  private static func blockingOnce() -> (tool: ScriptedTool, begun: AsyncStream<Void>) {
-    let (begun, begin) = AsyncStream.makeStream(of: Void.self)
-    let calls = Mutex(0)
-    let tool = ScriptedTool { _, _ in
-      let call = calls.withLock { count in
-        count += 1
-        return count
-      }
-      begin.finish()
-      if call == 1 { try await Task.sleep(for: .seconds(600)) }
-      return ToolOutput(text: "42", artifacts: [], bytesRead: 1)
-    }
-    return (tool, begun)
-  }
-
   /// What a modification that makes the running step stale does to the database.
   private func interrupt(_ id: String, _ harness: PipelineHarness) async throws -> Mission {
     try await harness.store.change(id, [], effects: [.releaseReservation]) { connection in
@@ -33,7 +16,7 @@ import Testing
 
   @Test(arguments: TestEngine.allCases)
   func anInterruptedRunStopsAndTheMissionIsClaimedAnew(_ engine: TestEngine) async throws {
-    let (tool, begun) = Self.blockingOnce()
+    let (tool, begun) = ScriptedTool.blockingOnce()
     let harness = try await PipelineHarness(engine, tool)
     let mission = try await harness.submit()
     let runner = harness.runner("a")
@@ -53,7 +36,7 @@ import Testing
 
   @Test(arguments: TestEngine.allCases)
   func aRunElsewhereIsStoppedByNotification(_ engine: TestEngine) async throws {
-    let (tool, begun) = Self.blockingOnce()
+    let (tool, begun) = ScriptedTool.blockingOnce()
     let harness = try await PipelineHarness(engine, tool)
     let mission = try await harness.submit()
     let first = harness.runner("a", run: { [pipeline = harness.pipeline] in await pipeline.run($0) })
@@ -73,7 +56,7 @@ import Testing
   /// A run that began after the command is not the one to stop, and stopping does not wait for it.
   @Test(arguments: TestEngine.allCases)
   func aRunThatBeganSinceGoesOn(_ engine: TestEngine) async throws {
-    let (tool, begun) = Self.blockingOnce()
+    let (tool, begun) = ScriptedTool.blockingOnce()
     let harness = try await PipelineHarness(engine, tool)
     let mission = try await harness.submit()
     let before = try await harness.store.mission(mission.id)
@@ -88,7 +71,7 @@ import Testing
 
   @Test(arguments: TestEngine.allCases)
   func aPauseGivesPlaceAndLeaseBack(_ engine: TestEngine) async throws {
-    let (tool, begun) = Self.blockingOnce()
+    let (tool, begun) = ScriptedTool.blockingOnce()
     let harness = try await PipelineHarness(engine, tool)
     let mission = try await harness.submit()
     let terms = QueueTerms(places: ToolPlaces(ToolLimits(["calculate": 1])))

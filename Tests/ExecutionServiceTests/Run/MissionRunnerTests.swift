@@ -10,22 +10,6 @@ import Testing
 @Suite(.timeLimit(.minutes(2))) struct MissionRunnerTests {
   private static let answer = ScriptedTool { _, _ in ToolOutput(text: "42", artifacts: [], bytesRead: 1) }
 
-  /// A tool whose first call waits until it is cancelled, and the gate that opens when it has begun.
-  private static func blockingOnce() -> (tool: ScriptedTool, begun: AsyncStream<Void>) {
-    let (begun, begin) = AsyncStream.makeStream(of: Void.self)
-    let calls = Mutex(0)
-    let tool = ScriptedTool { _, _ in
-      let call = calls.withLock { count in
-        count += 1
-        return count
-      }
-      begin.finish()
-      if call == 1 { try await Task.sleep(for: .seconds(600)) }
-      return ToolOutput(text: "42", artifacts: [], bytesRead: 1)
-    }
-    return (tool, begun)
-  }
-
   private func expectWhole(_ id: String, _ harness: PipelineHarness) async throws {
     let events = try await harness.events(id)
     #expect(events.map(\.sequence) == Array(1...UInt64(events.count)))
@@ -135,7 +119,7 @@ import Testing
 
   @Test(arguments: TestEngine.allCases)
   func aLostLeaseStopsTheTool(_ engine: TestEngine) async throws {
-    let (tool, begun) = Self.blockingOnce()
+    let (tool, begun) = ScriptedTool.blockingOnce()
     let harness = try await PipelineHarness(engine, tool)
     let mission = try await harness.submit()
     let runner = harness.runner("a", leases: .milliseconds(900))
@@ -157,7 +141,7 @@ import Testing
 
   @Test(arguments: TestEngine.allCases)
   func renewedLeasesOutliveTheirDuration(_ engine: TestEngine) async throws {
-    let (tool, begun) = Self.blockingOnce()
+    let (tool, begun) = ScriptedTool.blockingOnce()
     let harness = try await PipelineHarness(engine, tool)
     let mission = try await harness.submit()
     let runner = harness.runner("a", leases: .seconds(3))
@@ -178,7 +162,7 @@ import Testing
 
   @Test(arguments: TestEngine.allCases)
   func aCleanStopHandsOverAtOnce(_ engine: TestEngine) async throws {
-    let (tool, begun) = Self.blockingOnce()
+    let (tool, begun) = ScriptedTool.blockingOnce()
     let harness = try await PipelineHarness(engine, tool)
     let mission = try await harness.submit()
     let first = harness.runner("a")
@@ -217,7 +201,7 @@ import Testing
 
   @Test(arguments: TestEngine.allCases)
   func cancelStopsWhatRunsElsewhere(_ engine: TestEngine) async throws {
-    let (tool, begun) = Self.blockingOnce()
+    let (tool, begun) = ScriptedTool.blockingOnce()
     let harness = try await PipelineHarness(engine, tool)
     let mission = try await harness.submit()
     let first = harness.runner("a")
@@ -281,7 +265,7 @@ import Testing
   /// A write that hangs, as that to a database which cannot be reached, takes longer than the lease.
   @Test(arguments: TestEngine.allCases)
   func aRunIsStoppedBeforeItsLeaseEndsThoughNoRenewalReturns(_ engine: TestEngine) async throws {
-    let (tool, begun) = Self.blockingOnce()
+    let (tool, begun) = ScriptedTool.blockingOnce()
     let harness = try await PipelineHarness(engine, tool)
     let stoppedAs = Mutex<HeldLease.Ending?>(nil)
     let pipeline = harness.pipeline

@@ -105,3 +105,21 @@ struct ScriptedTool: ExecutionService.Tool {
     try await body(call, progress)
   }
 }
+
+extension ScriptedTool {
+  /// A tool whose first call waits until it is cancelled, and the gate that opens when it has begun.
+  static func blockingOnce() -> (tool: ScriptedTool, begun: AsyncStream<Void>) {
+    let (begun, begin) = AsyncStream.makeStream(of: Void.self)
+    let calls = Mutex(0)
+    let tool = ScriptedTool { _, _ in
+      let call = calls.withLock { count in
+        count += 1
+        return count
+      }
+      begin.finish()
+      if call == 1 { try await Task.sleep(for: .seconds(600)) }
+      return ToolOutput(text: "42", artifacts: [], bytesRead: 1)
+    }
+    return (tool, begun)
+  }
+}
