@@ -2,21 +2,184 @@
 import PackageDescription
 
 // Every target is made by one of the helpers at the end of this file, so that all of them are compiled alike.
+// C libraries have one module map each, imported by exactly one Swift target.
+
+/// `BUDDY_PART=rpc` builds the RPC runtime alone, with its tests, tools and benchmarks: so sanitizers do.
+let isPart = Context.environment["BUDDY_PART"] == "rpc"
+
+let rpcProducts: [Product] = [
+  .executable(name: "protoc-gen-buddy", targets: ["protoc-gen-buddy"]),
+  .library(name: "BuddyRPC", targets: ["RPC", "Stubs", "StandardServices"]),
+]
+
+let rpcTargets: [Target] = [
+  cLibrary("CNghttp2", pkgConfig: "libnghttp2", apt: "libnghttp2-dev"),
+  cLibrary("CProtobufC", pkgConfig: "libprotobuf-c", apt: "libprotobuf-c-dev"),
+  cLibrary("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
+  .target(name: "CMessages", dependencies: ["CProtobufC"]),
+  .target(name: "CDescriptors", dependencies: ["CProtobufC"]),
+
+  library("Messages", ["CMessages", "CProtobufC", .nio("NIOCore")]),
+  library("HTTP2", ["CNghttp2", .nio("NIOCore")]),
+  library(
+    "RPC", exclude: ["README.md"],
+    ["HTTP2", "CZlib", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOTLS"), .nioSSL]),
+  library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
+  library("StandardServices", ["RPC", "Messages", "Stubs", .nio("NIOCore")]),
+  tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
+
+  library("TestSupport", []),
+  tests("HTTP2", [.nio("NIOCore")]),
+  tests("RPC", [.nio("NIOCore"), .nio("NIOPosix"), .nioSSL, .certificates]),
+  tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
+  tests("StandardServices", ["RPC", "Messages", "Stubs"]),
+  tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
+  benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
+]
+
+// Everything that runs on it.
+let serviceProducts: [Product] = [
+  .executable(name: "buddy-execution", targets: ["ExecutionService"]),
+  .executable(name: "buddy-progress", targets: ["ProgressService"]),
+  .executable(name: "buddy-learning", targets: ["LearningService"]),
+  .executable(name: "buddy-investment", targets: ["InvestmentService"]),
+  .executable(name: "buddy-artifact", targets: ["ArtifactService"]),
+  .executable(name: "buddy-gateway", targets: ["GatewayService"]),
+  .executable(name: "buddy", targets: ["BuddyCLI"]),
+]
+
+let serviceTargets: [Target] = [
+  cLibrary("CLibPQ", pkgConfig: "libpq", apt: "libpq-dev"),
+  cLibrary("CLibXML2", pkgConfig: "libxml-2.0", apt: "libxml2-dev"),
+  library(
+    "Storage", exclude: ["README.md"],
+    ["CLibPQ", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Crypto", package: "swift-crypto"), .log]),
+  library(
+    "ServiceKit", exclude: ["README.md"],
+    [
+      "RPC", "Messages", "Stubs", "StandardServices", "Storage", .log, .metrics, .tracing, .nio("NIOCore"),
+      .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
+      .product(name: "Configuration", package: "swift-configuration"),
+      .product(name: "Hummingbird", package: "hummingbird"),
+      .product(name: "HummingbirdCore", package: "hummingbird"),
+      .product(name: "HTTPTypes", package: "swift-http-types"),
+      .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+      .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+    ]),
+
+  service(
+    "ExecutionService", path: "execution", exclude: ["README.md"],
+    migrations: [
+      "001_initial.sql", "006_trace.sql", "007_commands.sql", "008_queue.sql", "009_effects.sql",
+      "010_forgotten.sql",
+    ],
+    [
+      "CLibXML2", .asyncHTTPClient, .metrics, .nio("NIOHTTP1"), .nio("NIOPosix"), .bigInt, .tracing,
+      .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
+      .product(name: "Subprocess", package: "swift-subprocess"),
+      .product(name: "SystemPackage", package: "swift-system"),
+    ]),
+  service(
+    "ProgressService", path: "progress",
+    migrations: [
+      "001_initial.sql", "003_positions.sql", "004_durations.sql", "005_audit.sql", "006_audit_start.sql",
+    ]),
+  service("LearningService", path: "learning", migrations: ["001_initial.sql"]),
+  service("InvestmentService", path: "investment", migrations: ["001_initial.sql"]),
+  service(
+    "ArtifactService", path: "artifact", migrations: ["001_initial.sql"],
+    [.product(name: "Crypto", package: "swift-crypto")]),
+  service(
+    "GatewayService", path: "gateway", exclude: ["README.md"],
+    [
+      .metrics, .tracing, .nio("NIOHTTP1"), .nio("NIOPosix"), .nio("NIOWebSocket"),
+      .product(name: "Hummingbird", package: "hummingbird"),
+      .product(name: "HummingbirdCore", package: "hummingbird"),
+      .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
+      .product(name: "HTTPTypes", package: "swift-http-types"),
+      .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+      .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+    ]),
+  service(
+    "BuddyCLI", path: "cli",
+    [
+      .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"), .nio("NIOWebSocket"),
+      .argumentParser,
+      .product(name: "Crypto", package: "swift-crypto"),
+      .product(name: "Subprocess", package: "swift-subprocess"),
+      .product(name: "SystemPackage", package: "swift-system"),
+      .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+    ]),
+
+  tests(
+    "ExecutionService",
+    [
+      "ServiceTestSupport", "Messages", "RPC", "ServiceKit", "Storage", "Stubs", .log, .nio("NIOCore"),
+      .nio("NIOPosix"), .nio("NIOHTTP1"),
+    ]),
+
+  library(
+    "ServiceTestSupport", ["TestSupport", "RPC", "Messages", "Stubs", "Storage", "ServiceKit", .log, .nio("NIOCore")]),
+  faultInjector("CFaults"),
+  tests("Storage", ["ServiceTestSupport", "CFaults"]),
+  tests(
+    "ServiceKit",
+    [
+      "ServiceTestSupport", "RPC", "Messages", "Storage", "StandardServices", "Stubs", .log, .metrics, .tracing,
+      .asyncHTTPClient, .nio("NIOCore"), .nio("NIOHTTP1"), .nio("NIOPosix"), .product(name: "Crypto",
+      package: "swift-crypto"),
+    ]),
+
+  tests(
+    "ProgressService",
+    [
+      "ServiceTestSupport", "Messages", "RPC", "ServiceKit", "Storage", "Stubs", .log, .nio("NIOCore"),
+      .product(name: "Crypto", package: "swift-crypto"),
+    ]),
+  tests("LearningService", ["ServiceTestSupport", "Messages", "RPC", "Storage"]),
+  tests("InvestmentService", ["ServiceTestSupport", "Messages", "RPC", "Storage"]),
+  tests("ArtifactService", ["ServiceTestSupport", "Messages", "RPC", "Storage"]),
+  tests(
+    "GatewayService",
+    [
+      "ServiceTestSupport", "Messages", "RPC", "Stubs", "ServiceKit", .asyncHTTPClient, .log, .nio("NIOCore"),
+      .nio("NIOHTTP1"),
+      .nio("NIOPosix"), .nio("NIOWebSocket"),
+      .product(name: "Hummingbird", package: "hummingbird"),
+      .product(name: "HTTPTypes", package: "swift-http-types"),
+      .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+    ]),
+  .testTarget(
+    name: "EndToEndTests",
+    dependencies: [
+      "TestSupport", "ServiceTestSupport", "Messages", "RPC", "ServiceKit", "Stubs", .nio("NIOCore"),
+      .nio("NIOHTTP1"), .nio("NIOPosix"),
+    ],
+    path: "Tests/EndToEndTests", swiftSettings: strict()),
+  benchmark("mission-bench", ["RPC", "Messages", "Stubs", .argumentParser]),
+  benchmark(
+    "progress-bench",
+    ["RPC", "Messages", "Stubs", .argumentParser, .nio("NIOCore"), .nio("NIOPosix")]),
+  benchmark("storage-bench", ["Storage", "ServiceTestSupport", .argumentParser]),
+
+  tool("metrics-text", ["ServiceKit", .metrics], path: "Tests/Tools/metrics-text"),
+  tests(
+    "BuddyCLI",
+    [
+      "ServiceTestSupport", "Messages", "RPC", "ServiceKit", "Stubs", .argumentParser, .asyncHTTPClient,
+      .nio("NIOCore"), .nio("NIOHTTP1"),
+      .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
+    ]),
+]
+
 let package = Package(
   name: "buddy",
-  products: [
-    .executable(name: "buddy-execution", targets: ["ExecutionService"]),
-    .executable(name: "buddy-progress", targets: ["ProgressService"]),
-    .executable(name: "buddy-learning", targets: ["LearningService"]),
-    .executable(name: "buddy-investment", targets: ["InvestmentService"]),
-    .executable(name: "buddy-artifact", targets: ["ArtifactService"]),
-    .executable(name: "buddy-gateway", targets: ["GatewayService"]),
-    .executable(name: "buddy", targets: ["BuddyCLI"]),
-    .executable(name: "protoc-gen-buddy", targets: ["protoc-gen-buddy"]),
-    .library(name: "BuddyRPC", targets: ["RPC"]),
-  ],
+  products: rpcProducts + (isPart ? [] : serviceProducts),
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
+    .package(url: "https://github.com/apple/swift-certificates", from: "1.21.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
@@ -35,137 +198,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-system", from: "1.4.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
   ],
-  targets: [
-    // C libraries: one module map each, imported by exactly one Swift target.
-    cLibrary("CNghttp2", pkgConfig: "libnghttp2", apt: "libnghttp2-dev"),
-    cLibrary("CProtobufC", pkgConfig: "libprotobuf-c", apt: "libprotobuf-c-dev"),
-    cLibrary("CLibPQ", pkgConfig: "libpq", apt: "libpq-dev"),
-    cLibrary("CLibXML2", pkgConfig: "libxml-2.0", apt: "libxml2-dev"),
-    .target(name: "CMessages", dependencies: ["CProtobufC"]),
-    .target(name: "CDescriptors", dependencies: ["CProtobufC"]),
-
-    library("Messages", ["CMessages", "CProtobufC", .nio("NIOCore")]),
-    library("HTTP2", ["CNghttp2", .nio("NIOCore")]),
-    library("RPC", exclude: ["README.md"], ["HTTP2", .nio("NIOCore"), .nio("NIOPosix")]),
-    library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
-    library(
-      "Storage", exclude: ["README.md"],
-      ["CLibPQ", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "Crypto", package: "swift-crypto"), .log]),
-    library(
-      "ServiceKit", exclude: ["README.md"],
-      [
-        "RPC", "Messages", "Stubs", "Storage", .log, .metrics, .tracing, .nio("NIOCore"), .nio("NIOPosix"),
-        .product(name: "Crypto", package: "swift-crypto"),
-        .product(name: "Configuration", package: "swift-configuration"),
-        .product(name: "Hummingbird", package: "hummingbird"),
-        .product(name: "HummingbirdCore", package: "hummingbird"),
-        .product(name: "HTTPTypes", package: "swift-http-types"),
-        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
-        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
-      ]),
-    tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
-
-    service(
-      "ExecutionService", path: "execution", exclude: ["README.md"],
-      migrations: ["001_initial.sql", "006_trace.sql", "007_commands.sql", "008_queue.sql", "009_effects.sql", "010_forgotten.sql"],
-      [
-        "CLibXML2", .asyncHTTPClient, .metrics, .nio("NIOHTTP1"), .nio("NIOPosix"), .bigInt, .tracing,
-        .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
-        .product(name: "Subprocess", package: "swift-subprocess"),
-        .product(name: "SystemPackage", package: "swift-system"),
-      ]),
-    service(
-      "ProgressService", path: "progress",
-      migrations: [
-        "001_initial.sql", "003_positions.sql", "004_durations.sql", "005_audit.sql", "006_audit_start.sql",
-      ]),
-    service("LearningService", path: "learning", migrations: ["001_initial.sql"]),
-    service("InvestmentService", path: "investment", migrations: ["001_initial.sql"]),
-    service(
-      "ArtifactService", path: "artifact", migrations: ["001_initial.sql"],
-      [.product(name: "Crypto", package: "swift-crypto")]),
-    service(
-      "GatewayService", path: "gateway", exclude: ["README.md"],
-      [
-        .metrics, .tracing, .nio("NIOHTTP1"), .nio("NIOPosix"), .nio("NIOWebSocket"),
-        .product(name: "Hummingbird", package: "hummingbird"),
-        .product(name: "HummingbirdCore", package: "hummingbird"),
-        .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
-        .product(name: "HTTPTypes", package: "swift-http-types"),
-        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
-        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-      ]),
-    service(
-      "BuddyCLI", path: "cli",
-      [
-        .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"), .nio("NIOWebSocket"),
-        .argumentParser,
-        .product(name: "Crypto", package: "swift-crypto"),
-        .product(name: "Subprocess", package: "swift-subprocess"),
-        .product(name: "SystemPackage", package: "swift-system"),
-        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
-      ]),
-
-    tests(
-      "ExecutionService",
-      [
-        "Messages", "RPC", "ServiceKit", "Storage", "Stubs", .log, .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1"),
-      ]),
-
-    library("TestSupport", ["RPC", "Messages", "Stubs", "Storage", "ServiceKit", .log, .nio("NIOCore")]),
-    faultInjector("CFaults"),
-    tests("Storage", ["CFaults"]),
-    tests(
-      "ServiceKit",
-      [
-        "RPC", "Messages", "Storage", "Stubs", .log, .metrics, .tracing, .asyncHTTPClient, .nio("NIOCore"),
-        .nio("NIOHTTP1"), .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
-      ]),
-
-    tests(
-      "ProgressService",
-      [
-        "Messages", "RPC", "ServiceKit", "Storage", "Stubs", .log, .nio("NIOCore"),
-        .product(name: "Crypto", package: "swift-crypto"),
-      ]),
-    tests("LearningService", ["Messages", "RPC", "Storage"]),
-    tests("InvestmentService", ["Messages", "RPC", "Storage"]),
-    tests("ArtifactService", ["Messages", "RPC", "Storage"]),
-    tests(
-      "GatewayService",
-      [
-        "Messages", "RPC", "Stubs", "ServiceKit", .asyncHTTPClient, .log, .nio("NIOCore"), .nio("NIOHTTP1"),
-        .nio("NIOPosix"), .nio("NIOWebSocket"),
-        .product(name: "Hummingbird", package: "hummingbird"),
-        .product(name: "HTTPTypes", package: "swift-http-types"),
-        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-      ]),
-    .testTarget(
-      name: "EndToEndTests",
-      dependencies: [
-        "TestSupport", "Messages", "RPC", "ServiceKit", "Stubs", .nio("NIOCore"), .nio("NIOHTTP1"), .nio("NIOPosix"),
-      ],
-      path: "Tests/EndToEndTests", swiftSettings: strict()),
-    benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
-    benchmark("mission-bench", ["RPC", "Messages", "Stubs", .argumentParser]),
-    benchmark(
-      "progress-bench",
-      ["RPC", "Messages", "Stubs", .argumentParser, .nio("NIOCore"), .nio("NIOPosix")]),
-    benchmark("storage-bench", ["Storage", "TestSupport", .argumentParser]),
-
-    tests("HTTP2", [.nio("NIOCore")]),
-    tests("RPC", [.nio("NIOCore"), .nio("NIOPosix")]),
-    tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
-    tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
-    tool("metrics-text", ["ServiceKit", .metrics], path: "Tests/Tools/metrics-text"),
-    tests(
-      "BuddyCLI",
-      [
-        "Messages", "RPC", "ServiceKit", "Stubs", .argumentParser, .asyncHTTPClient, .nio("NIOCore"), .nio("NIOHTTP1"),
-        .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
-      ]),
-  ]
+  targets: rpcTargets + (isPart ? [] : serviceTargets)
 )
 
 // MARK: - One helper per kind of target
@@ -225,6 +258,8 @@ func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 extension Target.Dependency {
   static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
+  static var nioSSL: Self { .product(name: "NIOSSL", package: "swift-nio-ssl") }
+  static var certificates: Self { .product(name: "X509", package: "swift-certificates") }
   static var argumentParser: Self { .product(name: "ArgumentParser", package: "swift-argument-parser") }
   static var metrics: Self { .product(name: "Metrics", package: "swift-metrics") }
   static var tracing: Self { .product(name: "Tracing", package: "swift-distributed-tracing") }

@@ -22,7 +22,7 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
 # The well-known types are taken from this folder as well, so that the result does not depend on protoc's version.
-protos=$(cd proto && find buddy grpc opentelemetry -name '*.proto' | LC_ALL=C sort)
+protos=$(cd proto && find buddy google/rpc grpc opentelemetry -name '*.proto' | LC_ALL=C sort)
 known=$(cd proto && grep -hso 'google/protobuf/[a-z]*\.proto' $protos | LC_ALL=C sort -u)
 descriptors="google/protobuf/descriptor.proto google/protobuf/compiler/plugin.proto"
 

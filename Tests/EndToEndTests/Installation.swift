@@ -1,4 +1,5 @@
 import Foundation
+import ServiceTestSupport
 import TestSupport
 
 /// `buddy up` on free ports with a data folder of its own: the real binaries as real processes.

@@ -1,5 +1,6 @@
 import Foundation
 import ServiceKit
+import ServiceTestSupport
 import TestSupport
 import Testing
 

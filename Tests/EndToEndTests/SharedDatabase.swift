@@ -1,6 +1,7 @@
 import Foundation
 import Messages
 import RPC
+import ServiceTestSupport
 import Stubs
 import TestSupport
 

@@ -1,5 +1,6 @@
 import Foundation
 import Messages
+import ServiceTestSupport
 import TestSupport
 import Testing
 

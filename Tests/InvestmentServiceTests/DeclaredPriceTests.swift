@@ -1,7 +1,7 @@
 import Messages
 import RPC
+import ServiceTestSupport
 import Storage
-import TestSupport
 import Testing
 
 @testable import InvestmentService

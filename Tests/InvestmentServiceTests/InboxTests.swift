@@ -1,6 +1,6 @@
 import Messages
+import ServiceTestSupport
 import Storage
-import TestSupport
 import Testing
 
 @testable import InvestmentService

@@ -1,5 +1,6 @@
 import Messages
 import RPC
+import ServiceTestSupport
 import Storage
 import TestSupport
 import Testing

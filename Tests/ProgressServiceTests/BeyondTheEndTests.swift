@@ -1,5 +1,6 @@
 import Messages
 import RPC
+import ServiceTestSupport
 import Stubs
 import TestSupport
 import Testing

@@ -1,6 +1,7 @@
 import Logging
 import Messages
 import NIOCore
+import ServiceTestSupport
 import Storage
 import TestSupport
 import Testing

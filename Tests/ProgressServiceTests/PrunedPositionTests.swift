@@ -1,9 +1,9 @@
 import Foundation
 import Messages
 import RPC
+import ServiceTestSupport
 import Storage
 import Stubs
-import TestSupport
 import Testing
 
 @testable import ProgressService

@@ -2,9 +2,9 @@ import Foundation
 import Logging
 import Messages
 import RPC
+import ServiceTestSupport
 import Storage
 import Stubs
-import TestSupport
 
 @testable import ProgressService
 

@@ -3,6 +3,7 @@ import Foundation
 import NIOCore
 import NIOHTTP1
 import RPC
+import ServiceTestSupport
 import Storage
 import Synchronization
 import TestSupport

@@ -1,5 +1,6 @@
 import RPC
 import ServiceKit
+import ServiceTestSupport
 import Storage
 import TestSupport
 import Testing

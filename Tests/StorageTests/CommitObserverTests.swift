@@ -1,6 +1,6 @@
+import ServiceTestSupport
 import Storage
 import Synchronization
-import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct CommitObserverTests {

@@ -1,4 +1,5 @@
 import Dispatch
+import ServiceTestSupport
 import Storage
 import Synchronization
 import TestSupport

@@ -1,7 +1,7 @@
 import Foundation
+import ServiceTestSupport
 import Storage
 import Synchronization
-import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct InboxTests {

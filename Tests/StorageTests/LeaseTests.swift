@@ -1,3 +1,4 @@
+import ServiceTestSupport
 import Storage
 import TestSupport
 import Testing

@@ -1,6 +1,6 @@
 import Foundation
+import ServiceTestSupport
 import Storage
-import TestSupport
 
 /// A database with an outbox and an inbox.
 struct OutboxFixture {

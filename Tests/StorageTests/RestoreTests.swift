@@ -1,5 +1,6 @@
 import Dispatch
 import Foundation
+import ServiceTestSupport
 import Storage
 import TestSupport
 import Testing

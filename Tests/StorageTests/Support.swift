@@ -1,6 +1,6 @@
 import Foundation
+import ServiceTestSupport
 import Storage
-import TestSupport
 
 /// A database in a place of its own, with one table of numbered texts.
 struct Fixture {

@@ -1,6 +1,6 @@
 import Foundation
+import ServiceTestSupport
 import Storage
-import TestSupport
 import Testing
 
 @Suite struct ValueTests {

@@ -22,7 +22,8 @@ complain "GRDB belongs to Sources/Storage alone" "$(imports GRDB Sources service
 complain "Storage must not know RPC" "$(imports '(RPC|Stubs|HTTP2)' Sources/Storage)"
 complain "RPC must not know Storage or Messages" "$(imports '(Storage|Messages|Stubs)' Sources/RPC Sources/HTTP2)"
 complain "A service must not import a service" "$(imports '[A-Za-z]+Service' services)"
-complain "TestSupport is for tests only" "$(imports TestSupport Sources services | grep -v '^Sources/TestSupport/' || true)"
+complain "TestSupport and ServiceTestSupport are for tests only" \
+  "$(imports '(Service)?TestSupport' Sources services | grep -vE '^Sources/(Service)?TestSupport/' || true)"
 complain "No pointer in a public or package signature" \
   "$(grep -rnE '^\s*(public|package) .*(Unsafe[A-Za-z]*Pointer|OpaquePointer)' Sources services --include='*.swift' || true)"
 exit $broken

@@ -3,6 +3,7 @@ import Logging
 import NIOCore
 import RPC
 import ServiceLifecycle
+import StandardServices
 import Stubs
 import Synchronization
 

@@ -1,8 +1,8 @@
 import ArgumentParser
 import Foundation
+import ServiceTestSupport
 import Storage
 import Synchronization
-import TestSupport
 
 /// Writes 300-byte rows, each durable before its writer goes on: alone in their transactions, and sharing them.
 @main

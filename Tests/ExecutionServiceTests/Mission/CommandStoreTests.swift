@@ -1,6 +1,7 @@
 import Foundation
 import Messages
 import RPC
+import ServiceTestSupport
 import Storage
 import TestSupport
 import Testing

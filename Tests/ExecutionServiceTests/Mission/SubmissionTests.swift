@@ -1,8 +1,8 @@
 import Foundation
 import Messages
 import RPC
+import ServiceTestSupport
 import Storage
-import TestSupport
 import Testing
 
 @testable import ExecutionService

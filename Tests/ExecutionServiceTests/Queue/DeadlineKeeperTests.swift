@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import Messages
+import ServiceTestSupport
 import Storage
 import Synchronization
 import TestSupport

@@ -1,4 +1,5 @@
 import Messages
+import ServiceTestSupport
 import Storage
 import TestSupport
 import Testing

@@ -2,6 +2,7 @@ import Foundation
 import Messages
 import RPC
 import ServiceKit
+import ServiceTestSupport
 import Storage
 import TestSupport
 import Testing

@@ -1,7 +1,7 @@
 import ServiceKit
+import ServiceTestSupport
 import Storage
 import Synchronization
-import TestSupport
 import Testing
 
 @testable import ExecutionService

@@ -3,6 +3,7 @@ import Logging
 import Messages
 import RPC
 import ServiceKit
+import ServiceTestSupport
 import Storage
 import Stubs
 import Synchronization

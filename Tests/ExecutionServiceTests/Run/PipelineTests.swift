@@ -1,8 +1,8 @@
 import Messages
 import RPC
+import ServiceTestSupport
 import Storage
 import Synchronization
-import TestSupport
 import Testing
 
 @testable import ExecutionService

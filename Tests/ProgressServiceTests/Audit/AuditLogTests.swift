@@ -2,8 +2,8 @@ import Crypto
 import Foundation
 import Messages
 import NIOCore
+import ServiceTestSupport
 import Storage
-import TestSupport
 import Testing
 
 @testable import ProgressService

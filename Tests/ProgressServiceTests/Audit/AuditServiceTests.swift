@@ -1,9 +1,9 @@
 import Messages
 import RPC
 import ServiceKit
+import ServiceTestSupport
 import Storage
 import Stubs
-import TestSupport
 import Testing
 
 @testable import ProgressService

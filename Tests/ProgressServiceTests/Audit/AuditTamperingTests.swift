@@ -1,7 +1,7 @@
 import Foundation
 import Messages
+import ServiceTestSupport
 import Storage
-import TestSupport
 import Testing
 
 @testable import ProgressService

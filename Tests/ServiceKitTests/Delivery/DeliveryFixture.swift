@@ -2,10 +2,10 @@ import Foundation
 import Logging
 import Messages
 import RPC
+import ServiceTestSupport
 import Storage
 import Stubs
 import Synchronization
-import TestSupport
 
 @testable import ServiceKit
 

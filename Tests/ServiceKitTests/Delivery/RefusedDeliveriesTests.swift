@@ -1,6 +1,7 @@
 import Foundation
 import Messages
 import RPC
+import ServiceTestSupport
 import Storage
 import Synchronization
 import TestSupport

@@ -1,5 +1,7 @@
 import Messages
 import RPC
+import ServiceTestSupport
+import StandardServices
 import Stubs
 import TestSupport
 import Testing

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// A PostgreSQL server of the tests' own: in a temporary folder, on a Unix socket, gone with the test process however
 /// that ends. Missing binaries are an error.

@@ -1,4 +1,5 @@
 import Foundation
+public import TestSupport
 
 /// A binary of this package as a real child process, with its log in a file. It never outlives its owner: dropping the
 /// last reference kills it, and so does the end of the test process, which ends its standard input.

@@ -1,11 +1,11 @@
-import Messages
-import RPC
-import Stubs
+public import Messages
+public import RPC
+public import Stubs
 import Synchronization
 
 /// grpc.health.v1.Health for the services of one process; "" stands for all of them.
-final class Health: GrpcHealthV1HealthHandler {
-  typealias ServingStatus = GrpcHealthV1HealthCheckResponse.ServingStatus
+public final class Health: GrpcHealthV1HealthHandler {
+  public typealias ServingStatus = GrpcHealthV1HealthCheckResponse.ServingStatus
 
   private struct State {
     var statuses: [String: ServingStatus]
@@ -16,13 +16,13 @@ final class Health: GrpcHealthV1HealthHandler {
 
   private let state: Mutex<State>
 
-  init(services: [String]) {
+  public init(services: [String]) {
     let statuses = Dictionary((services + [""]).map { ($0, ServingStatus.serving) }) { first, _ in first }
     state = Mutex(State(statuses: statuses))
   }
 
   /// From now on nothing is served; watchers are told and let go.
-  func stop() {
+  public func stop() {
     let watchers = state.withLock { state in
       state.isStopping = true
       state.statuses = state.statuses.mapValues { _ in .notServing }
@@ -31,7 +31,7 @@ final class Health: GrpcHealthV1HealthHandler {
     for watcher in watchers { watcher.yield() }
   }
 
-  func check(
+  public func check(
     _ request: GrpcHealthV1HealthCheckRequest, _ context: ServerContext
   ) async throws -> GrpcHealthV1HealthCheckResponse {
     guard let status = state.withLock({ $0.statuses[request.service] }) else {
@@ -42,7 +42,7 @@ final class Health: GrpcHealthV1HealthHandler {
 
   /// The status now and whenever it changes. An unknown service is SERVICE_UNKNOWN, as the protocol has it. Ends when
   /// the process stops: a stream that stayed would hold up its shutdown.
-  func watch(
+  public func watch(
     _ request: GrpcHealthV1HealthCheckRequest, _ responses: ResponseWriter<GrpcHealthV1HealthCheckResponse>,
     _ context: ServerContext
   ) async throws {

@@ -1,4 +1,5 @@
 public import Storage
+import TestSupport
 
 /// The engines a store's tests run on: `@Test(arguments: TestEngine.allCases)`.
 public enum TestEngine: String, CaseIterable, Sendable {
