@@ -18,8 +18,8 @@ enum Gzip {
     message.moveReaderIndex(forwardBy: Framing.prefixBytes)
     guard isForced || message.readableBytes > 1 else { return nil }
     return deflaters.borrow(Deflater.init) { deflater in
-      let room = isForced ? deflater.bound(message.readableBytes) : message.readableBytes - 1
-      var result = ByteBufferAllocator().buffer(capacity: Framing.prefixBytes + room)
+      let room = isForced ? nil : message.readableBytes - 1
+      var result = ByteBufferAllocator().buffer(capacity: Framing.prefixBytes + message.readableBytes)
       result.writeInteger(UInt8(1))
       result.writeInteger(UInt32(0))
       guard deflater.compress(message, into: &result, room: room) else { return nil }

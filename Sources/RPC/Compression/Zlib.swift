@@ -31,14 +31,15 @@ final class Deflater: @unchecked Sendable {
     stream.deallocate()
   }
 
-  /// The most bytes that so many can become.
-  func bound(_ bytes: Int) -> Int { Int(deflateBound(stream, UInt(bytes))) }
-
   /// Appends a gzip member.
-  /// - Returns: False if it takes more than `room` bytes; what `output` holds then is of no use.
-  func compress(_ input: ByteBuffer, into output: inout ByteBuffer, room: Int) -> Bool {
+  /// - Parameter room: In bytes; nil for whatever it takes.
+  /// - Returns: False if it takes more than `room`; what `output` holds then is of no use.
+  func compress(_ input: ByteBuffer, into output: inout ByteBuffer, room: Int?) -> Bool {
     // Z_OK, or Z_STREAM_ERROR for a state that is not one.
-    guard input.readableBytes <= UInt32.max, room <= UInt32.max, deflateReset(stream) == Z_OK else { return false }
+    guard input.readableBytes <= UInt32.max, deflateReset(stream) == Z_OK else { return false }
+    // Never fails. Only right after a reset: the end of a member leaves the state without a wrapper to count.
+    let room = room ?? Int(deflateBound(stream, UInt(input.readableBytes)))
+    guard room <= UInt32.max else { return false }
     var isWhole = false
     input.withUnsafeReadableBytes { source in
       stream.pointee.next_in = UnsafeMutableRawPointer(mutating: source.baseAddress)?
