@@ -66,8 +66,7 @@ struct RequestHead {
       case 13 where block.equals(field.name, "grpc-encoding"): encoding = field.value
       default:
         guard block.ends(field.name, with: "-bin") else { return }
-        let parts = block[field.value].split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
-        if parts.contains(where: { Base64.decode($0) == nil }) { badBinary = field.name }
+        if !Metadata.isBinary(block[field.value]) { badBinary = field.name }
       }
     }
 
