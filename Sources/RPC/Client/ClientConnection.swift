@@ -25,7 +25,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
     self.channel = channel
     options = channel.options
     requestStart = [":method": "POST", ":scheme": "http", ":authority": channel.authority]
-    requestEnd = ["te": "trailers", "content-type": "application/grpc", "user-agent": channel.options.userAgent]
+    requestEnd = channel.options.requestEnd
     super.init(session: try Session(.client, configuration: channel.options.session), loop: loop)
   }
 
@@ -65,6 +65,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
     if let deadline = call.deadline, deadline != .never {
       block.append("grpc-timeout", Timeout.format(nanoseconds: deadline.nanoseconds - Deadline.now))
     }
+    if call.compression.algorithm == .gzip { block.append("grpc-encoding", "gzip") }
     block.append(call.metadata)
     return block
   }
