@@ -24,7 +24,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
   init(channel: ClientChannel, loop: any EventLoop) throws {
     self.channel = channel
     options = channel.options
-    requestStart = [":method": "POST", ":scheme": "http", ":authority": channel.authority]
+    requestStart = [":method": "POST", ":scheme": channel.options.tls == nil ? "http" : "https", ":authority": channel.authority]
     requestEnd = ["te": "trailers", "content-type": "application/grpc", "user-agent": channel.options.userAgent]
     super.init(session: try Session(.client, configuration: channel.options.session), loop: loop)
   }
@@ -134,6 +134,10 @@ final class ClientConnection: Connection, @unchecked Sendable {
     session.terminate(code: .protocolError)
     isClosing = true
     touch()
+  }
+
+  override func channelFailed(_ error: any Error) {
+    if let reason = TLSFailure(established: error, peer: .server) { failure = reason.description }
   }
 
   override func closed() {

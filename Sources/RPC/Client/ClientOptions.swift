@@ -22,6 +22,8 @@ public struct ClientOptions: Sendable {
   public var keepaliveInterval: Duration?
   /// A PING that is not answered for this long ends the connection.
   public var keepaliveTimeout: Duration = .seconds(20)
+  /// TLS to the server; nil for plain text. Its handshake is part of `connectTimeout`.
+  public var tls: ClientTLS?
   /// What the client calls itself; gRPC asks for `name/version`.
   public var userAgent = "buddy-rpc/1.0"
 

@@ -16,6 +16,9 @@ public struct ServerContext: Sendable {
   /// The peer's address: `127.0.0.1:50123`.
   public var peer: String { call.connection.peer }
 
+  /// Who the caller is, by a certificate that was verified (`ServerTLS.clientCertificates`); nil where it showed none.
+  public var peerIdentity: PeerIdentity? { call.connection.peerIdentity }
+
   /// Sends the response's headers now, with this metadata, instead of with the first message.
   /// Later calls, and calls after the first message, do nothing.
   public func sendInitialMetadata(_ metadata: Metadata) {
