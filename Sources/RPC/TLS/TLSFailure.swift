@@ -10,6 +10,8 @@ struct TLSFailure: Error, CustomStringConvertible {
 }
 
 extension TLSFailure {
+  static let late = TLSFailure("the handshake was not finished in time")
+
   /// Who the other side is, in messages.
   enum Peer: String {
     case client = "the client"
@@ -23,7 +25,7 @@ extension TLSFailure {
     case let failure as TLSFailure: self = failure
     case NIOSSLError.handshakeFailed(let failure): self.init(failure, peer, certificate, now)
     case let failure as BoringSSLError: self.init(failure, peer, certificate, now)
-    case NIOSSLError.shutdownFailed: self.init("the handshake was not finished in time")
+    case NIOSSLError.shutdownFailed: self = .late
     case let failure as NIOSSLExtraError where failure == .failedToValidateHostname:
       self.init("\(peer.rawValue)'s certificate is for another name")
     case let failure as IOError: self.init("the connection was lost during the handshake: \(failure.reasonText)")

@@ -32,7 +32,7 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
   func handlerAdded(context: ChannelHandlerContext) {
     guard let timeout else { return }
     timer = context.eventLoop.assumeIsolated().scheduleTask(in: timeout.timeAmount) {
-      self.fail(TLSFailure("the handshake was not finished in time"), context)
+      self.fail(TLSFailure.late, context)
     }
   }
 
@@ -54,6 +54,12 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) { fail(error, context) }
+
+  /// Without an error before: this side closed the channel.
+  func channelInactive(context: ChannelHandlerContext) {
+    if timeout == nil { fail(TLSFailure.late, context) }
+    context.fireChannelInactive()
+  }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {}
 
