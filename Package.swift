@@ -27,14 +27,14 @@ let rpcTargets: [Target] = [
   library("HTTP2", ["CNghttp2", .nio("NIOCore")]),
   library(
     "RPC", exclude: ["README.md"],
-    ["HTTP2", "CZlib", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOTLS"), .nioSSL]),
+    ["HTTP2", "CZlib", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOTLS"), .nioSSL, .certificates, .asn1]),
   library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
   library("StandardServices", ["RPC", "Messages", "Stubs", .nio("NIOCore")]),
   tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
   library("TestSupport", []),
   tests("HTTP2", [.nio("NIOCore")]),
-  tests("RPC", [.nio("NIOCore"), .nio("NIOPosix"), .nioSSL, .certificates]),
+  tests("RPC", [.nio("NIOCore"), .nio("NIOPosix"), .nioSSL, .certificates, .asn1, .crypto]),
   tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
   tests("StandardServices", ["RPC", "Messages", "Stubs"]),
   tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
@@ -195,6 +195,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
     .package(url: "https://github.com/apple/swift-certificates", from: "1.21.0"),
+    .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
@@ -278,6 +279,8 @@ extension Target.Dependency {
   static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
   static var nioSSL: Self { .product(name: "NIOSSL", package: "swift-nio-ssl") }
   static var certificates: Self { .product(name: "X509", package: "swift-certificates") }
+  static var asn1: Self { .product(name: "SwiftASN1", package: "swift-asn1") }
+  static var crypto: Self { .product(name: "Crypto", package: "swift-crypto") }
   static var argumentParser: Self { .product(name: "ArgumentParser", package: "swift-argument-parser") }
   static var metrics: Self { .product(name: "Metrics", package: "swift-metrics") }
   static var tracing: Self { .product(name: "Tracing", package: "swift-distributed-tracing") }
