@@ -12,7 +12,7 @@ test:      ## build and run every check and test
 	@deploy/scripts/test.sh
 test-rpc:  ## build and test the RPC runtime alone, in a fraction of the time
 	@deploy/scripts/test-rpc.sh
-fuzz:      ## feed parsers and sessions with libFuzzer under AddressSanitizer (SECONDS_EACH=60 for each of five)
+fuzz:      ## feed parsers and sessions with libFuzzer under AddressSanitizer (SECONDS_EACH=60 for each of six)
 	@deploy/scripts/fuzz.sh
 sanitize:  ## run the RPC runtime's tests under ThreadSanitizer
 	@deploy/scripts/sanitize.sh

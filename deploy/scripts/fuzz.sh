@@ -14,7 +14,7 @@ swift build --product fuzz --sanitize=address --scratch-path .build-fuzz
 fuzz=$(swift build --show-bin-path --scratch-path .build-fuzz)/fuzz
 each=${SECONDS_EACH:-60}
 targets=("$@")
-[[ ${#targets[@]} -gt 0 ]] || targets=(wire json session framing metadata)
+[[ ${#targets[@]} -gt 0 ]] || targets=(wire json session framing gzip metadata)
 
 found=.build-fuzz/found
 for target in "${targets[@]}"; do

@@ -10,6 +10,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
   case session
   /// gRPC's message framing, in chunks.
   case framing
+  /// Compressed messages.
+  case gzip
   /// Request and response headers, and the codings inside them.
   case metadata
 
@@ -19,6 +21,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .json: try fuzzJSON(Bytes(input))
     case .session: try fuzzSession(Bytes(input))
     case .framing: try fuzzFraming(Bytes(input))
+    case .gzip: try fuzzGzip(Bytes(input))
     case .metadata: try fuzzMetadata(Bytes(input))
     }
   }

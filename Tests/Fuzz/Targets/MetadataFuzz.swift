@@ -18,7 +18,7 @@ func fuzzMetadata(_ input: Bytes) throws {
   }
   let headers = Event.Headers(stream: 1, block: block, endStream: isTrailers, isOversized: kind & 2 == 2)
   _ = RequestHead.judge(headers, router: router)
-  _ = ResponseHead(headers)
+  _ = ResponseHead(headers, acceptsCompressed: kind & 4 == 4)
   try check(Metadata(block), metadata)
   for (_, value) in metadata { try check(value) }
 }
