@@ -24,7 +24,9 @@ final class ClientConnection: Connection, @unchecked Sendable {
   init(channel: ClientChannel, loop: any EventLoop) throws {
     self.channel = channel
     options = channel.options
-    requestStart = [":method": "POST", ":scheme": "http", ":authority": channel.authority]
+    requestStart = [
+      ":method": "POST", ":scheme": channel.options.tls == nil ? "http" : "https", ":authority": channel.authority,
+    ]
     requestEnd = channel.options.requestEnd
     super.init(session: try Session(.client, configuration: channel.options.session), loop: loop)
   }
@@ -135,6 +137,10 @@ final class ClientConnection: Connection, @unchecked Sendable {
     session.terminate(code: .protocolError)
     isClosing = true
     touch()
+  }
+
+  override func channelFailed(_ error: any Error) {
+    if let reason = TLSFailure(established: error, peer: .server) { failure = reason.description }
   }
 
   override func closed() {

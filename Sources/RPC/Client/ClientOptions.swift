@@ -22,6 +22,8 @@ public struct ClientOptions: Sendable {
   public var keepaliveInterval: Duration?
   /// A PING that is not answered for this long ends the connection.
   public var keepaliveTimeout: Duration = .seconds(20)
+  /// TLS to the server; nil for plain text. Its handshake is part of `connectTimeout`.
+  public var tls: ClientTLS?
   /// What the program calls itself, `name/version`: sent in front of the library's own name, `buddy-rpc/1.0`.
   public var userAgent = ""
   /// How requests are compressed; `CallOptions.compression` says it for one call. A server that does not take it

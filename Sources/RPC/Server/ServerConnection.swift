@@ -9,6 +9,8 @@ final class ServerConnection: Connection, @unchecked Sendable {
   private var flood: FloodGuard
   var phase = Phase.serving
   var health: ConnectionHealth
+  /// Who the client is, where TLS says so. Set before anything is received, and not changed.
+  var peerIdentity: PeerIdentity?
 
   enum Phase {
     case serving
@@ -40,6 +42,11 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   override func failed(_ error: any Error) { cutOff(.protocolError, "\(error)") }
+
+  override func channelFailed(_ error: any Error) {
+    guard !isClosing, let failure = TLSFailure(established: error, peer: .client) else { return }
+    core.log?("closing the connection from \(peer): \(failure)")
+  }
 
   override func writabilityChanged(_ isWritable: Bool) { health.writable(isWritable, now: Deadline.now) }
 

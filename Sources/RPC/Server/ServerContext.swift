@@ -18,6 +18,9 @@ public struct ServerContext: Sendable {
   /// The peer's address: `127.0.0.1:50123`.
   public var peer: String { call.connection.peer }
 
+  /// Who the caller is, by a certificate that was verified (`ServerTLS.clientCertificates`); nil where it showed none.
+  public var peerIdentity: PeerIdentity? { call.connection.peerIdentity }
+
   /// What the caller calls itself: `grpc-python/1.60 grpc-c/37.0 (linux; chttp2)`; nil if it does not say.
   public var userAgent: String? { call.headers["user-agent"] }
 

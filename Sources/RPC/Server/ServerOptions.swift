@@ -51,6 +51,9 @@ public struct ServerOptions: Sendable {
   /// How long `shutdown` lets calls finish.
   public var shutdownGrace: Duration = .seconds(30)
 
+  /// TLS on every connection; nil for plain text. Its handshake is part of `handshakeTimeout`.
+  public var tls: ServerTLS?
+
   public init() {}
 
   var session: Session.Configuration {
