@@ -81,7 +81,9 @@ struct MetadataTests {
 
   @Test func whatIsPutRightAndWhatIsAllowed() async throws {
     try await withPair(Self.mirror) { (client, _) async throws in
-      var metadata: Metadata = ["x-spaces": "  a b ", "x-only-spaces": "  ", "x-a.b_c-0": "!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~"]
+      var metadata: Metadata = [
+        "x-spaces": "  a b ", "x-only-spaces": "  ", "x-a.b_c-0": "!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~",
+      ]
       metadata.add("AAE=, Ag", for: "x-joined-bin")
       metadata.add("grpc-trace-bin", for: "x-own")
       metadata.addBinary([1], for: "grpc-trace-bin")
@@ -100,7 +102,8 @@ struct MetadataTests {
     router.unary(Echo.say) { _, context in
       "\(context.service)|\(context.method)|\(context.path)|\(context.userAgent ?? "nobody")|\(context.peer)"
     }
-    for (given, name) in [("", "buddy-rpc/1.0"), ("orders/2.1", "orders/2.1 buddy-rpc/1.0"), ("ä\n", "buddy-rpc/1.0")] {
+    let own = "buddy-rpc/1.0"
+    for (given, name) in [("", own), ("orders/2.1", "orders/2.1 \(own)"), ("ä\n", own)] {
       var options = ClientOptions()
       options.userAgent = given
       try await withPair(router, client: options) { (client, _) async throws in

@@ -83,6 +83,13 @@ final class RawPeer {
     try flush()
   }
 
+  /// The text of the one message that has come on a stream.
+  func body(_ stream: Int32) throws -> String {
+    var body = ByteBuffer()
+    for case .data(stream, let chunk) in try readEvents() { body.writeImmutableBuffer(chunk) }
+    return String(buffer: body).dropFirst(5).description
+  }
+
   /// Body bytes that have come on a stream.
   func bodyBytes(_ stream: Int32) throws -> Int {
     try readEvents().reduce(0) { sum, event in

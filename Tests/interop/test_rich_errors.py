@@ -49,7 +49,8 @@ class TheirEcho(testing_pb2_grpc.EchoServicer):
         details = [any_pb2.Any(), any_pb2.Any()]
         details[0].Pack(error_details_pb2.ErrorInfo(reason="QUOTA", domain="shop.example"))
         details[1].Pack(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=2)))
-        status = status_pb2.Status(code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], message="too much; é", details=details)
+        code = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+        status = status_pb2.Status(code=code, message="too much; é", details=details)
         context.abort_with_status(rpc_status.to_status(status))
 
     def Expand(self, request, context):

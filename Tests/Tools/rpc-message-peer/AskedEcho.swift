@@ -2,8 +2,8 @@ import Messages
 import RPC
 import Stubs
 
-/// The Echo service, with wishes in a call's metadata: `x-compress` for compressed responses, `x-fail` for an error with
-/// details. What begins with `x-echo-` comes back before and behind the messages, with what the server saw.
+/// The Echo service, with wishes in a call's metadata: `x-compress` for compressed responses, `x-fail` for an error
+/// with details. What begins with `x-echo-` comes back before and behind the messages, with what the server saw.
 struct AskedEcho: EchoHandler {
   private func begin(_ context: ServerContext) throws -> Metadata {
     let asked = context.metadata
