@@ -122,7 +122,8 @@ final class ServerConnection: Connection, @unchecked Sendable {
   private func refuse(_ headers: Event.Headers, _ status: Status) {
     for interceptor in interceptors { interceptor.refused(status) }
     if !headers.endStream { session.notifyEnd(stream: headers.stream) }
-    respond(headers.stream, HeaderBlock.refusalHead(acceptsCompressed: options.acceptsCompressed).ending(with: status), nil)
+    let head = HeaderBlock.refusalHead(acceptsCompressed: options.acceptsCompressed)
+    respond(headers.stream, head.ending(with: status), nil)
   }
 
   // MARK: - For calls
