@@ -19,6 +19,7 @@ from frames import (
     RESOURCE_EXHAUSTED,
     STREAM_CLOSED,
     RstStreamFrame,
+    SettingsFrame,
     cut,
     frame,
     message,
@@ -151,6 +152,7 @@ def test_made_you_reset(arena, provoke, code, reason):
     `maximumProvokedResets`."""
     with arena.attacked(streamWindow=2_000) as server:
         peer = server.peer()
+        peer.until(lambda f: isinstance(f, SettingsFrame), "SETTINGS")  # its windows count once it is acknowledged
         # Each reset is waited for: a hundred streams at once would be too many for another reason.
         while peer.send(provoke(peer)) and peer.hears_reset(peer.next_stream - 2):
             assert peer.next_stream < 1_000
