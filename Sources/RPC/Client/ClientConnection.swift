@@ -26,8 +26,10 @@ final class ClientConnection: Connection, @unchecked Sendable {
     self.channel = channel
     options = channel.options
     flood = FloodGuard(limits: channel.options.flood)
-    requestStart = [":method": "POST", ":scheme": "http", ":authority": channel.authority]
-    requestEnd = ["te": "trailers", "content-type": "application/grpc", "user-agent": channel.options.userAgent]
+    requestStart = [
+      ":method": "POST", ":scheme": channel.options.tls == nil ? "http" : "https", ":authority": channel.authority,
+    ]
+    requestEnd = channel.options.requestEnd
     super.init(session: try Session(.client, configuration: channel.options.session), loop: loop)
   }
 
@@ -67,6 +69,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
     if let deadline = call.deadline, deadline != .never {
       block.append("grpc-timeout", Timeout.format(nanoseconds: deadline.nanoseconds - Deadline.now))
     }
+    if call.compression.algorithm == .gzip { block.append("grpc-encoding", "gzip") }
     block.append(call.metadata)
     return block
   }
@@ -147,6 +150,10 @@ final class ClientConnection: Connection, @unchecked Sendable {
     isClosing = true
     lingering = .seconds(1)
     touch()
+  }
+
+  override func channelFailed(_ error: any Error) {
+    if let reason = TLSFailure(established: error, peer: .server) { failure = reason.description }
   }
 
   override func closed() {
