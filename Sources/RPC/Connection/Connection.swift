@@ -51,6 +51,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   func channelFailed(_ error: any Error) {}
   /// The channel is gone.
   func closed() {}
+  /// The channel is gone, even if it never was active: its peer had left before it was registered.
+  func removed() {}
 
   // MARK: - The channel
 
@@ -97,7 +99,10 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     runner.turn()  // not later: a read that ended the channel may have left the runner on hold
   }
 
-  final func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+  final func handlerRemoved(context: ChannelHandlerContext) {
+    self.context = nil
+    removed()
+  }
 
   final func closeNow() { context?.close(promise: nil) }
 

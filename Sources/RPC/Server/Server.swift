@@ -60,10 +60,15 @@ public final class Server: Sendable {
           let connection = try ServerConnection(
             core: core, loop: channel.eventLoop, address: channel.remoteAddress?.ipAddress)
           try core.add(connection)
-          try core.options.tls?.add(to: channel, timeout: core.options.handshakeTimeout) {
-            connection.peerIdentity = $0
+          do {
+            try core.options.tls?.add(to: channel, timeout: core.options.handshakeTimeout) {
+              connection.peerIdentity = $0
+            }
+            try channel.pipeline.syncOperations.addHandler(connection)
+          } catch {
+            core.remove(connection)
+            throw error
           }
-          try channel.pipeline.syncOperations.addHandler(connection)
         }
       }
     do {

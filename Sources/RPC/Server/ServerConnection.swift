@@ -67,6 +67,8 @@ final class ServerConnection: Connection, @unchecked Sendable {
     core.remove(self)
   }
 
+  override func removed() { core.remove(self) }
+
   /// Says why, then closes.
   func cutOff(_ code: ErrorCode, _ reason: String) {
     guard !isClosing else { return }
