@@ -9,7 +9,7 @@ let isPart = Context.environment["BUDDY_PART"] == "rpc"
 
 let rpcProducts: [Product] = [
   .executable(name: "protoc-gen-buddy", targets: ["protoc-gen-buddy"]),
-  .library(name: "BuddyRPC", targets: ["RPC", "Stubs", "StandardServices"]),
+  .library(name: "BuddyRPC", targets: ["RPC", "Stubs", "StandardServices", "RPCTelemetry"]),
 ]
 
 let rpcTargets: [Target] = [
@@ -26,13 +26,17 @@ let rpcTargets: [Target] = [
     ["HTTP2", "CZlib", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOTLS"), .nioSSL]),
   library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
   library("StandardServices", ["RPC", "Messages", "Stubs", .nio("NIOCore")]),
+  library("RPCTelemetry", ["RPC", .log, .metrics, .tracing]),
   tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
   library("TestSupport", []),
   tests("HTTP2", [.nio("NIOCore")]),
   tests("RPC", [.nio("NIOCore"), .nio("NIOPosix"), .nioSSL, .certificates]),
   tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
-  tests("StandardServices", ["RPC", "Messages", "Stubs"]),
+  tests("StandardServices", ["RPC", "Messages", "Stubs", .nio("NIOCore")]),
+  tests("RPCTelemetry", ["RPC", .log, .metrics, .tracing, .nio("NIOCore")]),
+  tool(
+    "rpc-standard-server", ["RPC", "Messages", "Stubs", "StandardServices"], path: "Tests/Tools/rpc-standard-server"),
   tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
   benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
 ]
@@ -57,7 +61,8 @@ let serviceTargets: [Target] = [
   library(
     "ServiceKit", exclude: ["README.md"],
     [
-      "RPC", "Messages", "Stubs", "StandardServices", "Storage", .log, .metrics, .tracing, .nio("NIOCore"),
+      "RPC", "Messages", "Stubs", "StandardServices", "RPCTelemetry", "Storage", .log, .metrics, .tracing,
+      .nio("NIOCore"),
       .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "Configuration", package: "swift-configuration"),
       .product(name: "Hummingbird", package: "hummingbird"),

@@ -22,6 +22,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   /// Set when nothing more is to be said: the channel is closed once what is left has been written.
   var isClosing = false
   private var isClosingChannel = false
+  /// Bytes came since somebody set this to false.
+  final var hasHeard = false
 
   final var loop: any EventLoop { runner.loop }
 
@@ -42,6 +44,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   func writabilityChanged(_ isWritable: Bool) {}
   /// Nothing is left to do: the channel is closed once all is written.
   var isFinished: Bool { false }
+  /// All has been written, and nothing more will be.
+  func hangUp(_ channel: any Channel) { channel.close(promise: nil) }
   /// The channel is gone.
   func closed() {}
 
@@ -61,6 +65,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   final func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     runner.hold()
     needsFlush = true
+    hasHeard = true
     do {
       try session.receive(unwrapInboundIn(data))
       handleEvents()
@@ -119,7 +124,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     let written = context.eventLoop.makePromise(of: Void.self)
     context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
     let channel = context.channel
-    written.futureResult.whenComplete { _ in channel.close(promise: nil) }
+    written.futureResult.whenComplete { _ in self.hangUp(channel) }
   }
 
   private func drain(_ allocator: ByteBufferAllocator) -> ByteBuffer? {

@@ -9,6 +9,8 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   let headers: HeaderBlock
   let deadline: Deadline?
   var trailingMetadata: Metadata = [:]
+  /// What the timer waits for: the deadline, or less.
+  private var limit: Deadline?
   private var timer: NIOScheduledCallback?
   private var task: Task<Void, Never>?
   /// How the call ended: trailers are on their way, or nobody is there to get them.
@@ -34,9 +36,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   /// The headers are there.
   func begin() {
-    if let deadline, deadline != .never {
-      timer = try? loop.scheduleCallback(at: deadline.moment, handler: self)  // fails on a loop that has ended
-    }
+    if let deadline { shorten(to: deadline) }
     if !route.takesOneMessage { start() }
   }
 
@@ -162,6 +162,13 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     }
   }
 
+  /// Ends the call in place of its handler; what the caller has not been sent yet is dropped.
+  func cutShort(_ status: Status) {
+    guard !isOver else { return }
+    output?.discard()
+    finish(status)
+  }
+
   /// The peer has gone, or reset the stream: nobody is left to answer.
   func abandon(_ error: any Error) {
     timer?.cancel()
@@ -176,6 +183,14 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   }
 
   // MARK: - The deadline
+
+  /// The call is over by then, unless it has to be earlier: an interceptor may give it less time than its caller does.
+  func shorten(to deadline: Deadline) {
+    guard !isOver, deadline < limit ?? .never else { return }
+    limit = deadline
+    timer?.cancel()
+    timer = try? loop.scheduleCallback(at: deadline.moment, handler: self)  // fails on a loop that has ended
+  }
 
   func handleScheduledCallback(eventLoop: some EventLoop) {
     timer = nil

@@ -9,6 +9,10 @@ final class ServerConnection: Connection, @unchecked Sendable {
   private var flood: FloodGuard
   var phase = Phase.serving
   var health: ConnectionHealth
+  var lifetime: ConnectionLifetime
+  /// Answers to keepalive PINGs that come before the one to the PING of the shutdown.
+  var pongsToSkip = 0
+  private var hadCalls = false
 
   enum Phase {
     case serving
@@ -24,7 +28,9 @@ final class ServerConnection: Connection, @unchecked Sendable {
   init(core: ServerCore, loop: any EventLoop) throws {
     self.core = core
     flood = FloodGuard(limits: core.options.flood)
-    health = ConnectionHealth(options: core.options, now: Deadline.now)
+    let now = Deadline.now
+    health = ConnectionHealth(options: core.options, now: now)
+    lifetime = ConnectionLifetime(options: core.options, now: now, spread: .random(in: -1...1))
     try super.init(session: Session(.server, configuration: core.options.session), loop: loop)
   }
 
@@ -44,6 +50,10 @@ final class ServerConnection: Connection, @unchecked Sendable {
   override func writabilityChanged(_ isWritable: Bool) { health.writable(isWritable, now: Deadline.now) }
 
   override var isFinished: Bool { phase == .draining && calls.isEmpty }
+
+  override func hangUp(_ channel: any Channel) {
+    if isFinished, !isClosing { hangUpGently(channel) } else { super.hangUp(channel) }
+  }
 
   override func closed() {
     let abandoned = calls.values
@@ -85,7 +95,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
         touch()
       }
     case .settings: health.hasSettings = true
-    case .pong: if phase == .announced { drain() }
+    case .pong: gotPong()
     case .goAway: break
     }
   }
@@ -99,6 +109,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
         connection: self, stream: headers.stream, route: route, headers: headers.block,
         deadline: timeout.map(Timeout.deadline))
       calls[headers.stream] = call
+      hadCalls = true
       call.begin()
       if headers.endStream { call.end() }
     case .refuse(let status): refuse(headers, status)
@@ -118,6 +129,15 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   // MARK: - For calls
+
+  /// Those that have not been answered.
+  var runningCalls: [ServerCall] { calls.values.filter { !$0.isOver } }
+
+  /// Whether calls are under way or began since the last time.
+  func takeHadCalls() -> Bool {
+    defer { hadCalls = false }
+    return hadCalls || !calls.isEmpty
+  }
 
   func handlerStarted() { runningHandlers += 1 }
   func handlerEnded() { runningHandlers -= 1 }

@@ -1,0 +1,75 @@
+import Dispatch
+import Foundation
+import Messages
+import RPC
+import StandardServices
+import Stubs
+
+/// The Echo service of proto/buddy/testing with health and reflection beside it, for foreign clients.
+///
+/// `rpc-standard-server [--port N] [--connection-age MILLISECONDS]` prints `listening on PORT` and serves until SIGTERM,
+/// then lets calls finish and ends. SIGHUP makes the Echo service NOT_SERVING, or SERVING again.
+@main
+enum StandardServer {
+  static func main() async throws {
+    var options = ServerOptions()
+    if let age = value(of: "--connection-age") { options.maximumConnectionAge = .milliseconds(age) }
+    var router = Router()
+    router.register(Echo())
+    let health = Health(services: router.services)
+    router.register(health)
+    router.register(Reflection(services: router.services))
+    let server = Server(router: router, options: options)
+    let address = try await server.start(host: "127.0.0.1", port: value(of: "--port") ?? 0)
+    print("listening on \(address.port)")
+    fflush(nil)  // into a pipe, where it would wait for more
+    for await signal in signals(SIGTERM, SIGHUP) {
+      if signal == SIGTERM { break }
+      let isServing = health.status(of: "buddy.testing.v1.Echo") == .serving
+      health.set(isServing ? .notServing : .serving, for: "buddy.testing.v1.Echo")
+    }
+    health.stop()
+    await server.shutdown()
+  }
+
+  private static func value(of flag: String) -> Int? {
+    let arguments = CommandLine.arguments
+    guard let index = arguments.firstIndex(of: flag), index + 1 < arguments.count else { return nil }
+    return Int(arguments[index + 1])
+  }
+
+  private static func signals(_ numbers: Int32...) -> AsyncStream<Int32> {
+    AsyncStream { continuation in
+      let sources = numbers.map { number in
+        signal(number, SIG_IGN)
+        let source = DispatchSource.makeSignalSource(signal: number)
+        source.setEventHandler { continuation.yield(number) }
+        source.resume()
+        return source
+      }
+      continuation.onTermination = { _ in for source in sources { source.cancel() } }
+    }
+  }
+}
+
+struct Echo: EchoHandler {
+  func say(_ request: EchoMessage, _ context: ServerContext) async throws -> EchoMessage { request }
+
+  func expand(
+    _ request: ExpandRequest, _ responses: ResponseWriter<EchoMessage>, _ context: ServerContext
+  ) async throws {
+    for _ in 0..<request.count { try await responses.write(EchoMessage(text: request.text)) }
+  }
+
+  func collect(_ requests: RequestStream<EchoMessage>, _ context: ServerContext) async throws -> EchoMessage {
+    var text = ""
+    for try await request in requests { text += request.text }
+    return EchoMessage(text: text)
+  }
+
+  func chat(
+    _ requests: RequestStream<EchoMessage>, _ responses: ResponseWriter<EchoMessage>, _ context: ServerContext
+  ) async throws {
+    for try await request in requests { try await responses.write(request) }
+  }
+}
