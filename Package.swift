@@ -34,7 +34,13 @@ let rpcTargets: [Target] = [
   tests("RPC", [.nio("NIOCore"), .nio("NIOPosix"), .nioSSL, .certificates]),
   tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
   tests("StandardServices", ["RPC", "Messages", "Stubs", .nio("NIOCore")]),
-  tests("RPCTelemetry", ["RPC", .log, .metrics, .tracing, .nio("NIOCore")]),
+  tests(
+    "RPCTelemetry",
+    [
+      "RPC", .log, .metrics, .tracing, .nio("NIOCore"), .product(name: "InMemoryLogging", package: "swift-log"),
+      .product(name: "MetricsTestKit", package: "swift-metrics"),
+      .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+    ]),
   tool(
     "rpc-standard-server", ["RPC", "Messages", "Stubs", "StandardServices"], path: "Tests/Tools/rpc-standard-server"),
   tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),

@@ -154,6 +154,11 @@ final class RawPeer {
     return nil
   }
 
+  /// The GOAWAYs so far: the last stream that each one lets live.
+  func goAways() throws -> [Int32] {
+    try readEvents().compactMap { if case .goAway(let last, _, _) = $0 { last } else { nil } }
+  }
+
   var isOpen: Bool { channel.isActive }
 
   func close() async { try? await channel.close() }

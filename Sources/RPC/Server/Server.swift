@@ -79,6 +79,9 @@ public final class Server: Sendable {
     }
   }
 
+  /// Connections that are open at this moment, those that are being drained included.
+  public var connectionCount: Int { core.remaining.count }
+
   /// Takes no new connections or calls, lets the calls under way finish, then closes every connection.
   /// - Parameter grace: After this, what still runs is cancelled, and its callers get UNAVAILABLE.
   ///   `ServerOptions.shutdownGrace` if nil.

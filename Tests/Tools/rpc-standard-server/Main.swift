@@ -38,17 +38,17 @@ enum StandardServer {
     return Int(arguments[index + 1])
   }
 
+  /// The signals that came since, as long as the process lives.
   private static func signals(_ numbers: Int32...) -> AsyncStream<Int32> {
-    AsyncStream { continuation in
-      let sources = numbers.map { number in
-        signal(number, SIG_IGN)
-        let source = DispatchSource.makeSignalSource(signal: number)
-        source.setEventHandler { continuation.yield(number) }
-        source.resume()
-        return source
-      }
-      continuation.onTermination = { _ in for source in sources { source.cancel() } }
+    let (stream, continuation) = AsyncStream.makeStream(of: Int32.self)
+    for number in numbers {
+      signal(number, SIG_IGN)
+      let source = DispatchSource.makeSignalSource(signal: number)
+      source.setEventHandler { continuation.yield(number) }
+      source.resume()
+      _ = Unmanaged.passRetained(source as AnyObject)  // for good: a source that is let go hears no more
     }
+    return stream
   }
 }
 
