@@ -1,3 +1,4 @@
+import HTTP2
 import NIOCore
 import RPC
 import Synchronization
@@ -168,7 +169,8 @@ struct DrainTests {
     let first = Server(router: Echo.router)
     let address = try await first.start(host: "127.0.0.1", port: 0)
     let client = Client(host: address.host, port: address.port)
-    let (isOver, calls) = (Mutex(false), Counter())
+    let isOver = Mutex(false)
+    let calls = Counter()
     let load = Task {
       try await withThrowingTaskGroup(of: Void.self) { group in
         for _ in 0..<16 {
