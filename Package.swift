@@ -137,7 +137,8 @@ let serviceTargets: [Target] = [
   tests(
     "ServiceKit",
     [
-      "ServiceTestSupport", "RPC", "Messages", "Storage", "StandardServices", "Stubs", .log, .metrics, .tracing,
+      "ServiceTestSupport", "RPC", "RPCTelemetry", "Messages", "Storage", "StandardServices", "Stubs", .log, .metrics,
+      .tracing,
       .asyncHTTPClient, .nio("NIOCore"), .nio("NIOHTTP1"), .nio("NIOPosix"), .product(name: "Crypto",
       package: "swift-crypto"),
     ]),

@@ -19,6 +19,13 @@ struct DrainTests {
     return router
   }
 
+  /// The connections that calls came on.
+  private final class Peers: Sendable {
+    private let names = Mutex<Set<String>>([])
+    var count: Int { names.withLock { $0.count } }
+    func add(_ name: String) { names.withLock { _ = $0.insert(name) } }
+  }
+
   @Test func twoGoAwaysAndNoCallLost() async throws {
     let (gate, started) = (Gate(), Counter())
     let server = Server(router: Self.held(gate, started))
@@ -135,10 +142,10 @@ struct DrainTests {
   @Test func underLoadNoCallIsLost() async throws {
     var options = ServerOptions()
     options.maximumConnectionAge = .milliseconds(40)
-    let peers = Mutex<Set<String>>([])
+    let peers = Peers()
     var router = Echo.router
     router.unary(Echo.say) { request, context in
-      peers.withLock { _ = $0.insert(context.peer) }
+      peers.add(context.peer)
       await Task.yield()
       return request
     }
@@ -146,7 +153,7 @@ struct DrainTests {
       try await withThrowingTaskGroup(of: Void.self) { group in
         for worker in 0..<16 {
           group.addTask {
-            while peers.withLock({ $0.count }) < 8 {
+            while peers.count < 8 {
               let options = CallOptions(waitForReady: true)
               #expect(try await client.unary(Echo.say, "\(worker)", options) == "\(worker)")
               var count = 0
@@ -169,13 +176,12 @@ struct DrainTests {
     let first = Server(router: Echo.router)
     let address = try await first.start(host: "127.0.0.1", port: 0)
     let client = Client(host: address.host, port: address.port)
-    let isOver = Mutex(false)
-    let calls = Counter()
+    let (stops, calls) = (Counter(), Counter())
     let load = Task {
       try await withThrowingTaskGroup(of: Void.self) { group in
         for _ in 0..<16 {
           group.addTask {
-            while !isOver.withLock({ $0 }) {
+            while stops.value == 0 {
               _ = try await client.unary(Echo.say, "a", CallOptions(waitForReady: true))
               calls.add(1)
             }
@@ -196,7 +202,7 @@ struct DrainTests {
       await stopped
       server = next
     }
-    isOver.withLock { $0 = true }
+    stops.add(1)
     try await load.value
     await client.close()
     await server.shutdown(grace: .zero)
@@ -228,8 +234,7 @@ struct DrainTests {
     options.keepaliveTimeout = .milliseconds(40)
     try await withPair(server: options) { (_, address) async throws in
       let peer = try await RawPeer.connect(to: address)
-      let stream = try peer.request(path: Echo.say.path, body: peer.frame("one"))
-      _ = stream
+      _ = try peer.request(path: Echo.say.path, body: peer.frame("one"))
       try await eventually("the connection is closed") { !peer.isOpen }
     }
   }

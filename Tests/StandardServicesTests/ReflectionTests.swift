@@ -81,7 +81,8 @@ import Testing
         Issue.record("no files: \(String(describing: answer))")
         return
       }
-      #expect(try files.fileDescriptorProto.map { try DescriptorFile($0).name } == ["google/protobuf/any.proto"])
+      let names = try files.fileDescriptorProto.map { try DescriptorFile($0).name }
+      #expect(names == ["google/protobuf/any.proto"])
     }
   }
 
@@ -114,7 +115,8 @@ import Testing
       #expect(Set(first).count == first.count)
       #expect(first.contains("google/protobuf/timestamp.proto"))
       let files = try descriptors
-      #expect(Set(first.flatMap { files[$0]?.imports ?? [] }).isSubset(of: first))
+      let imported = Set(first.flatMap { files[$0]?.imports ?? [] })
+      #expect(imported.isSubset(of: Set(first)))
       #expect(try names(answers[1]) == [file])
     }
   }
