@@ -7,13 +7,14 @@ import Stubs
 
 /// The Echo service of proto/buddy/testing with health and reflection beside it, for foreign clients.
 ///
-/// `rpc-standard-server [--port N] [--connection-age MILLISECONDS]` prints `listening on PORT` and serves until SIGTERM,
-/// then lets calls finish and ends. SIGHUP makes the Echo service NOT_SERVING, or SERVING again.
+/// `rpc-standard-server [--port N] [--connection-age MILLISECONDS] [--grace MILLISECONDS]` prints `listening on PORT` and
+/// serves until SIGTERM, then lets calls finish and ends. SIGHUP makes Echo NOT_SERVING, or SERVING again.
 @main
 enum StandardServer {
   static func main() async throws {
     var options = ServerOptions()
     if let age = value(of: "--connection-age") { options.maximumConnectionAge = .milliseconds(age) }
+    if let grace = value(of: "--grace") { options.shutdownGrace = .milliseconds(grace) }
     var router = Router()
     router.register(Echo())
     let health = Health(services: router.services)
