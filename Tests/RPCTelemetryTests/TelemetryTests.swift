@@ -90,7 +90,7 @@ struct TelemetryTests {
     try await withPair(
       server: CallMetrics(.server, methods: Self.router.methods, factory: server),
       client: CallMetrics(.client, factory: client)
-    ) { caller in
+    ) { (caller) async throws in
       try await callAll(caller)
       await fail(caller)
     }
@@ -115,7 +115,7 @@ struct TelemetryTests {
   @Test func methodsOverTheLimitShareOneSeries() async throws {
     let metrics = TestMetrics()
     let measure = CallMetrics(.client, factory: metrics)
-    try await withPair(server: CallMetrics(.server, factory: TestMetrics()), client: measure) { client in
+    try await withPair(server: CallMetrics(.server, factory: TestMetrics()), client: measure) { (client) async throws in
       for number in 0..<CallMetrics.methodLimit + 5 {
         let method = Method("/test.Other/M\(number)", request: Self.bytes, response: Self.bytes)
         _ = try? await client.unary(method, ByteBuffer())
@@ -135,7 +135,7 @@ struct TelemetryTests {
       logger.logLevel = .debug
       return logger
     }
-    try await withPair(server: CallLogging(logger(server)), client: CallLogging(logger(client))) { caller in
+    try await withPair(server: CallLogging(logger(server)), client: CallLogging(logger(client))) { (caller) async throws in
       _ = try await caller.unary(Self.check, ByteBuffer())  // is not worth a line
       try await callAll(caller)
       await fail(caller)
@@ -165,7 +165,7 @@ struct TelemetryTests {
     let handler = InMemoryLogHandler()
     let logger = Logger(label: "test") { _ in handler }
     let logging = CallLogging(logger) { $0.code == .ok ? .trace : .notice }
-    try await withPair(server: logging, client: logging) { client in
+    try await withPair(server: logging, client: logging) { (client) async throws in
       try await callAll(client)
     }
     #expect(handler.entries.map { $0.level } == [.notice, .notice])
@@ -175,7 +175,7 @@ struct TelemetryTests {
 
   @Test func callsAreTracedAcrossTheSocket() async throws {
     let (server, client) = (InMemoryTracer(), InMemoryTracer())
-    try await withPair(server: CallTracing(server), client: CallTracing(client, peerService: "echo")) { caller in
+    try await withPair(server: CallTracing(server), client: CallTracing(client, peerService: "echo")) { (caller) async throws in
       _ = try await caller.unary(Self.check, ByteBuffer())
       try await callAll(caller)
       await fail(caller)

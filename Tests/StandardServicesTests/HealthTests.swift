@@ -23,7 +23,7 @@ import Testing
   }
 
   @Test func whatIsServedIsServingUntilItStops() async throws {
-    try await withHealth { health, client in
+    try await withHealth { (health, client) async throws in
       for name in ["", "example.Greeter"] {
         let answer = try await client.check(.init(service: name))
         #expect(answer.status == .serving)
@@ -35,14 +35,14 @@ import Testing
   }
 
   @Test func anUnknownServiceIsNotFound() async throws {
-    try await withHealth { _, client in
+    try await withHealth { (_, client) async throws in
       let error = try await #require(throws: Status.self) { try await client.check(.init(service: "example.None")) }
       #expect(error.code == .notFound)
     }
   }
 
   @Test func watchersSeeTheStopAndAreLetGo() async throws {
-    try await withHealth { health, client in
+    try await withHealth { (health, client) async throws in
       var responses = try await client.watch(.init(service: "example.Greeter")).makeAsyncIterator()
       #expect(try await responses.next()?.status == .serving)
       health.stop()
@@ -53,7 +53,7 @@ import Testing
   }
 
   @Test func eachServiceHasAStatusOfItsOwn() async throws {
-    try await withHealth { health, client in
+    try await withHealth { (health, client) async throws in
       health.set(.notServing, for: "example.Greeter")
       #expect(try await client.check(.init(service: "example.Greeter")).status == .notServing)
       #expect(try await client.check(.init(service: "")).status == .serving)
@@ -63,7 +63,7 @@ import Testing
   }
 
   @Test func aStopCanBeTakenBack() async throws {
-    try await withHealth { health, client in
+    try await withHealth { (health, client) async throws in
       health.stop()
       health.set(.serving, for: "example.New")
       #expect(try await client.check(.init(service: "example.New")).status == .notServing)
@@ -75,7 +75,7 @@ import Testing
   }
 
   @Test func aWatcherSeesEveryChangeAndAServiceThatIsNew() async throws {
-    try await withHealth { health, client in
+    try await withHealth { (health, client) async throws in
       var responses = try await client.watch(.init(service: "example.New")).makeAsyncIterator()
       #expect(try await responses.next()?.status == .serviceUnknown)
       for status in [ServingStatus.notServing, .serving, .notServing, .unknown, .serving] {
@@ -119,7 +119,7 @@ import Testing
   }
 
   @Test func allStatusesAtOnce() async throws {
-    try await withHealth { health, client in
+    try await withHealth { (health, client) async throws in
       health.set(.notServing, for: "example.Greeter")
       let statuses = try await client.list(.init()).statuses.mapValues(\.status)
       #expect(statuses == ["": .serving, "example.Greeter": .notServing])

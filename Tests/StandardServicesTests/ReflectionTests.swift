@@ -49,7 +49,7 @@ import Testing
   }
 
   @Test func theServicesAreListed() async throws {
-    try await withReflection { client in
+    try await withReflection { (client) async throws in
       let answer = try await ask(client, [.listServices("")])[0]
       #expect(answer.validHost == "here")
       #expect(answer.originalRequest == Request(host: "here", messageRequest: .listServices("")))
@@ -66,7 +66,7 @@ import Testing
   }
 
   @Test func v1alphaIsTheSame() async throws {
-    try await withReflection { client in
+    try await withReflection { (client) async throws in
       let request = GrpcReflectionV1alphaServerReflectionRequest(
         host: "there", messageRequest: .fileByFilename("google/protobuf/any.proto"))
       let answer = try await GrpcReflectionV1alphaServerReflectionClient(client).serverReflectionInfo {
@@ -99,7 +99,7 @@ import Testing
     ("google.protobuf.Timestamp", "google/protobuf/timestamp.proto"),
   ])
   func everyNameIsFound(symbol: String, file: String) async throws {
-    try await withReflection { client in
+    try await withReflection { (client) async throws in
       let answers = try await ask(client, [.fileContainingSymbol(symbol), .fileByFilename(file)])
       for answer in answers { #expect(try names(answer).first == file) }
     }
@@ -107,7 +107,7 @@ import Testing
 
   /// A file comes with what it imports, which does not come again on the same stream.
   @Test func importsComeOnce() async throws {
-    try await withReflection { client in
+    try await withReflection { (client) async throws in
       let (file, symbol) = ("buddy/progress/v1/progress.proto", "buddy.progress.v1.Progress")
       let answers = try await ask(client, [.fileByFilename(file), .fileContainingSymbol(symbol)])
       let first = try names(answers[0])
@@ -133,7 +133,7 @@ import Testing
   }
 
   @Test func whatIsNotThere() async throws {
-    try await withReflection { client in
+    try await withReflection { (client) async throws in
       let extensions = GrpcReflectionV1ExtensionRequest(
         containingType: "google.protobuf.Timestamp", extensionNumber: 100)
       let answers = try await ask(
@@ -151,7 +151,7 @@ import Testing
 
   /// Nobody reads the answers: the questions have to wait, and so has memory.
   @Test func questionsWaitForTheirAnswersToBeRead() async throws {
-    try await withReflection { client in
+    try await withReflection { (client) async throws in
       let count = 2_000
       let read = try await GrpcReflectionV1ServerReflectionClient(client).serverReflectionInfo { requests, responses in
         async let written: Void = {
