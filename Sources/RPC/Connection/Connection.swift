@@ -44,6 +44,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   func writabilityChanged(_ isWritable: Bool) {}
   /// Nothing is left to do: the channel is closed once all is written.
   var isFinished: Bool { false }
+  /// More may come although the session, which sent or got a GOAWAY and has no streams, sees no need to go on.
+  var outlivesSession: Bool { false }
   /// All has been written, and nothing more will be.
   func hangUp(_ channel: any Channel) { channel.close(promise: nil) }
   /// The channel is gone.
@@ -114,7 +116,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
       watch()
     }
     if hasWritten { context.flush() }
-    if isClosing || !session.isAlive || (isFinished && !needsFlush) { closeWhenWritten(context) }
+    let isOver = !session.isAlive && !outlivesSession
+    if isClosing || isOver || (isFinished && !needsFlush) { closeWhenWritten(context) }
   }
 
   /// A plain close would drop what the socket has not taken yet.

@@ -51,6 +51,9 @@ final class ServerConnection: Connection, @unchecked Sendable {
 
   override var isFinished: Bool { phase == .draining && calls.isEmpty }
 
+  /// Between the two GOAWAYs a call may still arrive that the peer sent before it knew.
+  override var outlivesSession: Bool { phase == .announced }
+
   override func hangUp(_ channel: any Channel) {
     if isFinished, !isClosing { hangUpGently(channel) } else { super.hangUp(channel) }
   }
