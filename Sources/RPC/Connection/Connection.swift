@@ -48,6 +48,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   var outlivesSession: Bool { false }
   /// All has been written, and nothing more will be.
   func hangUp(_ channel: any Channel) { channel.close(promise: nil) }
+  /// The channel reported an error, and is closed.
+  func channelFailed(_ error: any Error) {}
   /// The channel is gone.
   func closed() {}
 
@@ -85,7 +87,10 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     if context.channel.isWritable { touch() }
   }
 
-  final func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+  final func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    channelFailed(error)
+    context.close(promise: nil)
+  }
 
   final func channelInactive(context: ChannelHandlerContext) {
     closed()

@@ -7,6 +7,12 @@ public struct ServerOptions: Sendable {
   public var maximumRequestBytes = 4 * 1024 * 1024
   /// The longest response message sent, in bytes; a longer one ends its call with RESOURCE_EXHAUSTED.
   public var maximumResponseBytes = 4 * 1024 * 1024
+  /// How responses are compressed where the caller takes it; `ServerContext.compressResponses` says it for one call.
+  public var compression = Compression.none
+  /// Messages shorter than this are sent as they are, in bytes; so are those that do not get shorter.
+  public var compressionThreshold = 1024
+  /// Takes requests that are compressed. Otherwise they end with UNIMPLEMENTED.
+  public var acceptsCompressed = true
   /// Calls that one connection may have open at once.
   public var maximumStreams = 100
   /// Handlers that may run at once for one connection, those included whose call was cancelled: a peer that opens and
@@ -55,6 +61,9 @@ public struct ServerOptions: Sendable {
   public var keepaliveInterval: Duration? = .seconds(7_200)
   /// … and one that does not answer for that long has gone: the connection is closed.
   public var keepaliveTimeout: Duration = .seconds(20)
+
+  /// TLS on every connection; nil for plain text. Its handshake is part of `handshakeTimeout`.
+  public var tls: ServerTLS?
 
   public init() {}
 
