@@ -15,6 +15,10 @@ final class ServerConnection: Connection, @unchecked Sendable {
   var acknowledgedBytes: Int?
   var phase = Phase.serving
   var health: ConnectionHealth
+  var lifetime: ConnectionLifetime
+  /// Answers to keepalive PINGs that come before the one to the PING of the shutdown.
+  var pongsToSkip = 0
+  private var hadCalls = false
   /// Who the client is, where TLS says so. Set before anything is received, and not changed.
   var peerIdentity: PeerIdentity?
 
@@ -35,7 +39,9 @@ final class ServerConnection: Connection, @unchecked Sendable {
     peerKey = PeerKey(ipAddress: address)
     requests = RequestBudget(limit: core.options.maximumBufferedBytes)
     flood = FloodGuard(limits: core.options.flood)
-    health = ConnectionHealth(options: core.options, now: Deadline.now)
+    let now = Deadline.now
+    health = ConnectionHealth(options: core.options, now: now)
+    lifetime = ConnectionLifetime(options: core.options, now: now, spread: .random(in: -1...1))
     try super.init(session: Session(.server, configuration: core.options.session), loop: loop)
   }
 
@@ -59,6 +65,9 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   override var isFinished: Bool { phase == .draining && calls.isEmpty }
+
+  /// Between the two GOAWAYs a call may still arrive that the peer sent before it knew.
+  override var outlivesSession: Bool { phase == .announced }
 
   override func closed() {
     let abandoned = calls.values
@@ -104,7 +113,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
         touch()
       }
     case .settings: health.hasSettings = true
-    case .pong: if phase == .announced { drain() }
+    case .pong: gotPong()
     case .goAway: break
     }
   }
@@ -119,6 +128,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
         deadline: timeout.map(Timeout.deadline))
       call.expectEncoded(encoding)
       calls[headers.stream] = call
+      hadCalls = true
       call.begin()
       if headers.endStream { call.end() }
     case .refuse(let status): refuse(headers, status)
@@ -139,6 +149,15 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   // MARK: - For calls
+
+  /// Those that have not been answered.
+  var runningCalls: [ServerCall] { calls.values.filter { !$0.isOver } }
+
+  /// Whether calls are under way or began since the last time.
+  func takeHadCalls() -> Bool {
+    defer { hadCalls = false }
+    return hadCalls || !calls.isEmpty
+  }
 
   func handlerStarted() { runningHandlers += 1 }
   func handlerEnded() { runningHandlers -= 1 }
