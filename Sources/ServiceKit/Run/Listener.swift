@@ -46,11 +46,16 @@ struct RPCListener: Listener {
     health = Health(services: router.services + [GrpcHealthV1HealthMethods.serviceName])
     router.register(health)
     // A span goes outermost, so that what the others log has its ids.
-    let interceptors: [any ServerInterceptor] = [
+    var interceptors: [any ServerInterceptor] = [
       ServerTracing(tracer: environment.tracer), ServerMetrics(environment.metrics, methods: router.methods),
       FailureLog(logger: logger),
     ]
-    server = Server(router: router, interceptors: interceptors) { line in
+    var options = ServerOptions()
+    if let tls = environment.tls {
+      options.tls = tls.server
+      interceptors.append(tls.accessList)
+    }
+    server = Server(router: router, options: options, interceptors: interceptors) { line in
       logger.warning("connection cut off", metadata: ["reason": "\(line)"])
     }
   }
