@@ -1,6 +1,7 @@
 """TLS with other people's TLS: grpcio (BoringSSL) on both sides of our services, and openssl."""
 
 import concurrent.futures
+import os
 import pathlib
 import subprocess
 import tempfile
@@ -151,6 +152,25 @@ def s_client(folder, address, *flags, name="gateway"):
     return run("openssl", "s_client", "-connect", address, *own, *trust, *flags, stdin=subprocess.DEVNULL)
 
 
+def resumed(folder, address, session, flag):
+    """Whether openssl went on with a session that it had kept, or not; with -sess_out it keeps one."""
+    own = ["-cert", f"{folder}/gateway.crt", "-key", f"{folder}/gateway.key", "-CAfile", f"{folder}/ca.crt"]
+    command = ["openssl", "s_client", "-connect", address, *own, "-alpn", "h2", flag, session]
+    client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    output = b""
+    while b"New, TLS" not in output and b"Reused, TLS" not in output:
+        piece = os.read(client.stdout.fileno(), 4096)
+        assert piece, output
+        output += piece
+    if flag == "-sess_out":
+        wait_until(lambda: os.path.exists(session) and os.path.getsize(session) > 0, "a ticket")
+    client.stdin.close()
+    client.kill()
+    client.wait()
+    client.stdout.close()
+    return b"Reused, TLS" in output
+
+
 def test_openssl(certificates, setting):
     installation, _ = setting
     address = installation.address("execution")
@@ -183,6 +203,9 @@ def test_a_renewed_certificate_is_shown_without_a_restart(certificates, setting)
             file.flush()
             return run("openssl", "x509", "-in", file.name, "-noout", "-serial").stdout.strip()
 
+    session = str(certificates / "session.pem")
+    assert not resumed(certificates, address, session, "-sess_out")
+    assert resumed(certificates, address, session, "-sess_in")
     old = serial()
     assert old.startswith("serial=")
     renewed = run(f"{BIN}/buddy", "certs", "renew", "--folder", str(certificates), "--service", "artifact")
@@ -190,4 +213,6 @@ def test_a_renewed_certificate_is_shown_without_a_restart(certificates, setting)
     new = run("openssl", "x509", "-in", str(certificates / "artifact.crt"), "-noout", "-serial").stdout.strip()
     assert new != old
     wait_until(lambda: serial() == new, "the new certificate is shown")
+    # Who was known by the old ones has to show who it is again.
+    assert not resumed(certificates, address, session, "-sess_in")
     assert "new certificates are used from now on" in installation.log("artifact")
