@@ -44,7 +44,9 @@ final class ServerConnection: Connection, @unchecked Sendable {
   override func failed(_ error: any Error) { cutOff(.protocolError, "\(error)") }
 
   override func channelFailed(_ error: any Error) {
-    guard !isClosing, let failure = TLSFailure(established: error, peer: .client) else { return }
+    guard !isClosing, let failure = TLSFailure(established: error, peer: .client), !failure.isHangUp else {
+      return
+    }
     core.log?("closing the connection from \(peer): \(failure)")
   }
 
