@@ -60,7 +60,9 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   override func channelFailed(_ error: any Error) {
-    guard !isClosing, let failure = TLSFailure(established: error, peer: .client) else { return }
+    guard !isClosing, let failure = TLSFailure(established: error, peer: .client), !failure.isHangUp else {
+      return
+    }
     core.log?("closing the connection from \(peer): \(failure)")
   }
 
