@@ -45,6 +45,7 @@ extension ServerConnection {
   func drain() {
     guard phase == .announced else { return }
     phase = .draining
+    lingering = nil  // both sides know that this is the end
     session.submitGoAway()
     touch()
   }
