@@ -9,6 +9,8 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   let headers: HeaderBlock
   let deadline: Deadline?
   var trailingMetadata: Metadata = [:]
+  /// What the timer waits for: the deadline, or less.
+  private var timerDeadline: Deadline?
   private var timer: NIOScheduledCallback?
   private var task: Task<Void, Never>?
   /// How the call ended: trailers are on their way, or nobody is there to get them.
@@ -41,9 +43,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   /// The headers are there.
   func begin() {
-    if let deadline, deadline != .never {
-      timer = try? loop.scheduleCallback(at: deadline.moment, handler: self)  // fails on a loop that has ended
-    }
+    if let deadline { shorten(to: deadline) }
     if !route.takesOneMessage { start() }
   }
 
@@ -188,6 +188,13 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     }
   }
 
+  /// Ends the call in place of its handler; what the caller has not been sent yet is dropped.
+  func cutShort(_ status: Status) {
+    guard !isOver else { return }
+    output?.discard()
+    finish(status)
+  }
+
   private var refusalHead: HeaderBlock {
     .refusalHead(acceptsCompressed: connection.options.acceptsCompressed)
   }
@@ -206,6 +213,14 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   }
 
   // MARK: - The deadline
+
+  /// The call is over by then, unless it has to be earlier: an interceptor may give it less time than its caller does.
+  func shorten(to deadline: Deadline) {
+    guard !isOver, deadline < timerDeadline ?? .never else { return }
+    timerDeadline = deadline
+    timer?.cancel()
+    timer = try? loop.scheduleCallback(at: deadline.moment, handler: self)  // fails on a loop that has ended
+  }
 
   func handleScheduledCallback(eventLoop: some EventLoop) {
     timer = nil

@@ -15,6 +15,10 @@ final class ServerConnection: Connection, @unchecked Sendable {
   var acknowledgedBytes: Int?
   var phase = Phase.serving
   var health: ConnectionHealth
+  var lifetime: ConnectionLifetime
+  /// Answers to keepalive PINGs that come before the one to the PING of the shutdown.
+  var pongsToSkip = 0
+  private var hadCalls = false
   /// Who the client is, where TLS says so. Set before anything is received, and not changed.
   var peerIdentity: PeerIdentity?
 
@@ -35,7 +39,9 @@ final class ServerConnection: Connection, @unchecked Sendable {
     peerKey = PeerKey(ipAddress: address)
     requests = RequestBudget(limit: core.options.maximumBufferedBytes)
     flood = FloodGuard(limits: core.options.flood)
-    health = ConnectionHealth(options: core.options, now: Deadline.now)
+    let now = Deadline.now
+    health = ConnectionHealth(options: core.options, now: now)
+    lifetime = ConnectionLifetime(options: core.options, now: now, spread: .random(in: -1...1))
     try super.init(session: Session(.server, configuration: core.options.session), loop: loop)
     lingering = .seconds(1)
   }
@@ -60,6 +66,9 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   override var isFinished: Bool { phase == .draining && calls.isEmpty }
+
+  /// Between the two GOAWAYs a call may still arrive that the peer sent before it knew.
+  override var outlivesSession: Bool { phase == .announced }
 
   override func closed() {
     let abandoned = calls.values
@@ -105,7 +114,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
         touch()
       }
     case .settings: health.hasSettings = true
-    case .pong: if phase == .announced { drain() }
+    case .pong: gotPong()
     case .goAway: break
     }
   }
@@ -120,6 +129,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
         deadline: timeout.map(Timeout.deadline))
       call.expectEncoded(encoding)
       calls[headers.stream] = call
+      hadCalls = true
       call.begin()
       if headers.endStream { call.end() }
     case .refuse(let status): refuse(headers, status)
@@ -135,10 +145,20 @@ final class ServerConnection: Connection, @unchecked Sendable {
   private func refuse(_ headers: Event.Headers, _ status: Status) {
     for interceptor in interceptors { interceptor.refused(status) }
     if !headers.endStream { session.notifyEnd(stream: headers.stream) }
-    respond(headers.stream, HeaderBlock.refusalHead(acceptsCompressed: options.acceptsCompressed).ending(with: status), nil)
+    let head = HeaderBlock.refusalHead(acceptsCompressed: options.acceptsCompressed)
+    respond(headers.stream, head.ending(with: status), nil)
   }
 
   // MARK: - For calls
+
+  /// Those that have not been answered.
+  var runningCalls: [ServerCall] { calls.values.filter { !$0.isOver } }
+
+  /// Whether calls are under way or began since the last time.
+  func takeHadCalls() -> Bool {
+    defer { hadCalls = false }
+    return hadCalls || !calls.isEmpty
+  }
 
   func handlerStarted() { runningHandlers += 1 }
   func handlerEnded() { runningHandlers -= 1 }
@@ -168,7 +188,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   /// Bytes of responses that wait for the peer's windows.
-  var heldBytes: Int { calls.values.reduce(0) { $0 + ($1.output?.bufferedBytes ?? 0) } }
+  var bufferedBytes: Int { calls.values.reduce(0) { $0 + ($1.output?.bufferedBytes ?? 0) } }
 
   /// Ends calls whose requests have not come in time.
   func checkRequests(_ limit: UInt32) {

@@ -68,6 +68,17 @@ public struct ServerOptions: Sendable {
   /// How long `shutdown` lets calls finish.
   public var shutdownGrace: Duration = .seconds(30)
 
+  /// A connection this old, ±10 %, is drained: GOAWAY, and closed when its calls have finished. Nil: however old.
+  public var maximumConnectionAge: Duration?
+  /// After this its calls are ended with UNAVAILABLE all the same. Nil: never.
+  public var maximumConnectionAgeGrace: Duration?
+  /// A connection without calls for that long is drained. Nil: never.
+  public var maximumConnectionIdle: Duration?
+  /// A peer that was silent for that long is sent a PING; nil for never …
+  public var keepaliveInterval: Duration? = .seconds(7_200)
+  /// … and one that does not answer for that long has gone: the connection is closed.
+  public var keepaliveTimeout: Duration = .seconds(20)
+
   /// TLS on every connection; nil for plain text. Its handshake is part of `handshakeTimeout`.
   public var tls: ServerTLS?
 
