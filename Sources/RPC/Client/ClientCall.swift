@@ -14,7 +14,16 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   weak var connection: ClientConnection?
   var stream: Int32 = 0
   private var timer: NIOScheduledCallback?
-  private var attempts = 0
+  /// What of a request of several messages was sent, as long as it may have to be sent again.
+  private var replay: ReplayBuffer?
+  private var mustReplay = false
+  /// The server has refused it once.
+  private var wasRefused = false
+  /// Makes the attempts where a policy allows several: until it is committed to one, this call has no stream.
+  var attempts: AttemptRunner?
+  /// Set where this is such an attempt.
+  var attempt: Attempt?
+  private var previousAttempts = 0
   private(set) var status: Status?
   private var initial: HeaderBlock?
   private var awaitingInitial: [Waiter<Metadata>] = []
@@ -28,18 +37,32 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   var isOver: Bool { status != nil }
 
+  /// One of several attempts of a call.
+  struct Attempt {
+    let runner: AttemptRunner
+    let number: Int
+    /// How many that count were made before it.
+    let previous: Int
+  }
+
+  /// - Parameters:
+  ///   - request: The framed request, where it is one message.
+  ///   - replay: Where to keep a request of several messages.
+  ///   - responseLimit: `ClientOptions.maximumResponseBytes`, or less.
   init(
     channel: ClientChannel, path: String, options: CallOptions, request: ByteBuffer?, hasOneResponse: Bool,
-    ends: [CallEnd] = []
+    ends: [CallEnd] = [], replay: ReplayBuffer? = nil, responseLimit: Int? = nil
   ) {
     self.path = path
     self.ends = ends
     self.request = request
     self.hasOneResponse = hasOneResponse
+    self.replay = replay
     metadata = options.metadata
     deadline = options.effectiveDeadline
     waitsForReady = options.waitForReady
-    super.init(loop: channel.loop, limit: channel.options.maximumResponseBytes, isStreaming: !hasOneResponse)
+    super.init(
+      loop: channel.loop, limit: responseLimit ?? channel.options.maximumResponseBytes, isStreaming: !hasOneResponse)
     output = StreamOutput()
   }
 
@@ -49,7 +72,7 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   /// - Parameter continuation: Gets the one response, where there is one.
   func arrived(_ continuation: UnsafeContinuation<ByteBuffer, any Error>?) {
     if let continuation { expectResponse(continuation) }
-    if let deadline, deadline != .never, !isOver {
+    if let deadline, deadline != .never, !isOver, attempt == nil {
       timer = try? loop.scheduleCallback(at: deadline.moment, handler: self)  // fails on a loop that has ended
     }
   }
@@ -61,22 +84,34 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   /// Gets ready to be sent, the first time or again.
   func prepareAttempt() -> StreamOutput {
-    attempts += 1
-    guard let request else {
-      let output = output ?? StreamOutput()
-      self.output = output
-      return output
+    let output: StreamOutput
+    if let request {
+      output = StreamOutput()
+      output.append(request)
+      output.end()
+    } else if let attempt {
+      output = attempt.runner.output()
+    } else {
+      output = preparedStream()
     }
-    let output = StreamOutput()
-    output.append(request)
-    output.end()
     self.output = output
+    return output
+  }
+
+  private func preparedStream() -> StreamOutput {
+    let current = output ?? StreamOutput()
+    guard mustReplay, let replay else { return current }
+    mustReplay = false
+    let output = replay.output()
+    output.drainMark = current.drainMark
     return output
   }
 
   /// The request ends here.
   func halfClose() {
+    if let attempts { return attempts.halfClose() }
     guard let output, !output.isEnded else { return }
+    replay?.isEnded = true
     output.end()
     outputChanged()
   }
@@ -94,10 +129,17 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   func receivedHeaders(_ headers: Event.Headers) {
     guard !isOver else { return }
-    switch ResponseHead(headers) {
+    let head = ResponseHead(headers)
+    if let attempt, !headers.endStream {
+      if case .informational = head { return }
+      return attempt.runner.answered(attempt.number, headers)
+    }
+    switch head {
     case .informational: break
     case .open:
       initial = headers.block
+      if replay != nil { dropReplay() }
+      if previousAttempts > 0 { initial?.append(AttemptRunner.countName, String(previousAttempts)) }
       let waiting = awaitingInitial
       awaitingInitial = []
       for waiter in waiting { waiter.resume(.success(Metadata(headers.block))) }
@@ -111,8 +153,8 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   /// - Returns: Whether the server certainly did not process the call, and it may be sent again.
   func streamClosed(code: UInt32) -> Bool {
     guard !isOver else { return false }
+    if code == ErrorCode.refusedStream.rawValue, initial == nil { return streamRefused() }
     stream = 0
-    if code == ErrorCode.refusedStream.rawValue, request != nil, attempts < 3 { return true }
     if code == ErrorCode.noError.rawValue {
       finish(Status(.internalError, "the server ended the call without a status"))
     } else if code == ErrorCode.cancel.rawValue, deadline?.isExpired == true {
@@ -123,6 +165,26 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     return false
   }
 
+  /// The server did not look at the call: a stream that never left is sent again without limit, one that the server
+  /// refused once (gRFC A6, "Transparent Retries").
+  private func streamRefused() -> Bool {
+    let neverLeft = connection.map { $0.session.lastSentStream < stream } ?? false
+    stream = 0
+    if let attempt {
+      self.attempt = nil
+      status = .refusedStream
+      attempt.runner.refused(attempt.number, neverLeft: neverLeft)
+      return false
+    }
+    guard request != nil || replay != nil, neverLeft || !wasRefused else {
+      finish(.refusedStream)
+      return false
+    }
+    if !neverLeft { wasRefused = true }
+    mustReplay = true
+    return true
+  }
+
   /// The requests come from this task: it ends with the call.
   func producing(in task: Task<Void, Never>) {
     if isOver { task.cancel() } else { producer = task }
@@ -130,6 +192,12 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   func finish(_ status: Status, reset: Bool = false) {
     guard !isOver else { return }
+    if let attempt { return finish(attempt, status, reset: reset) }
+    if let attempts {
+      self.attempts = nil
+      attempts.callEnded()
+    }
+    if replay != nil { dropReplay() }
     let status = status.code == .ok && hasOneResponse ? takeResponse() ?? status : status
     self.status = status
     for end in ends.reversed() { end(status) }
@@ -138,16 +206,19 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     producer = nil
     timer?.cancel()
     timer = nil
-    if reset, stream != 0 {
-      output?.discard()
-      connection?.reset(stream)
-    }
+    if reset { resetStream() }
     if status.code == .ok { finishInbound(.success(())) }
     fail(status.code == .ok ? CancellationError() : status)
     let waiting = awaitingInitial
     awaitingInitial = []
     for waiter in waiting { waiter.resume(initialResult) }
     deliverResponse()
+  }
+
+  private func resetStream() {
+    guard stream != 0 else { return }
+    output?.discard()
+    connection?.reset(stream)
   }
 
   /// Keeps the one response.
@@ -200,13 +271,71 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   func handleScheduledCallback(eventLoop: some EventLoop) {
     timer = nil
-    finish(Status(.deadlineExceeded, "the deadline passed"), reset: true)
+    finish(Status(.deadlineExceeded, attempts?.lateness ?? "the deadline passed"), reset: true)
   }
 
   func didCancelScheduledCallback(eventLoop: some EventLoop) {}
 
   /// From any thread.
   func cancel() {
-    loop.execute { self.finish(Status(.cancelled, "the call was cancelled"), reset: true) }
+    loop.execute { self.finish(.cancelled, reset: true) }
   }
+
+  // MARK: - Several attempts
+
+  /// Keeps the message where it may have to be sent again.
+  override func enqueue(_ frame: ByteBuffer) throws -> Bool {
+    if let attempts {
+      if let failure { throw failure }
+      attempts.append(frame)
+      return hasRoom
+    }
+    if replay != nil, replay?.append(frame) == false { dropReplay() }
+    return try super.enqueue(frame)
+  }
+
+  override var hasRoom: Bool { attempts?.hasRoom ?? super.hasRoom }
+
+  private func dropReplay() {
+    replay?.release()
+    replay = nil
+  }
+
+  /// A message that the caller has written, for an attempt that is under way.
+  func append(_ frame: ByteBuffer) {
+    guard stream != 0, let output else { return }
+    output.append(frame)
+    outputChanged()
+  }
+
+  /// The caller's call goes on with this attempt's stream.
+  func adopt(_ other: ClientCall) {
+    attempts = nil
+    previousAttempts = other.attempt?.previous ?? 0
+    (stream, connection, output) = (other.stream, other.connection, other.output)
+    other.attempt = nil
+    other.status = .cancelled
+    other.stream = 0
+    connection?.replace(stream, with: self)
+    if hasRoom { outputDrained() } else { output?.drainMark = Self.highWater / 2 }
+  }
+
+  /// Nobody waits for this attempt any more.
+  func abandonAttempt() {
+    attempt = nil
+    status = .cancelled
+    resetStream()
+  }
+
+  private func finish(_ attempt: Attempt, _ status: Status, reset: Bool) {
+    self.attempt = nil
+    self.status = status
+    if reset { resetStream() }
+    attempt.runner.ended(attempt.number, status)
+  }
+}
+
+extension Status {
+  static let refusedStream = Status(.unavailable, "the server refused the stream")
+  fileprivate static let cancelled = Status(.cancelled, "the call was cancelled")
 }

@@ -25,6 +25,16 @@ public struct ClientOptions: Sendable {
   /// What the client calls itself; gRPC asks for `name/version`.
   public var userAgent = "buddy-rpc/1.0"
 
+  /// What is done with calls of certain methods: timeouts, limits, retries, hedging.
+  public var methods: [MethodConfiguration] = []
+  /// Stops retries and hedging while the server fails too often; nil: they are not stopped.
+  public var retryThrottling: RetryThrottling?
+  /// Bytes of a call's request that are kept to send it again; a request that is longer is no longer retried. Zero: only
+  /// requests of one message are ever sent again, and only those that the server did not look at.
+  public var replayBytes = 256 * 1024
+  /// Bytes of all calls' requests together that are kept so.
+  public var replayBytesOfAllCalls = 16 * 1024 * 1024
+
   public init() {}
 
   var session: Session.Configuration {
