@@ -128,7 +128,8 @@ struct TokenBucket {
 
   init(_ throttling: RetryThrottling) {
     maximum = throttling.maximumTokens * 1000
-    ratio = Int(min(throttling.tokenRatio, 1000) * 1000)
+    // Further places are ignored; 0.57 × 1,000 must not become 569.
+    ratio = Int(min(throttling.tokenRatio, 1000) * 1000 + 1e-6)
     tokens = maximum
   }
 
