@@ -7,11 +7,10 @@ import Testing
 struct AttemptPlanTests {
   private static let second: Int64 = 1_000_000_000
 
-  private static func retry(_ attempts: Int = 4, _ codes: Set<Status.Code> = [.unavailable]) throws -> AttemptPlan.Policy {
+  private static func retry(_ attempts: Int = 4) throws -> AttemptPlan.Policy {
     .retry(
       try RetryPolicy(
-        maximumAttempts: attempts, initialBackoff: .seconds(1), maximumBackoff: .seconds(3), backoffMultiplier: 2,
-        retryableCodes: codes))
+        maximumAttempts: attempts, initialBackoff: .seconds(1), maximumBackoff: .seconds(3), backoffMultiplier: 2))
   }
 
   private static func hedge(_ attempts: Int = 3, _ delay: Duration = .seconds(1)) throws -> AttemptPlan.Policy {
@@ -125,7 +124,9 @@ struct AttemptPlanTests {
     var run = Run(try Self.retry(2))
     _ = run.begin()
     #expect(run.refused(0) == [.start(attempt: 1, previous: 0)])
-    for attempt in 1..<20 { #expect(run.refused(attempt, neverLeft: true) == [.start(attempt: attempt + 1, previous: 0)]) }
+    for attempt in 1..<20 {
+      #expect(run.refused(attempt, neverLeft: true) == [.start(attempt: attempt + 1, previous: 0)])
+    }
     #expect(run.refused(20) == [.wake(at: Self.second)])  // once a call; then it is UNAVAILABLE like any other
     run.now = Self.second
     #expect(run.woke() == [.start(attempt: 21, previous: 1)])
@@ -233,9 +234,10 @@ struct AttemptPlanTests {
     let isHedge = Bool.random(using: &random)
     let delay = Duration.milliseconds([0, 5, 100].randomElement(using: &random) ?? 0)
     let deadline = Bool.random(using: &random) ? Int64.max : Int64.random(in: 1...400, using: &random) * 10_000_000
-    let bucket = Bool.random(using: &random)
-      ? TokenBucket(try RetryThrottling(maximumTokens: .random(in: 1...6, using: &random), tokenRatio: 0.1)) : nil
-    var run = Run(isHedge ? try Self.hedge(maximum, delay) : try Self.retry(maximum), deadline: deadline, bucket: bucket)
+    let throttling = try RetryThrottling(maximumTokens: .random(in: 1...6, using: &random), tokenRatio: 0.1)
+    let bucket = Bool.random(using: &random) ? TokenBucket(throttling) : nil
+    let policy = isHedge ? try Self.hedge(maximum, delay) : try Self.retry(maximum)
+    var run = Run(policy, deadline: deadline, bucket: bucket)
     var model = Model(maximum: min(5, maximum), isHedge: isHedge, deadline: deadline)
     model.take(run.begin(), at: run.now)
     for _ in 0..<30 {

@@ -195,7 +195,8 @@ struct RetryTests {
     var options = Self.options(try Self.policy())
     options.replayBytesOfAllCalls = 20
     try await withPair(Self.router(script), client: options) { (client, _) async throws in
-      #expect(await status { try await client.unary(Echo.say, String(repeating: "x", count: 30)) }?.code == .unavailable)
+      let long = String(repeating: "x", count: 30)
+      #expect(await status { try await client.unary(Echo.say, long) }?.code == .unavailable)
       #expect(script.attempts == 1)
       // What a call kept is given back in its end.
       for attempts in [5, 9] {
@@ -287,6 +288,19 @@ struct RetryTests {
         "c begins /test.Echo/Say", "c: OK", "c begins /test.Echo/Collect", "c: OK",
       ])
       #expect(script.attempts == 4)
+    }
+  }
+
+  @Test func compressedRequestsAreReplayedCompressed() async throws {
+    let script = Script(1)
+    var options = Self.options(try Self.policy())
+    options.compression = .gzip
+    options.compressionThreshold = 0
+    try await withPair(Self.router(script), client: options) { (client, _) async throws in
+      let long = String(repeating: "long ", count: 1_000)
+      #expect(try await client.unary(Echo.say, long) == long)
+      #expect(try await client.clientStreaming(Echo.collect) { try await $0.write(long) } == long)
+      #expect(script.attempts == 3)
     }
   }
 }

@@ -137,7 +137,11 @@ struct TransparentRetryTests {
       try await withServer(policy ? try Self.configured() : ClientOptions()) { session, event in
         received.take(event)
         guard case .end(let stream) = event else { return nil }
-        if received.streams > 1 { try session.answer(stream, "second") } else { session.terminate(code: .internalError) }
+        guard received.streams == 1 else {
+          try session.answer(stream, "second")
+          return nil
+        }
+        session.terminate(code: .internalError)
         return nil
       } _: { client in
         let answer = try? await client.clientStreaming(Echo.collect) { try await $0.write("a") }

@@ -7,6 +7,9 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   let metadata: Metadata
   let deadline: Deadline?
   let waitsForReady: Bool
+  /// Of the requests.
+  let compression: CompressionPolicy
+  private let acceptsCompressed: Bool
   /// The framed request, where it is one message: it can be sent again if the server never processed it.
   private let request: ByteBuffer?
   private let hasOneResponse: Bool
@@ -23,27 +26,20 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   var attempts: AttemptRunner?
   /// Set where this is such an attempt.
   var attempt: Attempt?
-  private var previousAttempts = 0
-  private(set) var status: Status?
+  var previousAttempts = 0
+  var status: Status?
   private var initial: HeaderBlock?
   private var awaitingInitial: [Waiter<Metadata>] = []
   private var awaitingResponse: UnsafeContinuation<ByteBuffer, any Error>?
   /// Where there is one.
   private var response: ByteBuffer?
+  private(set) var responseWasCompressed = false
   /// Wait for the status; the last one is told first.
   private var ends: [CallEnd]
 
   private var producer: Task<Void, Never>?
 
   var isOver: Bool { status != nil }
-
-  /// One of several attempts of a call.
-  struct Attempt {
-    let runner: AttemptRunner
-    let number: Int
-    /// How many that count were made before it.
-    let previous: Int
-  }
 
   /// - Parameters:
   ///   - request: The framed request, where it is one message.
@@ -55,7 +51,13 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   ) {
     self.path = path
     self.ends = ends
-    self.request = request
+    let policy = CompressionPolicy(
+      algorithm: options.compression ?? channel.options.compression,
+      threshold: channel.options.compressionThreshold)
+    acceptsCompressed = channel.options.acceptsCompressed
+    // Here, in the caller's task: the loop has other calls to serve.
+    self.request = request.map { policy.apply(to: $0, nil) }
+    compression = policy
     self.hasOneResponse = hasOneResponse
     self.replay = replay
     metadata = options.metadata
@@ -129,20 +131,21 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   func receivedHeaders(_ headers: Event.Headers) {
     guard !isOver else { return }
-    let head = ResponseHead(headers)
+    let head = ResponseHead(headers, acceptsCompressed: acceptsCompressed)
     if let attempt, !headers.endStream {
       if case .informational = head { return }
       return attempt.runner.answered(attempt.number, headers)
     }
     switch head {
     case .informational: break
-    case .open:
+    case .open(let encoding):
+      expectEncoded(encoding)
       initial = headers.block
       if replay != nil { dropReplay() }
       if previousAttempts > 0 { initial?.append(AttemptRunner.countName, String(previousAttempts)) }
       let waiting = awaitingInitial
       awaitingInitial = []
-      for waiter in waiting { waiter.resume(.success(Metadata(headers.block))) }
+      for waiter in waiting { waiter.resume(initialResult) }
     case .over(let status):
       // The server is done; if we are not, nobody reads the rest.
       finish(status, reset: !headers.endStream || output?.isEnded != true || output?.bufferedBytes != 0)
@@ -215,7 +218,7 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     deliverResponse()
   }
 
-  private func resetStream() {
+  func resetStream() {
     guard stream != 0 else { return }
     output?.discard()
     connection?.reset(stream)
@@ -224,8 +227,12 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   /// Keeps the one response.
   /// - Returns: Why the call failed after all, if there is not exactly one.
   private func takeResponse() -> Status? {
-    response = takeMessage()
-    if response == nil { return Status(.internalError, "the server sent no response") }
+    guard let frame = takeMessage() else { return Status(.internalError, "the server sent no response") }
+    do {
+      response = try unpack(frame, &responseWasCompressed)
+    } catch {
+      return Status(reporting: error)
+    }
     return takeMessage() == nil ? nil : Status(.internalError, "the server sent more than one response")
   }
 
@@ -284,14 +291,14 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   // MARK: - Several attempts
 
   /// Keeps the message where it may have to be sent again.
-  override func enqueue(_ frame: ByteBuffer) throws -> Bool {
+  override func enqueue(_ frame: ByteBuffer, _ choice: Bool?, _ shared: CompressedFrame?) throws -> Bool {
     if let attempts {
       if let failure { throw failure }
       attempts.append(frame)
       return hasRoom
     }
     if replay != nil, replay?.append(frame) == false { dropReplay() }
-    return try super.enqueue(frame)
+    return try super.enqueue(frame, choice, shared)
   }
 
   override var hasRoom: Bool { attempts?.hasRoom ?? super.hasRoom }
@@ -300,42 +307,4 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     replay?.release()
     replay = nil
   }
-
-  /// A message that the caller has written, for an attempt that is under way.
-  func append(_ frame: ByteBuffer) {
-    guard stream != 0, let output else { return }
-    output.append(frame)
-    outputChanged()
-  }
-
-  /// The caller's call goes on with this attempt's stream.
-  func adopt(_ other: ClientCall) {
-    attempts = nil
-    previousAttempts = other.attempt?.previous ?? 0
-    (stream, connection, output) = (other.stream, other.connection, other.output)
-    other.attempt = nil
-    other.status = .cancelled
-    other.stream = 0
-    connection?.replace(stream, with: self)
-    if hasRoom { outputDrained() } else { output?.drainMark = Self.highWater / 2 }
-  }
-
-  /// Nobody waits for this attempt any more.
-  func abandonAttempt() {
-    attempt = nil
-    status = .cancelled
-    resetStream()
-  }
-
-  private func finish(_ attempt: Attempt, _ status: Status, reset: Bool) {
-    self.attempt = nil
-    self.status = status
-    if reset { resetStream() }
-    attempt.runner.ended(attempt.number, status)
-  }
-}
-
-extension Status {
-  static let refusedStream = Status(.unavailable, "the server refused the stream")
-  fileprivate static let cancelled = Status(.cancelled, "the call was cancelled")
 }

@@ -1,55 +1,8 @@
 import HTTP2
 import NIOCore
 
-/// What the calls of one client share so that they can be repeated. Belongs to the client's loop.
-///
-/// `@unchecked Sendable`: all but the constants is only touched on the channel's loop.
-final class RetryState: @unchecked Sendable {
-  let channel: ClientChannel
-  let budget: ReplayBudget
-  fileprivate(set) var bucket: TokenBucket?
-  /// Calls that are not committed to one attempt: between two of them the channel knows nothing of a call.
-  private var uncommitted: [ObjectIdentifier: AttemptRunner] = [:]
-
-  init(channel: ClientChannel) {
-    self.channel = channel
-    budget = ReplayBudget(bytes: channel.options.replayBytesOfAllCalls)
-    bucket = channel.options.retryThrottling.map { TokenBucket($0) }
-  }
-
-  /// For a call whose request is several messages. Nil where nothing is to be kept.
-  func replayBuffer() -> ReplayBuffer? {
-    let limit = channel.options.replayBytes
-    return limit > 0 ? ReplayBuffer(limit: limit, budget: budget) : nil
-  }
-
-  /// The policy for a call; nil where it is to be sent once, or is too large to be kept.
-  func policy(_ attempts: MethodConfiguration.Attempts, request: ByteBuffer?) -> AttemptPlan.Policy? {
-    guard request?.readableBytes ?? 1 <= channel.options.replayBytes else { return nil }
-    switch attempts {
-    case .once: return nil
-    case .retry(let policy): return .retry(policy)
-    case .hedge(let policy): return .hedge(policy)
-    }
-  }
-
-  /// Counts the calls that succeed, with a policy or without.
-  var countsSuccesses: CallEnd? {
-    guard bucket != nil else { return nil }
-    return { if $0.code == .ok { self.bucket?.succeeded() } }
-  }
-
-  fileprivate func add(_ runner: AttemptRunner) { uncommitted[ObjectIdentifier(runner)] = runner }
-  fileprivate func remove(_ runner: AttemptRunner) { uncommitted[ObjectIdentifier(runner)] = nil }
-
-  /// Ends the calls that wait for their next attempt.
-  func close() {
-    for runner in Array(uncommitted.values) { runner.close() }
-  }
-}
-
-/// Makes the attempts of one call with a policy, as its plan says. Each attempt is a `ClientCall` of its own; the caller's
-/// call takes over the stream of the one it is committed to, and from then on nothing of this is left.
+/// Makes the attempts of one call with a policy, as its plan says. Each attempt is a `ClientCall` of its own; the
+/// caller's call takes over the stream of the one it is committed to, and from then on nothing of this is left.
 ///
 /// `@unchecked Sendable`: only touched on the call's loop.
 final class AttemptRunner: @unchecked Sendable {
@@ -71,10 +24,12 @@ final class AttemptRunner: @unchecked Sendable {
   /// - Parameters:
   ///   - call: The caller's.
   ///   - request: The framed request, where it is one message.
-  init(_ policy: AttemptPlan.Policy, of call: ClientCall, options: CallOptions, request: ByteBuffer?, state: RetryState) {
+  init(
+    _ policy: AttemptPlan.Policy, of call: ClientCall, options: CallOptions, request: ByteBuffer?, state: RetryState
+  ) {
     self.call = call
     self.options = options
-    self.request = request
+    self.request = request.map { call.compression.apply(to: $0, nil) }
     self.state = state
     plan = AttemptPlan(policy, deadline: call.deadline?.nanoseconds ?? .max)
     replay = ReplayBuffer(limit: state.channel.options.replayBytes, budget: state.budget)
@@ -200,7 +155,7 @@ final class AttemptRunner: @unchecked Sendable {
   }
 
   /// The client was closed.
-  fileprivate func close() { call?.finish(Status(.unavailable, "the client was closed")) }
+  func close() { call?.finish(Status(.unavailable, "the client was closed")) }
 
   /// The call is over, or committed to an attempt.
   func leave() {

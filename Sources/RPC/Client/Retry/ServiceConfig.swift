@@ -119,7 +119,9 @@ public struct ServiceConfig: Sendable {
     init(from decoder: any Decoder) throws {
       let value = try decoder.singleValueContainer()
       if let number = try? value.decode(Int.self) {
-        guard let code = Status.Code(rawValue: number) else { throw InvalidConfiguration("\(number) is no status code") }
+        guard let code = Status.Code(rawValue: number) else {
+          throw InvalidConfiguration("\(number) is no status code")
+        }
         self.code = code
       } else {
         let name = try value.decode(String.self)
