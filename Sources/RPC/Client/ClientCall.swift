@@ -179,11 +179,12 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       attempt.runner.refused(attempt.number, neverLeft: neverLeft)
       return false
     }
-    guard request != nil || replay != nil, neverLeft || !wasRefused else {
+    if neverLeft { return true }  // with its output as it is: nothing was taken from it
+    guard request != nil || replay != nil, !wasRefused else {
       finish(.refusedStream)
       return false
     }
-    if !neverLeft { wasRefused = true }
+    wasRefused = true
     mustReplay = true
     return true
   }

@@ -1,3 +1,4 @@
+import HTTP2
 import NIOCore
 
 /// A call that is one of several attempts, and the call that they are attempts of.
