@@ -38,6 +38,8 @@ let rpcTargets: [Target] = [
   tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
   tests("StandardServices", ["RPC", "Messages", "Stubs"]),
   tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
+  tool("rpc-message-peer", ["RPC", "Messages", "Stubs"], path: "Tests/Tools/rpc-message-peer"),
+  tool("rpc-test-peer", ["RPC", .nio("NIOCore")], path: "Tests/Tools/rpc-test-peer"),
   benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
   .target(
     name: "FuzzTargets", dependencies: ["HTTP2", "RPC", "Messages", .nio("NIOCore")], path: "Tests/Fuzz/Targets",
