@@ -61,6 +61,9 @@ final class ClientConnection: Connection, @unchecked Sendable {
     }
   }
 
+  /// A call takes over the stream of one of its attempts.
+  func replace(_ stream: Int32, with call: ClientCall) { if calls[stream] != nil { calls[stream] = call } }
+
   private func headers(of call: ClientCall) -> HeaderBlock {
     var block = HeaderBlock(reserving: 320)
     block.append(contentsOf: requestStart)

@@ -39,6 +39,16 @@ public struct ClientOptions: Sendable {
   /// Tells servers that responses may be compressed. Otherwise one that is ends its call with INTERNAL.
   public var acceptsCompressed = true
 
+  /// What is done with calls of certain methods: timeouts, limits, retries, hedging.
+  public var methods: [MethodConfiguration] = []
+  /// Stops retries and hedging while the server fails too often; nil: they are not stopped.
+  public var retryThrottling: RetryThrottling?
+  /// Bytes of a call's request that are kept to send it again, until the server's headers come; a longer request is no
+  /// longer retried. Zero: only requests of one message are sent again, and only if the server did not look at them.
+  public var replayBytes = 256 * 1024
+  /// Bytes of all calls' requests together that are kept so.
+  public var replayBytesOfAllCalls = 16 * 1024 * 1024
+
   public init() {}
 
   var session: Session.Configuration {
