@@ -132,6 +132,7 @@ private let onFrameSent: nghttp2_on_frame_send_callback = { _, frame, userData i
     if code != ErrorCode.noError.rawValue, code != ErrorCode.cancel.rawValue { session.provoked += 1 }
   } else if isType(head, NGHTTP2_HEADERS) || isType(head, NGHTTP2_DATA) {
     session.sentProgress = true
+    if head.stream_id > session.lastSentStream { session.lastSentStream = head.stream_id }
     if !session.endsToReport.isEmpty, has(head, NGHTTP2_FLAG_END_STREAM),
       session.endsToReport.remove(head.stream_id) != nil
     {

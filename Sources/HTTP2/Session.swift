@@ -46,6 +46,8 @@ package final class Session {
   var dataBytes = 0
   var provoked = 0
   var sentProgress = false
+  /// The highest stream of which anything was handed over to be written.
+  package internal(set) var lastSentStream: Int32 = 0
 
   /// - Throws: `HTTP2Error` when nghttp2 has no memory.
   package init(_ role: Role, configuration: Configuration = Configuration()) throws {

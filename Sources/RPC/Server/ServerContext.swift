@@ -13,7 +13,7 @@ public struct ServerContext: Sendable {
   /// When the caller stops waiting; nil if it never does. Also bound as `Deadline.current`.
   public var deadline: Deadline? { call.deadline }
 
-  /// The peer's address: `127.0.0.1:50123`.
+  /// The peer's address: `127.0.0.1:50123`, or `unix`.
   public var peer: String { call.connection.peer }
 
   /// Sends the response's headers now, with this metadata, instead of with the first message.
