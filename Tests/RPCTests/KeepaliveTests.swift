@@ -124,7 +124,7 @@ struct KeepaliveTests {
     let server = SilentServer()
     let client = Client(
       host: "127.0.0.1", port: try await server.start(saysTooMany: true), options: options(.milliseconds(20)))
-    let interval = { try await client.channel.loop.submit { client.channel.keepaliveInterval }.get() }
+    let interval = { try await client.look { $0.keepaliveInterval } }
     #expect(try await interval() == 20_000_000)
     let status = await status { try await client.unary(Echo.say, "a") }
     #expect(status?.code == .unavailable)

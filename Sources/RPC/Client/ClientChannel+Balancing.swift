@@ -150,8 +150,8 @@ extension ClientChannel {
       perform(balancer.resolved(addresses, now: now))
       for address in Array(subchannels.keys) where !addresses.contains(address) { drop(address) }
       settle()
-      if let interval = options.resolveInterval { resolveAgain(in: interval, after: now) }
     }
+    resolveAgain()
   }
 
   private func resolutionTookTooLong() { resolutionFailed("the name was not resolved in time") }
@@ -161,10 +161,12 @@ extension ClientChannel {
     settle()
   }
 
-  /// Unless there is another answer before that, or nobody uses the client.
-  private func resolveAgain(in interval: Duration, after answer: Int64) {
-    loop.scheduleTask(in: interval.timeAmount) { [weak self] in
-      guard let self, !self.isClosed, self.schedule.lastAnswer == answer, self.balancer.state != .idle else { return }
+  /// Every now and then, unless nobody uses the client: it asks when it is used again.
+  private func resolveAgain() {
+    resolveTimer?.cancel()
+    guard let interval = options.resolveInterval else { return }
+    resolveTimer = loop.scheduleTask(in: interval.timeAmount) { [weak self] in
+      guard let self, !self.isClosed, self.balancer.state != .idle else { return }
       self.resolve()
       self.settle()
     }

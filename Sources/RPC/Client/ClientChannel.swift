@@ -23,6 +23,7 @@ final class ClientChannel: @unchecked Sendable {
   var schedule: ResolutionSchedule
   /// The resolution under way has taken too long for calls to go on waiting for it.
   var resolutionIsLate = false
+  var resolveTimer: Scheduled<Void>?
   var isClosed = false
   /// As last told to observers.
   var told = Connectivity.idle
@@ -166,6 +167,8 @@ final class ClientChannel: @unchecked Sendable {
   /// - Parameter aborting: End those under way; otherwise they finish.
   func close(aborting: Bool) {
     isClosed = true
+    resolveTimer?.cancel()
+    idleCheck?.cancel()
     for call in queue.removeAll(where: { _ in true }) {
       call.waiting = nil
       call.finish(Self.closedStatus)

@@ -1,3 +1,5 @@
+import HTTP2
+
 /// What a handler can know about its call, and say beside its messages.
 public struct ServerContext: Sendable {
   private let call: ServerCall
@@ -15,6 +17,9 @@ public struct ServerContext: Sendable {
 
   /// The peer's address: `127.0.0.1:50123`, or `unix`.
   public var peer: String { call.connection.peer }
+
+  /// What the caller thinks it calls (`:authority`): `example.org:8421`. Whatever it likes to say.
+  public var authority: String { call.headers[":authority"] ?? "" }
 
   /// Sends the response's headers now, with this metadata, instead of with the first message.
   /// Later calls, and calls after the first message, do nothing.

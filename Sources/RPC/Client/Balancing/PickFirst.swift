@@ -11,7 +11,7 @@ struct PickFirst: Balancer {
   private var tried: Set<ServerAddress> = []
   /// Tried right now, or in use.
   private(set) var selected: ServerAddress?
-  /// The addresses may have changed: a connection was lost since they were last asked for.
+  /// The addresses may have changed: a connection was lost since they were last asked for, or nobody asked for long.
   private var isStale = false
   private(set) var lastError = ""
   private let connectTimeout: Int64
@@ -109,5 +109,6 @@ struct PickFirst: Balancer {
   mutating func stop() {
     attempts.stop()
     selected = nil
+    isStale = true
   }
 }

@@ -13,7 +13,7 @@ struct ResolutionSchedule {
   private(set) var isUnderWay = false
   private var isPlanned = false
   /// The last answer. A failure does not count: whoever needs the addresses rests by itself.
-  private(set) var lastAnswer: Int64?
+  private var lastAnswer: Int64?
 
   init(minimumInterval: Int64) { self.minimumInterval = max(0, minimumInterval) }
 

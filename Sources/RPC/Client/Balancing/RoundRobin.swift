@@ -14,6 +14,8 @@ struct RoundRobin: Balancer {
   /// Of the name's resolution, until there are addresses.
   private var resolution: Reconnection
   private var isActive = false
+  /// Nobody asked for the addresses for long.
+  private var isStale = false
   private(set) var lastError = ""
   private let connectTimeout: Int64
 
@@ -34,7 +36,7 @@ struct RoundRobin: Balancer {
   mutating func connect(now: Int64) -> [BalancerAction] {
     guard !isActive else { return [] }
     isActive = true
-    guard entries.isEmpty else { return connectIdle(now: now) }
+    guard entries.isEmpty else { return (isStale ? [.resolve] : []) + connectIdle(now: now) }
     _ = resolution.begin(now: now)
     return [.resolve]
   }
@@ -54,6 +56,7 @@ struct RoundRobin: Balancer {
     var seen: Set<ServerAddress> = []
     entries = addresses.filter { seen.insert($0).inserted }.map { known[$0] ?? Entry(address: $0, attempts: fresh) }
     resolution.stop()
+    isStale = false
     return gone.map { .drop($0) } + connectIdle(now: now)
   }
 
@@ -96,6 +99,7 @@ struct RoundRobin: Balancer {
 
   mutating func stop() {
     isActive = false
+    isStale = true
     resolution.stop()
     for index in entries.indices {
       entries[index].attempts.stop()
