@@ -1,3 +1,5 @@
+import Dispatch
+import NIOCore
 import Synchronization
 import TestSupport
 import Testing
@@ -67,6 +69,10 @@ struct DrainUnderLoadTests {
     await server.stop()
   }
 
+  private func ready(_ client: Client, _ count: Int) async throws {
+    try await eventually("\(count) are ready") { try await client.look { $0.ready.count } == count }
+  }
+
   /// With another server at hand no call has to wait for anything.
   @Test(arguments: [LoadBalancing.pickFirst, .roundRobin])
   func serversRestartInTurn(balancing: LoadBalancing) async throws {
@@ -74,13 +80,13 @@ struct DrainUnderLoadTests {
     let client = Client(.addresses(servers.map(\.address)), options: options(balancing))
     let result = try await load(on: client, CallOptions()) {
       for round in 0..<6 {
-        if balancing == .roundRobin {
-          try await eventually("both are ready") {
-            try await client.look { $0.ready.count } == 2
-          }
-        }
-        let old = servers[round % 2]
+        let (old, other) = (servers[round % 2], servers[1 - round % 2].address)
+        try await ready(client, balancing == .roundRobin ? 2 : 1)
         await old.server.shutdown(grace: .seconds(60))
+        // The next round would take the last server away, were the client not there yet.
+        try await eventually("the client is at the other server") {
+          try await client.look { $0.ready.map(\.address) } == [other]
+        }
         servers[round % 2] = try await NamedServer.start("\(round)", port: old.port)
       }
     }
@@ -88,6 +94,32 @@ struct DrainUnderLoadTests {
     print("servers restart in turn, \(balancing): \(result.calls) calls")
     await client.close()
     for server in servers { await server.stop() }
+  }
+
+  /// A call whose connection ends before a byte of it was written is sent again: here the connection is closed in the
+  /// same turn of the loop in which the call was opened on it.
+  @Test func whatWasNeverWrittenIsSentAgain() async throws {
+    let server = Server(router: Echo.router)
+    let address = try await server.start(host: "127.0.0.1", port: 0)
+    let client = Client(host: address.host, port: address.port)
+    for _ in 0..<20 {
+      try await client.connect()
+      let (isHeld, release) = (Gate(), DispatchSemaphore(value: 0))
+      client.channel.loop.execute {
+        Task { await isHeld.open() }
+        release.wait()
+      }
+      await isHeld.wait()
+      // All three now wait for the loop: opening the call, closing the connection, and writing, which opening asks for.
+      let responses = try await client.serverStreaming(Echo.expand, "3 times")
+      client.channel.loop.execute { client.channel.ready.first?.connections.first?.closeNow() }
+      release.signal()
+      var count = 0
+      for try await _ in responses { count += 1 }
+      #expect(count == 3)
+    }
+    await client.close()
+    await server.shutdown(grace: .zero)
   }
 }
 

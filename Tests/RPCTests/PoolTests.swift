@@ -134,7 +134,10 @@ struct PoolTests {
       try await withThrowingTaskGroup(of: String.self) { group in
         for number in 1...3 {
           group.addTask { try await client.unary(Echo.say, "\(number)") }
-          try await eventually("\(number) is there") { try await busy.started.value + queued(client) == number }
+          try await eventually("\(number) is there") {
+            let waiting = try await queued(client)
+            return busy.started.value == 1 && waiting == number - 1
+          }
         }
         let refused = await status { try await client.unary(Echo.say, "4") }
         #expect(refused == Status(.resourceExhausted, "2 calls wait for \(address) already"))

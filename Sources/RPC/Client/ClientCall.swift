@@ -14,7 +14,7 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   weak var connection: ClientConnection?
   var stream: Int32 = 0
   /// Where the call waits for a connection, while it does.
-  var waiting: (channel: ClientChannel, place: Int)?
+  var queued: (channel: ClientChannel, place: Int)?
   private var timer: NIOScheduledCallback?
   private var attempts = 0
   private(set) var status: Status?
@@ -134,7 +134,7 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     guard !isOver else { return }
     let status = status.code == .ok && hasOneResponse ? takeResponse() ?? status : status
     self.status = status
-    if let waiting { waiting.channel.leftQueue(self, waiting.place) }
+    if let queued { queued.channel.leftQueue(self, queued.place) }
     for end in ends.reversed() { end(status) }
     ends = []
     producer?.cancel()

@@ -108,7 +108,7 @@ final class ClientChannel: @unchecked Sendable {
       return call.finish(Status(.resourceExhausted, "\(queue.count) calls wait for \(authority) already"))
     }
     wasNeeded = true
-    call.waiting = (self, queue.append(call))
+    call.queued = (self, queue.append(call))
     if state == .ready { grow() } else if state == .idle { settle() }
   }
 
@@ -121,7 +121,7 @@ final class ClientChannel: @unchecked Sendable {
   func roomMade() {
     guard !queue.isEmpty else { return }
     while !queue.isEmpty, let connection = pick(), let call = queue.popFirst() {
-      call.waiting = nil
+      call.queued = nil
       connection.start(call)
     }
     if !queue.isEmpty { grow() }
@@ -129,7 +129,7 @@ final class ClientChannel: @unchecked Sendable {
 
   /// It is over before it could be sent.
   func leftQueue(_ call: ClientCall, _ place: Int) {
-    call.waiting = nil
+    call.queued = nil
     queue.remove(at: place)
   }
 
@@ -138,7 +138,7 @@ final class ClientChannel: @unchecked Sendable {
     guard !queue.isEmpty else { return }
     let status = unreachable
     for call in queue.removeAll(where: { !$0.waitsForReady }) {
-      call.waiting = nil
+      call.queued = nil
       call.finish(status)
     }
   }
@@ -170,7 +170,7 @@ final class ClientChannel: @unchecked Sendable {
     resolveTimer?.cancel()
     idleCheck?.cancel()
     for call in queue.removeAll(where: { _ in true }) {
-      call.waiting = nil
+      call.queued = nil
       call.finish(Self.closedStatus)
     }
     let open = Array(connections.values)
