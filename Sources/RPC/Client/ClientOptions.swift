@@ -41,14 +41,23 @@ public struct ClientOptions: Sendable {
   /// Bytes that may be on their way on one connection.
   public var connectionWindow = 1024 * 1024
   /// While calls are open and nothing comes, a PING is sent after this long; nil for never. Doubled each time that a
-  /// server says "too_many_pings" (gRFC A8); ask servers for less than their `minimumPingInterval` and they will.
+  /// server says "too_many_pings" (gRFC A8), as it does when asked more often than its `minimumPingInterval`.
   public var keepaliveInterval: Duration?
   /// A PING after which nothing comes for this long ends the connection, its calls with UNAVAILABLE.
   public var keepaliveTimeout: Duration = .seconds(20)
   /// Send PINGs while no calls are open, too.
   public var keepaliveWithoutCalls = false
-  /// What the client calls itself; gRPC asks for `name/version`.
-  public var userAgent = "buddy-rpc/1.0"
+  /// TLS to the server; nil for plain text. Its handshake is part of `connectTimeout`.
+  public var tls: ClientTLS?
+  /// What the program calls itself, `name/version`: sent in front of the library's own name, `buddy-rpc/1.0`.
+  public var userAgent = ""
+  /// How requests are compressed; `CallOptions.compression` says it for one call. A server that does not take it
+  /// answers UNIMPLEMENTED.
+  public var compression = Compression.none
+  /// Messages shorter than this are sent as they are, in bytes; so are those that do not get shorter.
+  public var compressionThreshold = 1024
+  /// Tells servers that responses may be compressed. Otherwise one that is ends its call with INTERNAL.
+  public var acceptsCompressed = true
 
   public init() {}
 
@@ -62,6 +71,17 @@ public struct ClientOptions: Sendable {
     result.resetsPerSecond = 100_000
     return result
   }
+
+  /// What every request says of this client: its name, and what it takes.
+  var requestEnd: HeaderBlock {
+    let own = userAgent.unicodeScalars.filter { (" "..."~").contains($0) }
+    let name = own.isEmpty ? Self.libraryName : "\(String(String.UnicodeScalarView(own))) \(Self.libraryName)"
+    var block: HeaderBlock = ["te": "trailers", "content-type": "application/grpc", "user-agent": name]
+    if acceptsCompressed { block.append("grpc-accept-encoding", Compression.accepted) }
+    return block
+  }
+
+  private static let libraryName = "buddy-rpc/1.0"
 }
 
 /// What one call asks for.
@@ -72,6 +92,8 @@ public struct CallOptions: Sendable {
   public var metadata: Metadata
   /// Wait for a server that cannot be reached, until the deadline, instead of failing at once.
   public var waitForReady = false
+  /// How this call's requests are compressed; nil: as `ClientOptions.compression` says.
+  public var compression: Compression?
 
   public init(deadline: Deadline? = nil, metadata: Metadata = [:], waitForReady: Bool = false) {
     self.deadline = deadline

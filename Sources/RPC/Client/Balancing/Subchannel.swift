@@ -86,9 +86,17 @@ final class Subchannel: @unchecked Sendable {
           guard let self, let attempt = self.attempt else { throw ChannelError.inputClosed }
           let connection = try ClientConnection(channel: self.channel, owner: self, loop: channel.eventLoop)
           attempt.connection = connection
+          try options.tls?.add(to: channel, serverName: self.serverName)
           try channel.pipeline.syncOperations.addHandler(connection)
         }
       }
+  }
+
+  /// Whom the server's certificate should name, unless `ClientTLS.serverName` says.
+  private var serverName: String {
+    if case .host(let host, _) = channel.target { return host }
+    if case .ip(let host, _) = address { return host }
+    return "localhost"
   }
 
   private func failed(_ failed: Attempt?, _ reason: String) {
