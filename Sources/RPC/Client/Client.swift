@@ -1,12 +1,12 @@
 public import NIOCore
 import NIOPosix
 
-/// A gRPC client for one server: connects when it is first needed, reconnects by itself, and runs all calls over one
-/// connection. Share one client a server.
+/// A gRPC client for one target, which may be several servers: connects when it is first needed, reconnects by itself,
+/// and spreads its calls as `ClientOptions` say, by default over one connection. Share one client a target.
 ///
 /// Every method throws `Status`. Cancelling the task that waits for a call cancels the call, at the server too.
 public final class Client: Sendable {
-  private let channel: ClientChannel
+  let channel: ClientChannel
   private let retries: RetryState
   /// Nil where no method is configured.
   private let methods: MethodTable?
@@ -16,14 +16,22 @@ public final class Client: Sendable {
   ///   - interceptors: Around every call, the first outermost.
   ///   - group: The threads to run on, of which the client takes one; the process-wide group unless given.
   public init(
-    host: String, port: Int, options: ClientOptions = .init(), interceptors: [any ClientInterceptor] = [],
+    _ target: Target, options: ClientOptions = .init(), interceptors: [any ClientInterceptor] = [],
     group: (any EventLoopGroup)? = nil
   ) {
     self.interceptors = interceptors
     let group = group ?? MultiThreadedEventLoopGroup.singleton
-    channel = ClientChannel(host: host, port: port, options: options, loop: group.next())
+    channel = ClientChannel(target: target, options: options, loop: group.next())
     retries = RetryState(channel: channel)
     methods = MethodTable(options.methods)
+  }
+
+  /// The same as `init(.host(host, port: port))`.
+  public convenience init(
+    host: String, port: Int, options: ClientOptions = .init(), interceptors: [any ClientInterceptor] = [],
+    group: (any EventLoopGroup)? = nil
+  ) {
+    self.init(.host(host, port: port), options: options, interceptors: interceptors, group: group)
   }
 
   deinit {

@@ -16,6 +16,8 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   weak var connection: ClientConnection?
   var stream: Int32 = 0
+  /// Where the call waits for a connection, while it does.
+  var queued: (channel: ClientChannel, place: Int)?
   private var timer: NIOScheduledCallback?
   /// What of a request of several messages was sent, as long as it may have to be sent again.
   private var replay: ReplayBuffer?
@@ -204,6 +206,7 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     if replay != nil { dropReplay() }
     let status = status.code == .ok && hasOneResponse ? takeResponse() ?? status : status
     self.status = status
+    if let queued { queued.channel.leftQueue(self, queued.place) }
     for end in ends.reversed() { end(status) }
     ends = []
     producer?.cancel()
