@@ -1,5 +1,6 @@
 public import Logging
 public import RPC
+import RPCTelemetry
 public import Storage
 import Synchronization
 
@@ -28,7 +29,7 @@ public struct ServiceEnvironment: Sendable {
     self.tls = tls
     let callMetrics = ClientMetrics(metrics)
     clients = Clients(settings: settings, tls: tls) {
-      [ClientTracing(tracer: tracer, peer: "buddy-\($0.rawValue)"), callMetrics.interceptor($0)]
+      [CallTracing(tracer, peerService: "buddy-\($0.rawValue)"), callMetrics.interceptor($0)]
     }
   }
 
