@@ -10,7 +10,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   let deadline: Deadline?
   var trailingMetadata: Metadata = [:]
   /// What the timer waits for: the deadline, or less.
-  private var limit: Deadline?
+  private var endsAt: Deadline?
   private var timer: NIOScheduledCallback?
   private var task: Task<Void, Never>?
   /// How the call ended: trailers are on their way, or nobody is there to get them.
@@ -202,8 +202,8 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   /// The call is over by then, unless it has to be earlier: an interceptor may give it less time than its caller does.
   func shorten(to deadline: Deadline) {
-    guard !isOver, deadline < limit ?? .never else { return }
-    limit = deadline
+    guard !isOver, deadline < endsAt ?? .never else { return }
+    endsAt = deadline
     timer?.cancel()
     timer = try? loop.scheduleCallback(at: deadline.moment, handler: self)  // fails on a loop that has ended
   }
