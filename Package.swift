@@ -48,6 +48,8 @@ let rpcTargets: [Target] = [
   tool(
     "rpc-standard-server", ["RPC", "Messages", "Stubs", "StandardServices"], path: "Tests/Tools/rpc-standard-server"),
   tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
+  tool("rpc-message-peer", ["RPC", "Messages", "Stubs"], path: "Tests/Tools/rpc-message-peer"),
+  tool("rpc-test-peer", ["RPC", .nio("NIOCore")], path: "Tests/Tools/rpc-test-peer"),
   benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
   .target(
     name: "FuzzTargets", dependencies: ["HTTP2", "RPC", "Messages", .nio("NIOCore")], path: "Tests/Fuzz/Targets",
@@ -131,8 +133,7 @@ let serviceTargets: [Target] = [
     "BuddyCLI", path: "cli",
     [
       .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"), .nio("NIOWebSocket"),
-      .argumentParser,
-      .product(name: "Crypto", package: "swift-crypto"),
+      .argumentParser, .certificates, .asn1, .crypto,
       .product(name: "Subprocess", package: "swift-subprocess"),
       .product(name: "SystemPackage", package: "swift-system"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -195,7 +196,7 @@ let serviceTargets: [Target] = [
     "BuddyCLI",
     [
       "ServiceTestSupport", "Messages", "RPC", "ServiceKit", "Stubs", .argumentParser, .asyncHTTPClient,
-      .nio("NIOCore"), .nio("NIOHTTP1"),
+      .certificates, .asn1, .nio("NIOCore"), .nio("NIOHTTP1"),
       .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
     ]),
 ]

@@ -22,6 +22,11 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   /// Set when nothing more is to be said: the channel is closed once what is left has been written.
   var isClosing = false
   private var isClosingChannel = false
+  /// Closing while the peer still sends would make the kernel throw away what was said last (RFC 1122 §4.2.2.13): what
+  /// comes is read and dropped for this long, or until the peer has hung up too. Nil: no such care.
+  var lingering: TimeAmount?
+  /// Bytes handed to the channel so far.
+  private(set) var writtenBytes = 0
   /// Bytes came since somebody set this to false.
   final var hasHeard = false
 
@@ -38,7 +43,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   func activated() {}
   func handle(_ event: Event) {}
   /// After each read and write, what can be used to attack with.
-  func watch(_ counts: FrameCounts, provoked: Int, sentProgress: Bool) {}
+  func watch(_ counts: FrameCounts, provoked: Int, sentFrames: Int) {}
   /// The session cannot go on.
   func failed(_ error: any Error) { isClosing = true }
   func writabilityChanged(_ isWritable: Bool) {}
@@ -46,12 +51,12 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   var isFinished: Bool { false }
   /// More may come although the session, which sent or got a GOAWAY and has no streams, sees no need to go on.
   var outlivesSession: Bool { false }
-  /// All has been written, and nothing more will be.
-  func hangUp(_ channel: any Channel) { channel.close(promise: nil) }
   /// The channel reported an error, and is closed.
   func channelFailed(_ error: any Error) {}
   /// The channel is gone.
   func closed() {}
+  /// The channel is gone, even if it never was active: its peer had left before it was registered.
+  func removed() {}
 
   // MARK: - The channel
 
@@ -61,12 +66,17 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   }
 
   final func channelActive(context: ChannelHandlerContext) {
-    if let address = context.remoteAddress { peer = "\(address.ipAddress ?? "unix"):\(address.port ?? 0)" }
+    if let address = context.remoteAddress, let host = address.ipAddress {
+      peer = "\(host):\(address.port ?? 0)"
+    } else if case .unixDomainSocket? = context.localAddress ?? context.remoteAddress {
+      peer = "unix"
+    }
     activated()
     touch()
   }
 
   final func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !isClosing, !isClosingChannel else { return }
     runner.hold()
     needsFlush = true
     hasHeard = true
@@ -76,6 +86,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
       watch()
     } catch {
       handleEvents()
+      watch()  // a flood that nghttp2 gave up on has a name of its own
       failed(error)
     }
   }
@@ -97,7 +108,10 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     runner.turn()  // not later: a read that ended the channel may have left the runner on hold
   }
 
-  final func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+  final func handlerRemoved(context: ChannelHandlerContext) {
+    self.context = nil
+    removed()
+  }
 
   final func closeNow() { context?.close(promise: nil) }
 
@@ -115,12 +129,15 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     while needsFlush, context.channel.isWritable {
       needsFlush = false
       guard let buffer = drain(context.channel.allocator) else { break }
+      writtenBytes += buffer.readableBytes
       context.write(wrapOutboundOut(buffer), promise: nil)
       hasWritten = true
       handleEvents()
       watch()
     }
     if hasWritten { context.flush() }
+    // The flush made room again at once, while the turn was under way, which `schedule` leaves to the turn.
+    if needsFlush, context.channel.isWritable { context.eventLoop.execute { self.runner.turn() } }
     let isOver = !session.isAlive && !outlivesSession
     if isClosing || isOver || (isFinished && !needsFlush) { closeWhenWritten(context) }
   }
@@ -132,7 +149,12 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     let written = context.eventLoop.makePromise(of: Void.self)
     context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
     let channel = context.channel
-    written.futureResult.whenComplete { _ in self.hangUp(channel) }
+    guard let lingering else {
+      written.futureResult.whenComplete { _ in channel.close(promise: nil) }
+      return
+    }
+    written.futureResult.flatMap { channel.close(mode: .output) }.whenFailure { _ in channel.close(promise: nil) }
+    context.eventLoop.scheduleTask(in: lingering) { channel.close(promise: nil) }
   }
 
   private func drain(_ allocator: ByteBufferAllocator) -> ByteBuffer? {
@@ -148,7 +170,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   }
 
   private func watch() {
-    watch(session.takeFrameCounts(), provoked: session.takeProvoked(), sentProgress: session.takeSentProgress())
+    watch(session.takeFrameCounts(), provoked: session.takeProvoked(), sentFrames: session.takeSentFrames())
   }
 
   private func handleEvents() {

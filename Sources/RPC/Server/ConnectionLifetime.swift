@@ -77,7 +77,7 @@ extension ConnectionLifetime {
   /// How often to check, so that every configured limit is met to about a quarter.
   static func checkInterval(_ options: ServerOptions) -> TimeAmount {
     let limits = [
-      options.handshakeTimeout, options.writeStallTimeout, options.maximumConnectionAge,
+      options.handshakeTimeout, options.writeStallTimeout, options.requestTimeout, options.maximumConnectionAge,
       options.maximumConnectionAgeGrace, options.maximumConnectionIdle, options.keepaliveInterval,
       options.keepaliveInterval.map { _ in options.keepaliveTimeout },
     ]

@@ -4,10 +4,15 @@ import Synchronization
 
 /// Where a server listens.
 public struct BoundAddress: Sendable, Hashable, CustomStringConvertible {
+  /// An IP address, or `unix:` and the path of a socket.
   public let host: String
+  /// 0 for a Unix domain socket.
   public let port: Int
 
-  public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  public var description: String {
+    if unixSocketPath != nil { return host }
+    return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+  }
 }
 
 /// An address that cannot be listened on.
@@ -45,6 +50,15 @@ public final class Server: Sendable {
   /// - Parameter port: 0 for any that is free.
   /// - Throws: `BindError`.
   public func start(host: String, port: Int) async throws -> BoundAddress {
+    let address = BoundAddress(host: host, port: port)
+    return try await listen(at: address) { try await $0.bind(host: host, port: port).get() }
+  }
+
+  /// Listens on what `bind` makes of the bootstrap.
+  /// - Parameter address: What errors name.
+  func listen(
+    at address: BoundAddress, _ bind: (ServerBootstrap) async throws -> any Channel
+  ) async throws -> BoundAddress {
     let core = core
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 1024)
@@ -57,28 +71,34 @@ public final class Server: Sendable {
       .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 * 1024, high: 512 * 1024))
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
-          let connection = try ServerConnection(core: core, loop: channel.eventLoop)
+          let connection = try ServerConnection(
+            core: core, loop: channel.eventLoop, address: channel.remoteAddress?.ipAddress)
           try core.add(connection)
-          try core.options.tls?.add(to: channel, timeout: core.options.handshakeTimeout) {
-            connection.peerIdentity = $0
+          do {
+            try core.options.tls?.add(to: channel, timeout: core.options.handshakeTimeout) {
+              connection.peerIdentity = $0
+            }
+            try channel.pipeline.syncOperations.addHandler(connection)
+          } catch {
+            core.remove(connection)
+            throw error
           }
-          try channel.pipeline.syncOperations.addHandler(connection)
         }
       }
     do {
-      let channel = try await bootstrap.bind(host: host, port: port).get()
+      let channel = try await bind(bootstrap)
       guard core.listening(on: channel) else {
         try? await channel.close()
-        throw BindError(address: BoundAddress(host: host, port: port), reason: "the server was stopped", isInUse: false)
+        throw BindError(address: address, reason: "the server was stopped", isInUse: false)
       }
-      let address = channel.localAddress
-      return BoundAddress(host: address?.ipAddress ?? host, port: address?.port ?? port)
+      let local = channel.localAddress
+      return BoundAddress(host: local?.ipAddress ?? address.host, port: local?.port ?? address.port)
     } catch let error as BindError {
       throw error
     } catch {
       let isInUse = (error as? IOError)?.errnoCode == EADDRINUSE
       let reason = isInUse ? "the address is already in use" : "\(error)"
-      throw BindError(address: BoundAddress(host: host, port: port), reason: reason, isInUse: isInUse)
+      throw BindError(address: address, reason: reason, isInUse: isInUse)
     }
   }
 
@@ -91,6 +111,8 @@ public final class Server: Sendable {
   public func shutdown(grace: Duration? = nil) async {
     let (channels, connections) = core.stop()
     for channel in channels { try? await channel.close() }
+    // Not before all that was to be done after a listener's end is done.
+    for channel in channels { try? await channel.closeFuture.get() }
     for connection in connections { connection.loop.execute { connection.shutDown() } }
     let core = core
     let timer = group.next().scheduleTask(in: (grace ?? core.options.shutdownGrace).timeAmount) {
@@ -113,6 +135,7 @@ final class ServerCore: Sendable {
     var channels: [any Channel] = []
     var isStopped = false
     var connections: [ObjectIdentifier: ServerConnection] = [:]
+    var peers = PeerCounts()
     var waiting: [CheckedContinuation<Void, Never>] = []
   }
   private let state = Mutex(State())
@@ -123,7 +146,12 @@ final class ServerCore: Sendable {
     self.router = router
     self.options = options
     self.interceptors = interceptors
-    self.log = log
+    if let log {
+      let limiter = LogLimiter(linesPerSecond: options.logLinesPerSecond, log)
+      self.log = { (line: String) in limiter.log(line, now: Deadline.now) }
+    } else {
+      self.log = nil
+    }
   }
 
   struct Refused: Error {}
@@ -138,18 +166,21 @@ final class ServerCore: Sendable {
   func add(_ connection: ServerConnection) throws {
     let isRefused = state.withLock { state in
       guard !state.isStopped, state.connections.count < options.maximumConnections else { return true }
+      guard state.peers.add(connection.peerKey, limit: options.maximumConnectionsPerPeer) else { return true }
       state.connections[ObjectIdentifier(connection)] = connection
       return false
     }
     if isRefused {
-      log?("a connection was refused: \(options.maximumConnections) are open, or the server is stopping")
+      log?("a connection was refused: too many are open, of all peers or of this one, or the server is stopping")
       throw Refused()
     }
   }
 
   func remove(_ connection: ServerConnection) {
     let waiting = state.withLock { state -> [CheckedContinuation<Void, Never>] in
-      state.connections[ObjectIdentifier(connection)] = nil
+      if state.connections.removeValue(forKey: ObjectIdentifier(connection)) != nil {
+        state.peers.remove(connection.peerKey)
+      }
       guard state.connections.isEmpty else { return [] }
       defer { state.waiting = [] }
       return state.waiting

@@ -10,7 +10,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   let deadline: Deadline?
   var trailingMetadata: Metadata = [:]
   /// What the timer waits for: the deadline, or less.
-  private var endsAt: Deadline?
+  private var timerDeadline: Deadline?
   private var timer: NIOScheduledCallback?
   private var task: Task<Void, Never>?
   /// How the call ended: trailers are on their way, or nobody is there to get them.
@@ -21,6 +21,8 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   private var wantsCompression: Bool
   private(set) var requestWasCompressed = false
   private var requestIsComplete = false
+  /// When the call began, in ticks of its connection's housekeeping: cheaper than a look at the clock for each call.
+  private var began: UInt32
 
   init(connection: ServerConnection, stream: Int32, route: Route, headers: HeaderBlock, deadline: Deadline?) {
     self.connection = connection
@@ -28,6 +30,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     self.route = route
     self.headers = headers
     self.deadline = deadline
+    began = connection.ticks
     wantsCompression = connection.options.compression == .gzip
     super.init(
       loop: connection.runner.loop, limit: connection.options.maximumRequestBytes,
@@ -139,7 +142,18 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   }
 
   override func credit(_ bytes: Int) {
-    if !requestIsComplete { connection.consume(stream, bytes) }
+    if !requestIsComplete { connection.credit(stream, bytes) }
+  }
+
+  override func partialChanged(by change: Int) { connection.partialChanged(stream, by: change) }
+
+  /// The peer had to wait for window: its time begins now.
+  func requestMayGoOn() { began = connection.ticks }
+
+  /// Ends a call whose one message has not come since that many ticks.
+  func checkRequest(_ limit: UInt32, now: UInt32) {
+    guard route.takesOneMessage, !requestIsComplete, !isOver, now &- began >= limit else { return }
+    finish(Status(.deadlineExceeded, "the request was not sent in time"))
   }
 
   override func inboundFailed(_ status: Status) { finish(status) }
@@ -202,8 +216,8 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   /// The call is over by then, unless it has to be earlier: an interceptor may give it less time than its caller does.
   func shorten(to deadline: Deadline) {
-    guard !isOver, deadline < endsAt ?? .never else { return }
-    endsAt = deadline
+    guard !isOver, deadline < timerDeadline ?? .never else { return }
+    timerDeadline = deadline
     timer?.cancel()
     timer = try? loop.scheduleCallback(at: deadline.moment, handler: self)  // fails on a loop that has ended
   }

@@ -7,6 +7,12 @@ final class ServerConnection: Connection, @unchecked Sendable {
   private var calls: [Int32: ServerCall] = [:]
   private var runningHandlers = 0
   private var flood: FloodGuard
+  private var requests: RequestBudget
+  let peerKey: PeerKey?
+  /// Turns of the housekeeping so far: what calls tell their age by.
+  var ticks: UInt32 = 0
+  /// Bytes that the peer's TCP has taken, where that is known.
+  var acknowledgedBytes: Int?
   var phase = Phase.serving
   var health: ConnectionHealth
   var lifetime: ConnectionLifetime
@@ -27,43 +33,44 @@ final class ServerConnection: Connection, @unchecked Sendable {
   var options: ServerOptions { core.options }
   var interceptors: [any ServerInterceptor] { core.interceptors }
 
-  init(core: ServerCore, loop: any EventLoop) throws {
+  /// - Parameter address: The IP address whose connections are counted; nil for a Unix socket.
+  init(core: ServerCore, loop: any EventLoop, address: String?) throws {
     self.core = core
+    peerKey = PeerKey(ipAddress: address)
+    requests = RequestBudget(limit: core.options.maximumBufferedBytes)
     flood = FloodGuard(limits: core.options.flood)
     let now = Deadline.now
     health = ConnectionHealth(options: core.options, now: now)
     lifetime = ConnectionLifetime(options: core.options, now: now, spread: .random(in: -1...1))
     try super.init(session: Session(.server, configuration: core.options.session), loop: loop)
+    lingering = .seconds(1)
   }
 
   // MARK: - The connection
 
   override func activated() { startHousekeeping() }
 
-  override func watch(_ counts: FrameCounts, provoked: Int, sentProgress: Bool) {
-    if sentProgress { flood.noteSent() }
-    if let violation = flood.note(counts, provoked: provoked, now: Deadline.now) {
+  override func watch(_ counts: FrameCounts, provoked: Int, sentFrames: Int) {
+    if let violation = flood.note(counts, provoked: provoked, sent: sentFrames, now: Deadline.now) {
       cutOff(.enhanceYourCalm, violation.rawValue)
     }
   }
 
-  override func failed(_ error: any Error) { cutOff(.protocolError, "\(error)") }
-
-  override func channelFailed(_ error: any Error) {
-    guard !isClosing, let failure = TLSFailure(established: error, peer: .client) else { return }
-    core.log?("closing the connection from \(peer): \(failure)")
+  override func failed(_ error: any Error) {
+    cutOff((error as? HTTP2Error)?.answer ?? .protocolError, "\(error)")
   }
 
-  override func writabilityChanged(_ isWritable: Bool) { health.writable(isWritable, now: Deadline.now) }
+  override func channelFailed(_ error: any Error) {
+    guard !isClosing, let failure = TLSFailure(established: error, peer: .client), !failure.isHangUp else {
+      return
+    }
+    core.log?("closing the connection from \(peer): \(failure)")
+  }
 
   override var isFinished: Bool { phase == .draining && calls.isEmpty }
 
   /// Between the two GOAWAYs a call may still arrive that the peer sent before it knew.
   override var outlivesSession: Bool { phase == .announced }
-
-  override func hangUp(_ channel: any Channel) {
-    if isFinished, !isClosing { hangUpGently(channel) } else { super.hangUp(channel) }
-  }
 
   override func closed() {
     let abandoned = calls.values
@@ -72,12 +79,15 @@ final class ServerConnection: Connection, @unchecked Sendable {
     core.remove(self)
   }
 
+  override func removed() { core.remove(self) }
+
   /// Says why, then closes.
   func cutOff(_ code: ErrorCode, _ reason: String) {
     guard !isClosing else { return }
     core.log?("closing the connection from \(peer): \(reason)")
     session.terminate(code: code, reason: String(reason.prefix(100)))
     isClosing = true
+    lingering = .seconds(1)
     touch()
   }
 
@@ -95,6 +105,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
     case .end(let stream): calls[stream]?.end()
     case .closed(let stream, _):
       guard let call = calls.removeValue(forKey: stream) else { return }
+      if call.partialBytes > 0 || requests.isWithholding { give(requests.closed(stream, partial: call.partialBytes)) }
       if !call.isOver { call.abandon(CancellationError()) }
       if phase == .draining { touch() }
     case .writable(let stream): calls[stream]?.outputDrained()
@@ -136,7 +147,8 @@ final class ServerConnection: Connection, @unchecked Sendable {
   private func refuse(_ headers: Event.Headers, _ status: Status) {
     for interceptor in interceptors { interceptor.refused(status) }
     if !headers.endStream { session.notifyEnd(stream: headers.stream) }
-    respond(headers.stream, HeaderBlock.refusalHead(acceptsCompressed: options.acceptsCompressed).ending(with: status), nil)
+    let head = HeaderBlock.refusalHead(acceptsCompressed: options.acceptsCompressed)
+    respond(headers.stream, head.ending(with: status), nil)
   }
 
   // MARK: - For calls
@@ -160,4 +172,28 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   func resetAfterEnd(_ stream: Int32) { session.notifyEnd(stream: stream) }
+
+  // MARK: - What the peer makes us hold
+
+  /// Lets the peer send that many bytes more on a stream, unless its unfinished requests hold too much already.
+  func credit(_ stream: Int32, _ bytes: Int) {
+    if requests.admits(stream, bytes) { consume(stream, bytes) }
+  }
+
+  func partialChanged(_ stream: Int32, by change: Int) { give(requests.changed(stream, by: change)) }
+
+  private func give(_ credits: [RequestBudget.Credit]) {
+    for credit in credits {
+      calls[credit.stream]?.requestMayGoOn()
+      consume(credit.stream, credit.bytes)
+    }
+  }
+
+  /// Bytes of responses that wait for the peer's windows.
+  var bufferedBytes: Int { calls.values.reduce(0) { $0 + ($1.output?.bufferedBytes ?? 0) } }
+
+  /// Ends calls whose requests have not come in time.
+  func checkRequests(_ limit: UInt32) {
+    for call in Array(calls.values) { call.checkRequest(limit, now: ticks) }
+  }
 }
