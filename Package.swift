@@ -12,6 +12,9 @@ let rpcProducts: [Product] = [
   .library(name: "BuddyRPC", targets: ["RPC", "Stubs", "StandardServices"]),
 ]
 
+/// What the programs of gRPC's interoperability tests need.
+let interop: [Target.Dependency] = ["RPC", "Messages", "Stubs", .argumentParser]
+
 let rpcTargets: [Target] = [
   cLibrary("CNghttp2", pkgConfig: "libnghttp2", apt: "libnghttp2-dev"),
   cLibrary("CProtobufC", pkgConfig: "libprotobuf-c", apt: "libprotobuf-c-dev"),
@@ -34,6 +37,8 @@ let rpcTargets: [Target] = [
   tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
   tests("StandardServices", ["RPC", "Messages", "Stubs"]),
   tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
+  tool("rpc-interop-server", interop, path: "Tests/Tools/rpc-interop-server"),
+  tool("rpc-interop-client", interop, path: "Tests/Tools/rpc-interop-client"),
   benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
 ]
 

@@ -3,10 +3,24 @@
 public import Messages
 public import RPC
 
+/// The service opentelemetry.proto.collector.trace.v1.TraceService.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol OpentelemetryProtoCollectorTraceV1TraceServiceHandler: Sendable {
   func export(
     _ request: OpentelemetryProtoCollectorTraceV1ExportTraceServiceRequest, _ context: ServerContext
   ) async throws -> OpentelemetryProtoCollectorTraceV1ExportTraceServiceResponse
+}
+
+/// Serves some methods of opentelemetry.proto.collector.trace.v1.TraceService: those that are not there end with UNIMPLEMENTED.
+public protocol OpentelemetryProtoCollectorTraceV1TraceServicePartialHandler: OpentelemetryProtoCollectorTraceV1TraceServiceHandler {}
+
+extension OpentelemetryProtoCollectorTraceV1TraceServicePartialHandler {
+  public func export(
+    _ request: OpentelemetryProtoCollectorTraceV1ExportTraceServiceRequest, _ context: ServerContext
+  ) async throws -> OpentelemetryProtoCollectorTraceV1ExportTraceServiceResponse {
+    throw OpentelemetryProtoCollectorTraceV1TraceServiceMethods.export.unimplemented
+  }
 }
 
 extension Router {
@@ -19,11 +33,14 @@ extension Router {
 /// Paths and message types of opentelemetry.proto.collector.trace.v1.TraceService.
 public enum OpentelemetryProtoCollectorTraceV1TraceServiceMethods {
   public static let serviceName = "opentelemetry.proto.collector.trace.v1.TraceService"
-  public static let export = Method<OpentelemetryProtoCollectorTraceV1ExportTraceServiceRequest, OpentelemetryProtoCollectorTraceV1ExportTraceServiceResponse>(
-    "/opentelemetry.proto.collector.trace.v1.TraceService/Export", request: .protobuf, response: .protobuf
-  )
+  public static let export = Method<
+    OpentelemetryProtoCollectorTraceV1ExportTraceServiceRequest,
+    OpentelemetryProtoCollectorTraceV1ExportTraceServiceResponse
+  >("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
 }
 
+/// The service opentelemetry.proto.collector.trace.v1.TraceService.
+///
 /// Every call throws `Status`, and nothing else.
 public struct OpentelemetryProtoCollectorTraceV1TraceServiceClient: Sendable {
   private let client: Client
