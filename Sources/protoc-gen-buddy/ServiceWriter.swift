@@ -11,7 +11,8 @@ struct ServiceWriter {
     var text = SourceText.header(file.path, imports: ["public import Messages", "public import RPC"])
     for service in file.services {
       let code = ServiceCode(service, package: file.package, symbols)
-      for write in [handler, partialHandler, registration, methods] {
+      let partial = service.methods.count > 1 ? [partialHandler] : []
+      for write in [handler] + partial + [registration, methods] {
         text.line()
         write(code, &text)
       }
@@ -36,7 +37,7 @@ struct ServiceWriter {
   /// A type that forgets a method should not compile; one that serves only some says so by the protocol it adopts.
   private func partialHandler(_ service: ServiceCode, into text: inout SourceText) {
     text.line("/// Serves some methods of \(service.fullName): those that are not there end with UNIMPLEMENTED.")
-    text.line("public protocol \(service.name)PartialHandler: \(service.name)Handler {}")
+    text.list("public protocol \(service.name)PartialHandler: ", ["\(service.name)Handler"], " {}")
     text.line()
     text.block("extension \(service.name)PartialHandler") { text in
       for (index, method) in service.methods.enumerated() {

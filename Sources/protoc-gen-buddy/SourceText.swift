@@ -34,13 +34,13 @@ struct SourceText {
   mutating func list(_ head: String, _ items: [String], _ tail: String) {
     let flat = head + items.joined(separator: ", ") + tail
     if flat.count + indentation * 2 <= 120 { return line(flat) }
-    line(head)
+    line(head.hasSuffix(" ") ? String(head.dropLast()) : head)
     indented { text in
       let inner = items.joined(separator: ", ")
       if inner.count + text.indentation * 2 <= 120 { return text.line(inner) }
       for (index, item) in items.enumerated() { text.item(item + (index + 1 < items.count ? "," : "")) }
     }
-    line(tail)
+    line(String(tail.drop { $0 == " " }))
   }
 
   /// One item on a line of its own; a function type that does not fit there is broken at its parentheses.

@@ -15,17 +15,6 @@ public protocol InboxHandler: Sendable {
   ) async throws
 }
 
-/// Serves some methods of buddy.delivery.v1.Inbox: those that are not there end with UNIMPLEMENTED.
-public protocol InboxPartialHandler: InboxHandler {}
-
-extension InboxPartialHandler {
-  public func deliver(
-    _ requests: RequestStream<Delivery>, _ responses: ResponseWriter<DeliveryReceipt>, _ context: ServerContext
-  ) async throws {
-    throw InboxMethods.deliver.unimplemented
-  }
-}
-
 extension Router {
   /// Serves every method of buddy.delivery.v1.Inbox with the handler.
   public mutating func register(_ handler: some InboxHandler) {

@@ -15,19 +15,6 @@ public protocol GrpcReflectionV1ServerReflectionHandler: Sendable {
   ) async throws
 }
 
-/// Serves some methods of grpc.reflection.v1.ServerReflection: those that are not there end with UNIMPLEMENTED.
-public protocol GrpcReflectionV1ServerReflectionPartialHandler: GrpcReflectionV1ServerReflectionHandler {}
-
-extension GrpcReflectionV1ServerReflectionPartialHandler {
-  public func serverReflectionInfo(
-    _ requests: RequestStream<GrpcReflectionV1ServerReflectionRequest>,
-    _ responses: ResponseWriter<GrpcReflectionV1ServerReflectionResponse>,
-    _ context: ServerContext
-  ) async throws {
-    throw GrpcReflectionV1ServerReflectionMethods.serverReflectionInfo.unimplemented
-  }
-}
-
 extension Router {
   /// Serves every method of grpc.reflection.v1.ServerReflection with the handler.
   public mutating func register(_ handler: some GrpcReflectionV1ServerReflectionHandler) {

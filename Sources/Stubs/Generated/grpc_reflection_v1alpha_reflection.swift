@@ -15,19 +15,6 @@ public protocol GrpcReflectionV1alphaServerReflectionHandler: Sendable {
   ) async throws
 }
 
-/// Serves some methods of grpc.reflection.v1alpha.ServerReflection: those that are not there end with UNIMPLEMENTED.
-public protocol GrpcReflectionV1alphaServerReflectionPartialHandler: GrpcReflectionV1alphaServerReflectionHandler {}
-
-extension GrpcReflectionV1alphaServerReflectionPartialHandler {
-  public func serverReflectionInfo(
-    _ requests: RequestStream<GrpcReflectionV1alphaServerReflectionRequest>,
-    _ responses: ResponseWriter<GrpcReflectionV1alphaServerReflectionResponse>,
-    _ context: ServerContext
-  ) async throws {
-    throw GrpcReflectionV1alphaServerReflectionMethods.serverReflectionInfo.unimplemented
-  }
-}
-
 extension Router {
   /// Serves every method of grpc.reflection.v1alpha.ServerReflection with the handler.
   public mutating func register(_ handler: some GrpcReflectionV1alphaServerReflectionHandler) {

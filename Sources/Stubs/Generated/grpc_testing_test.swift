@@ -228,17 +228,6 @@ public protocol GrpcTestingUnimplementedServiceHandler: Sendable {
   func unimplementedCall(_ request: GrpcTestingEmpty, _ context: ServerContext) async throws -> GrpcTestingEmpty
 }
 
-/// Serves some methods of grpc.testing.UnimplementedService: those that are not there end with UNIMPLEMENTED.
-public protocol GrpcTestingUnimplementedServicePartialHandler: GrpcTestingUnimplementedServiceHandler {}
-
-extension GrpcTestingUnimplementedServicePartialHandler {
-  public func unimplementedCall(
-    _ request: GrpcTestingEmpty, _ context: ServerContext
-  ) async throws -> GrpcTestingEmpty {
-    throw GrpcTestingUnimplementedServiceMethods.unimplementedCall.unimplemented
-  }
-}
-
 extension Router {
   /// Serves every method of grpc.testing.UnimplementedService with the handler.
   public mutating func register(_ handler: some GrpcTestingUnimplementedServiceHandler) {

@@ -12,17 +12,6 @@ public protocol OpentelemetryProtoCollectorTraceV1TraceServiceHandler: Sendable 
   ) async throws -> OpentelemetryProtoCollectorTraceV1ExportTraceServiceResponse
 }
 
-/// Serves some methods of opentelemetry.proto.collector.trace.v1.TraceService: those that are not there end with UNIMPLEMENTED.
-public protocol OpentelemetryProtoCollectorTraceV1TraceServicePartialHandler: OpentelemetryProtoCollectorTraceV1TraceServiceHandler {}
-
-extension OpentelemetryProtoCollectorTraceV1TraceServicePartialHandler {
-  public func export(
-    _ request: OpentelemetryProtoCollectorTraceV1ExportTraceServiceRequest, _ context: ServerContext
-  ) async throws -> OpentelemetryProtoCollectorTraceV1ExportTraceServiceResponse {
-    throw OpentelemetryProtoCollectorTraceV1TraceServiceMethods.export.unimplemented
-  }
-}
-
 extension Router {
   /// Serves every method of opentelemetry.proto.collector.trace.v1.TraceService with the handler.
   public mutating func register(_ handler: some OpentelemetryProtoCollectorTraceV1TraceServiceHandler) {
