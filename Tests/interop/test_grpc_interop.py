@@ -48,8 +48,32 @@ def process(*command):
 
 
 @pytest.fixture(scope="module")
-def grpcio_server():
-    with interop_peers.serve() as port:
+def certificates(tmp_path_factory):
+    """A CA, and a certificate of it for localhost: the folder that holds ca.pem, server.pem and server.key."""
+    folder = tmp_path_factory.mktemp("certificates")
+    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
+    ca = [*new, "-x509", "-days", "2", "-subj", "/CN=A test's CA", "-keyout", "ca.key", "-out", "ca.pem"]
+    request = [*new, "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr"]
+    sign = ["openssl", "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"]
+    for command in [ca, request, [*sign, "-days", "2", "-extfile", "names", "-out", "server.pem"]]:
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["plain", "tls"])
+def security(request, certificates):
+    """The folder of the certificates, or None for plain text."""
+    return certificates if request.param == "tls" else None
+
+
+@pytest.fixture(scope="module")
+def grpcio_server(security):
+    credentials = None
+    if security:
+        pair = ((security / "server.key").read_bytes(), (security / "server.pem").read_bytes())
+        credentials = grpc.ssl_server_credentials([pair])
+    with interop_peers.serve(credentials) as port:
         yield port
 
 
@@ -59,19 +83,23 @@ def cpp():
 
 
 @pytest.fixture(scope="module")
-def cpp_server(cpp):
-    with process(cpp / "interop_server") as port:
+def cpp_server(cpp, security):
+    files = [security / "server.pem", security / "server.key"] if security else []
+    with process(cpp / "interop_server", *files) as port:
         yield port
 
 
 @pytest.fixture(scope="module")
-def our_server():
-    with process(BIN / "rpc-interop-server") as port:
+def our_server(security):
+    files = ["--certificate", security / "server.pem", "--key", security / "server.key"] if security else []
+    with process(BIN / "rpc-interop-server", *(["--tls", *files] if security else [])) as port:
         yield port
 
 
-def our_client(port, case):
-    run([BIN / "rpc-interop-client", f"--server_host=127.0.0.1", f"--server_port={port}", f"--test_case={case}"])
+def our_client(port, case, security):
+    tls = ["--use-tls", "--ca", security / "ca.pem"] if security else []
+    where = ["--server_host=localhost" if security else "--server_host=127.0.0.1", f"--server_port={port}"]
+    run([BIN / "rpc-interop-client", *where, f"--test_case={case}", *tls])
 
 
 def run(command):
@@ -80,24 +108,29 @@ def run(command):
 
 
 @pytest.mark.parametrize("case", CORE + MORE + SERVER_COMPRESSION + SOAK)
-def test_our_client_with_grpcio(grpcio_server, case):
-    our_client(grpcio_server, case)
+def test_our_client_with_grpcio(grpcio_server, security, case):
+    our_client(grpcio_server, case, security)
 
 
 @pytest.mark.parametrize("case", CORE + MORE + SERVER_COMPRESSION + CLIENT_COMPRESSION + SOAK)
-def test_our_client_with_cpp(cpp_server, case):
-    our_client(cpp_server, case)
+def test_our_client_with_cpp(cpp_server, security, case):
+    our_client(cpp_server, case, security)
 
 
 @pytest.mark.parametrize("case", CORE + MORE + SERVER_COMPRESSION + CLIENT_COMPRESSION)
-def test_grpcio_with_our_server(our_server, case):
-    with grpc.insecure_channel(f"127.0.0.1:{our_server}") as channel:
+def test_grpcio_with_our_server(our_server, security, case):
+    if security:
+        roots = (security / "ca.pem").read_bytes()
+        channel = grpc.secure_channel(f"localhost:{our_server}", grpc.ssl_channel_credentials(roots))
+    else:
+        channel = grpc.insecure_channel(f"127.0.0.1:{our_server}")
+    with channel:
         getattr(interop_peers.Cases(channel), case)()
 
 
 @pytest.mark.parametrize("case", CORE + MORE + SERVER_COMPRESSION + CLIENT_COMPRESSION)
-def test_cpp_with_our_server(cpp, our_server, case):
-    run([cpp / "interop_client", str(our_server), case])
+def test_cpp_with_our_server(cpp, our_server, security, case):
+    run([cpp / "interop_client", str(our_server), case, *([security / "ca.pem"] if security else [])])
 
 
 @pytest.mark.parametrize("case", ["cacheable_unary", "jwt_token_creds", "orca_oob"])
@@ -107,9 +140,19 @@ def test_our_client_says_why_it_refuses_a_case(case):
     assert done.returncode == 64 and f"{case} is refused: " in done.stderr
 
 
-def test_a_case_that_fails_says_so(grpcio_server):
+def test_a_case_that_fails_says_so():
     """grpcio's server does not know how a request came, so the probe for compressed requests must fail."""
-    command = [BIN / "rpc-interop-client", f"--server_port={grpcio_server}", "--test_case=client_compressed_unary"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    with interop_peers.serve() as port:
+        command = [BIN / "rpc-interop-client", f"--server_port={port}", "--test_case=client_compressed_unary"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert "client_compressed_unary: the probe succeeded instead of ending with INVALID_ARGUMENT" in done.stdout
+
+
+def test_a_server_that_nobody_vouches_for_is_not_used(certificates):
+    files = ["--certificate", certificates / "server.pem", "--key", certificates / "server.key"]
+    with process(BIN / "rpc-interop-server", "--tls", *files) as port:
+        where = ["--server_host=localhost", f"--server_port={port}", "--use_tls=true"]
+        command = [BIN / "rpc-interop-client", *where, "--test_case=empty_unary"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "empty_unary: UNAVAILABLE" in done.stdout

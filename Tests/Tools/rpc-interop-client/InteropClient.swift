@@ -21,6 +21,7 @@ struct InteropClient: AsyncParsableCommand {
   @Option(name: [.customLong("test-case"), .customLong("test_case")], help: "The case to run; large_unary by default.")
   var name = "large_unary"
 
+  @OptionGroup var security: SecurityOptions
   @OptionGroup var soak: SoakOptions
 
   func validate() throws {
@@ -31,7 +32,9 @@ struct InteropClient: AsyncParsableCommand {
   func run() async throws {
     guard let test = Cases.all[name] else { return }
     let (host, port) = (host, port)
-    let setting = Setting(soak: soak) { Client(host: host, port: port) }
+    var options = ClientOptions()
+    options.tls = try security.tls()
+    let setting = Setting(soak: soak) { [options] in Client(host: host, port: port, options: options) }
     do {
       try await test(setting)
       await setting.client.close()
@@ -40,6 +43,38 @@ struct InteropClient: AsyncParsableCommand {
       print("\(name): \(error)")
       throw ExitCode(1)
     }
+  }
+}
+
+/// How the client knows its server.
+struct SecurityOptions: ParsableArguments {
+  @Flag(name: .customLong("use-tls"), help: "TLS.")
+  var flag = false
+
+  @Option(name: .customLong("use_tls"), help: "The same, as the descriptions write it: true or false.")
+  var usesTLS = false
+
+  @Option(help: "The PEM file of the authority to trust, instead of the system's.")
+  var ca: String?
+
+  @Option(
+    name: [.customLong("server-host-override"), .customLong("server_host_override")],
+    help: "The name that the server's certificate must have, instead of the host's.")
+  var serverName: String?
+
+  @Option(help: "The PEM file of the certificate to show.")
+  var certificate: String?
+
+  @Option(help: "The PEM file of that certificate's key.")
+  var key: String?
+
+  /// Nil for plain text.
+  func tls() throws -> ClientTLS? {
+    guard flag || usesTLS else { return nil }
+    var files: CertificateFiles?
+    if let certificate, let key { files = CertificateFiles(chain: certificate, key: key) }
+    return try ClientTLS(
+      trust: ca.map { .ca(file: $0) } ?? .systemRoots, certificate: files, serverName: serverName)
   }
 }
 

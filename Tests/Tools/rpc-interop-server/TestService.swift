@@ -15,7 +15,9 @@ struct TestService: GrpcTestingTestServicePartialHandler {
   func unaryCall(
     _ request: GrpcTestingSimpleRequest, _ context: ServerContext
   ) async throws -> GrpcTestingSimpleResponse {
+    if let wanted = request.responseCompressed { context.compressResponses(wanted.value) }
     Echo.metadata(context)
+    try Echo.check(request.expectCompressed, wasCompressed: context.requestWasCompressed)
     try Echo.status(request.responseStatus)
     let payload = try Echo.payload(request.responseType, size: request.responseSize)
     var response = GrpcTestingSimpleResponse(payload: payload)
@@ -36,6 +38,7 @@ struct TestService: GrpcTestingTestServicePartialHandler {
     _ request: GrpcTestingStreamingOutputCallRequest,
     _ responses: ResponseWriter<GrpcTestingStreamingOutputCallResponse>, _ context: ServerContext
   ) async throws {
+    context.compressResponses(request.responseParameters.contains { $0.compressed?.value == true })
     Echo.metadata(context)
     try await answer(request, responses)
   }
@@ -45,7 +48,11 @@ struct TestService: GrpcTestingTestServicePartialHandler {
   ) async throws -> GrpcTestingStreamingInputCallResponse {
     Echo.metadata(context)
     var size = 0
-    for try await request in requests { size += request.payload?.body.count ?? 0 }
+    var iterator = requests.makeAsyncIterator()
+    while let request = try await iterator.next() {
+      try Echo.check(request.expectCompressed, wasCompressed: iterator.isCompressed)
+      size += request.payload?.body.count ?? 0
+    }
     return GrpcTestingStreamingInputCallResponse(aggregatedPayloadSize: Int32(clamping: size))
   }
 
@@ -76,7 +83,8 @@ struct TestService: GrpcTestingTestServicePartialHandler {
     for wanted in request.responseParameters {
       if wanted.intervalUs > 0 { try await Task.sleep(for: .microseconds(Int(wanted.intervalUs))) }
       let payload = try Echo.payload(request.responseType, size: wanted.size)
-      try await responses.write(GrpcTestingStreamingOutputCallResponse(payload: payload))
+      let response = GrpcTestingStreamingOutputCallResponse(payload: payload)
+      try await responses.write(response, isCompressed: wanted.compressed?.value == true)
     }
   }
 }
@@ -100,6 +108,13 @@ enum Echo {
   static func status(_ wanted: GrpcTestingEchoStatus?) throws {
     guard let wanted, wanted.code != 0 else { return }
     throw Status(Status.Code(rawValue: Int(wanted.code)) ?? .unknown, wanted.message)
+  }
+
+  /// - Throws: INVALID_ARGUMENT if a request did not come as it says it should have.
+  static func check(_ expected: GrpcTestingBoolValue?, wasCompressed: Bool) throws {
+    guard let expected, expected.value != wasCompressed else { return }
+    throw Status(
+      .invalidArgument, wasCompressed ? "the request came compressed" : "the request did not come compressed")
   }
 
   /// - Throws: INVALID_ARGUMENT for a type or size that cannot be.
