@@ -11,7 +11,7 @@ let isFuzzed = part == "fuzz"
 
 let rpcProducts: [Product] = [
   .executable(name: "protoc-gen-buddy", targets: ["protoc-gen-buddy"]),
-  .library(name: "BuddyRPC", targets: ["RPC", "Stubs", "StandardServices"]),
+  .library(name: "BuddyRPC", targets: ["RPC", "Stubs", "StandardServices", "RPCTelemetry"]),
 ]
 
 /// What the programs of gRPC's interoperability tests need.
@@ -33,16 +33,28 @@ let rpcTargets: [Target] = [
     ["HTTP2", "CZlib", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOTLS"), .nioSSL, .certificates, .asn1]),
   library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
   library("StandardServices", ["RPC", "Messages", "Stubs", .nio("NIOCore")]),
+  library("RPCTelemetry", ["RPC", .log, .metrics, .tracing]),
   tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
   library("TestSupport", []),
   tests("HTTP2", [.nio("NIOCore")]),
   tests("RPC", [.nio("NIOCore"), .nio("NIOPosix"), .nioSSL, .certificates, .asn1, .crypto]),
   tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
-  tests("StandardServices", ["RPC", "Messages", "Stubs"]),
+  tests("StandardServices", ["RPC", "Messages", "Stubs", .nio("NIOCore")]),
+  tests(
+    "RPCTelemetry",
+    [
+      "RPC", .log, .metrics, .tracing, .nio("NIOCore"), .product(name: "InMemoryLogging", package: "swift-log"),
+      .product(name: "MetricsTestKit", package: "swift-metrics"),
+      .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+    ]),
+  tool(
+    "rpc-standard-server", ["RPC", "Messages", "Stubs", "StandardServices"], path: "Tests/Tools/rpc-standard-server"),
   tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
   tool("rpc-interop-server", interop, path: "Tests/Tools/rpc-interop-server"),
   tool("rpc-interop-client", interop, path: "Tests/Tools/rpc-interop-client"),
+  tool("rpc-message-peer", ["RPC", "Messages", "Stubs"], path: "Tests/Tools/rpc-message-peer"),
+  tool("rpc-test-peer", ["RPC", .nio("NIOCore")], path: "Tests/Tools/rpc-test-peer"),
   benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
   .target(
     name: "FuzzTargets", dependencies: ["HTTP2", "RPC", "Messages", .nio("NIOCore")], path: "Tests/Fuzz/Targets",
@@ -77,7 +89,8 @@ let serviceTargets: [Target] = [
   library(
     "ServiceKit", exclude: ["README.md"],
     [
-      "RPC", "Messages", "Stubs", "StandardServices", "Storage", .log, .metrics, .tracing, .nio("NIOCore"),
+      "RPC", "Messages", "Stubs", "StandardServices", "RPCTelemetry", "Storage", .log, .metrics, .tracing,
+      .nio("NIOCore"),
       .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "Configuration", package: "swift-configuration"),
       .product(name: "Hummingbird", package: "hummingbird"),
@@ -146,7 +159,8 @@ let serviceTargets: [Target] = [
   tests(
     "ServiceKit",
     [
-      "ServiceTestSupport", "RPC", "Messages", "Storage", "StandardServices", "Stubs", .log, .metrics, .tracing,
+      "ServiceTestSupport", "RPC", "RPCTelemetry", "Messages", "Storage", "StandardServices", "Stubs", .log, .metrics,
+      .tracing,
       .asyncHTTPClient, .nio("NIOCore"), .nio("NIOHTTP1"), .nio("NIOPosix"), .product(name: "Crypto",
       package: "swift-crypto"),
     ]),

@@ -1,5 +1,6 @@
 public import Logging
 public import RPC
+import RPCTelemetry
 public import Storage
 import Synchronization
 
@@ -25,7 +26,7 @@ public struct ServiceEnvironment: Sendable {
     self.tracer = tracer
     let callMetrics = ClientMetrics(metrics)
     clients = Clients(settings: settings) {
-      [ClientTracing(tracer: tracer, peer: "buddy-\($0.rawValue)"), callMetrics.interceptor($0)]
+      [CallTracing(tracer, peerService: "buddy-\($0.rawValue)"), callMetrics.interceptor($0)]
     }
   }
 

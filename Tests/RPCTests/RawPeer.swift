@@ -77,6 +77,26 @@ final class RawPeer {
     return stream
   }
 
+  /// Gives the stream's window back for bytes that have come.
+  func consume(_ stream: Int32, bytes: Int) throws {
+    session.consume(stream: stream, bytes: bytes)
+    try flush()
+  }
+
+  /// The text of the one message that has come on a stream.
+  func body(_ stream: Int32) throws -> String {
+    var body = ByteBuffer()
+    for case .data(stream, let chunk) in try readEvents() { body.writeImmutableBuffer(chunk) }
+    return String(buffer: body).dropFirst(5).description
+  }
+
+  /// Body bytes that have come on a stream.
+  func bodyBytes(_ stream: Int32) throws -> Int {
+    try readEvents().reduce(0) { sum, event in
+      if case .data(stream, let chunk) = event { sum + chunk.readableBytes } else { sum }
+    }
+  }
+
   func reset(_ stream: Int32) throws {
     session.reset(stream: stream, code: .cancel)
     try flush()
@@ -164,6 +184,14 @@ final class RawPeer {
       return (code, String(buffer: payload))
     }
     return nil
+  }
+
+  /// How many bytes the server has sent, read or not.
+  var receivedBytes: Int { received.bytes.withLock { $0.count } }
+
+  /// The GOAWAYs so far: the last stream that each one lets live.
+  func goAways() throws -> [Int32] {
+    try readEvents().compactMap { if case .goAway(let last, _, _) = $0 { last } else { nil } }
   }
 
   var isOpen: Bool { channel.isActive }

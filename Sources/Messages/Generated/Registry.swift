@@ -140,6 +140,8 @@ enum Registry {
     GoogleRpcStatus.self,
     GrpcHealthV1HealthCheckRequest.self,
     GrpcHealthV1HealthCheckResponse.self,
+    GrpcHealthV1HealthListRequest.self,
+    GrpcHealthV1HealthListResponse.self,
     GrpcReflectionV1ErrorResponse.self,
     GrpcReflectionV1ExtensionNumberResponse.self,
     GrpcReflectionV1ExtensionRequest.self,
@@ -203,6 +205,7 @@ enum Registry {
     "buddy.testing.v1.EveryField.StringMapEntry",
     "buddy.testing.v1.FormerMessage.CountsEntry",
     "google.rpc.ErrorInfo.MetadataEntry",
+    "grpc.health.v1.HealthListResponse.StatusesEntry",
     "grpc.testing.TestOrcaReport.RequestCostEntry",
     "grpc.testing.TestOrcaReport.UtilizationEntry",
   ]

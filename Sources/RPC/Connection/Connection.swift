@@ -22,6 +22,13 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   /// Set when nothing more is to be said: the channel is closed once what is left has been written.
   var isClosing = false
   private var isClosingChannel = false
+  /// Closing while the peer still sends would make the kernel throw away what was said last (RFC 1122 §4.2.2.13): what
+  /// comes is read and dropped for this long, or until the peer has hung up too. Nil: no such care.
+  var lingering: TimeAmount?
+  /// Bytes handed to the channel so far.
+  private(set) var writtenBytes = 0
+  /// Bytes came since somebody set this to false.
+  final var hasHeard = false
 
   final var loop: any EventLoop { runner.loop }
 
@@ -36,16 +43,20 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   func activated() {}
   func handle(_ event: Event) {}
   /// After each read and write, what can be used to attack with.
-  func watch(_ counts: FrameCounts, provoked: Int, sentProgress: Bool) {}
+  func watch(_ counts: FrameCounts, provoked: Int, sentFrames: Int) {}
   /// The session cannot go on.
   func failed(_ error: any Error) { isClosing = true }
   func writabilityChanged(_ isWritable: Bool) {}
   /// Nothing is left to do: the channel is closed once all is written.
   var isFinished: Bool { false }
+  /// More may come although the session, which sent or got a GOAWAY and has no streams, sees no need to go on.
+  var outlivesSession: Bool { false }
   /// The channel reported an error, and is closed.
   func channelFailed(_ error: any Error) {}
   /// The channel is gone.
   func closed() {}
+  /// The channel is gone, even if it never was active: its peer had left before it was registered.
+  func removed() {}
 
   // MARK: - The channel
 
@@ -61,14 +72,17 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   }
 
   final func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !isClosing else { return }
     runner.hold()
     needsFlush = true
+    hasHeard = true
     do {
       try session.receive(unwrapInboundIn(data))
       handleEvents()
       watch()
     } catch {
       handleEvents()
+      watch()  // a flood that nghttp2 gave up on has a name of its own
       failed(error)
     }
   }
@@ -90,7 +104,10 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     runner.turn()  // not later: a read that ended the channel may have left the runner on hold
   }
 
-  final func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+  final func handlerRemoved(context: ChannelHandlerContext) {
+    self.context = nil
+    removed()
+  }
 
   final func closeNow() { context?.close(promise: nil) }
 
@@ -108,13 +125,17 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     while needsFlush, context.channel.isWritable {
       needsFlush = false
       guard let buffer = drain(context.channel.allocator) else { break }
+      writtenBytes += buffer.readableBytes
       context.write(wrapOutboundOut(buffer), promise: nil)
       hasWritten = true
       handleEvents()
       watch()
     }
     if hasWritten { context.flush() }
-    if isClosing || !session.isAlive || (isFinished && !needsFlush) { closeWhenWritten(context) }
+    // The flush made room again at once, while the turn was under way, which `schedule` leaves to the turn.
+    if needsFlush, context.channel.isWritable { context.eventLoop.execute { self.runner.turn() } }
+    let isOver = !session.isAlive && !outlivesSession
+    if isClosing || isOver || (isFinished && !needsFlush) { closeWhenWritten(context) }
   }
 
   /// A plain close would drop what the socket has not taken yet.
@@ -124,7 +145,12 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     let written = context.eventLoop.makePromise(of: Void.self)
     context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
     let channel = context.channel
-    written.futureResult.whenComplete { _ in channel.close(promise: nil) }
+    guard let lingering else {
+      written.futureResult.whenComplete { _ in channel.close(promise: nil) }
+      return
+    }
+    written.futureResult.flatMap { channel.close(mode: .output) }.whenFailure { _ in channel.close(promise: nil) }
+    context.eventLoop.scheduleTask(in: lingering) { channel.close(promise: nil) }
   }
 
   private func drain(_ allocator: ByteBufferAllocator) -> ByteBuffer? {
@@ -140,7 +166,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   }
 
   private func watch() {
-    watch(session.takeFrameCounts(), provoked: session.takeProvoked(), sentProgress: session.takeSentProgress())
+    watch(session.takeFrameCounts(), provoked: session.takeProvoked(), sentFrames: session.takeSentFrames())
   }
 
   private func handleEvents() {

@@ -57,12 +57,18 @@ public final class Server: Sendable {
       .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 * 1024, high: 512 * 1024))
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
-          let connection = try ServerConnection(core: core, loop: channel.eventLoop)
+          let connection = try ServerConnection(
+            core: core, loop: channel.eventLoop, address: channel.remoteAddress?.ipAddress)
           try core.add(connection)
-          try core.options.tls?.add(to: channel, timeout: core.options.handshakeTimeout) {
-            connection.peerIdentity = $0
+          do {
+            try core.options.tls?.add(to: channel, timeout: core.options.handshakeTimeout) {
+              connection.peerIdentity = $0
+            }
+            try channel.pipeline.syncOperations.addHandler(connection)
+          } catch {
+            core.remove(connection)
+            throw error
           }
-          try channel.pipeline.syncOperations.addHandler(connection)
         }
       }
     do {
@@ -82,15 +88,20 @@ public final class Server: Sendable {
     }
   }
 
+  /// Connections that are open at this moment, those that are being drained included.
+  public var connectionCount: Int { core.remaining.count }
+
   /// Takes no new connections or calls, lets the calls under way finish, then closes every connection.
-  /// - Parameter grace: After this, what still runs is cancelled. `ServerOptions.shutdownGrace` if nil.
+  /// - Parameter grace: After this, what still runs is cancelled, and its callers get UNAVAILABLE.
+  ///   `ServerOptions.shutdownGrace` if nil.
   public func shutdown(grace: Duration? = nil) async {
     let (channels, connections) = core.stop()
     for channel in channels { try? await channel.close() }
     for connection in connections { connection.loop.execute { connection.shutDown() } }
     let core = core
     let timer = group.next().scheduleTask(in: (grace ?? core.options.shutdownGrace).timeAmount) {
-      for connection in core.remaining { connection.loop.execute { connection.closeNow() } }
+      let status = Status(.unavailable, "the server is shutting down")
+      for connection in core.remaining { connection.loop.execute { connection.cutShort(status) } }
     }
     await core.untilEmpty()
     timer.cancel()
@@ -108,6 +119,7 @@ final class ServerCore: Sendable {
     var channels: [any Channel] = []
     var isStopped = false
     var connections: [ObjectIdentifier: ServerConnection] = [:]
+    var peers = PeerCounts()
     var waiting: [CheckedContinuation<Void, Never>] = []
   }
   private let state = Mutex(State())
@@ -133,18 +145,21 @@ final class ServerCore: Sendable {
   func add(_ connection: ServerConnection) throws {
     let isRefused = state.withLock { state in
       guard !state.isStopped, state.connections.count < options.maximumConnections else { return true }
+      guard state.peers.add(connection.peerKey, limit: options.maximumConnectionsPerPeer) else { return true }
       state.connections[ObjectIdentifier(connection)] = connection
       return false
     }
     if isRefused {
-      log?("a connection was refused: \(options.maximumConnections) are open, or the server is stopping")
+      log?("a connection was refused: too many are open, of all peers or of this one, or the server is stopping")
       throw Refused()
     }
   }
 
   func remove(_ connection: ServerConnection) {
     let waiting = state.withLock { state -> [CheckedContinuation<Void, Never>] in
-      state.connections[ObjectIdentifier(connection)] = nil
+      if state.connections.removeValue(forKey: ObjectIdentifier(connection)) != nil {
+        state.peers.remove(connection.peerKey)
+      }
       guard state.connections.isEmpty else { return [] }
       defer { state.waiting = [] }
       return state.waiting

@@ -1,61 +1,58 @@
 import HTTP2
 import NIOCore
 
-/// What a connection owes in time. Pure: it is told the time, in nanoseconds.
-struct ConnectionHealth {
-  enum Complaint: String {
-    case slowHandshake = "no HTTP/2 preface and SETTINGS in time"
-    case slowHeaders = "a header block was not finished in time"
-    case stalledWrite = "the peer stopped reading"
-  }
-
-  private let handshakeTimeout: Int64
-  private let stallTimeout: Int64
-  private let opened: Int64
-  private var stalledSince: Int64?
-  private var headersSince: Int64?
-  /// The peer's SETTINGS have come, so its preface has too.
-  var hasSettings = false
-
-  init(options: ServerOptions, now: Int64) {
-    handshakeTimeout = options.handshakeTimeout.nanoseconds
-    stallTimeout = options.writeStallTimeout.nanoseconds
-    opened = now
-  }
-
-  mutating func writable(_ isWritable: Bool, now: Int64) { stalledSince = isWritable ? nil : stalledSince ?? now }
-
-  mutating func check(isInsideHeaders: Bool, now: Int64) -> Complaint? {
-    headersSince = isInsideHeaders ? headersSince ?? now : nil
-    if !hasSettings, now - opened >= handshakeTimeout { return .slowHandshake }
-    if let headersSince, now - headersSince >= handshakeTimeout { return .slowHeaders }
-    if let stalledSince, now - stalledSince >= stallTimeout { return .stalledWrite }
-    return nil
-  }
-}
-
 // MARK: - Time and the end
 
 extension ServerConnection {
-  /// Looks after the connection a few times per timeout, so that no read needs a timer of its own.
+  /// Looks after the connection a few times per timeout, so that no read or call needs a timer of its own.
   func startHousekeeping() {
-    let shortest = min(options.handshakeTimeout.nanoseconds, options.writeStallTimeout.nanoseconds)
-    let interval = TimeAmount.nanoseconds(max(10_000_000, min(shortest / 4, 2_000_000_000)))
+    let interval = ConnectionLifetime.checkInterval(options)
+    let requestTicks = UInt32(clamping: options.requestTimeout.nanoseconds / interval.nanoseconds)
     loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] task in
       guard let self, let context = self.context, context.channel.isActive else { return task.cancel() }
-      guard let complaint = self.health.check(isInsideHeaders: self.session.isInsideHeaders, now: Deadline.now) else {
-        return
-      }
-      self.cutOff(.enhanceYourCalm, complaint.rawValue)
-      // A peer that does not read would keep the channel open for ever.
-      if complaint == .stalledWrite { context.close(promise: nil) }
+      self.ticks &+= 1
+      self.checkRequests(requestTicks)
+      let vitals = self.vitals(context.channel)
+      let now = Deadline.now
+      guard let complaint = self.health.check(vitals, now: now) else { return self.checkLifetime(now) }
+      self.cutOff(complaint.code, complaint.rawValue)
+      // To a peer that does not read nothing more can be said.
+      if vitals.pending > 0 { context.close(promise: nil) }
     }
   }
 
-  /// Lets calls finish, then closes.
+  private func vitals(_ channel: any Channel) -> ConnectionHealth.Vitals {
+    let pending = (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    let held = bufferedBytes
+    if pending > 0 || held > 0 { TCPProgress.read(channel) { self.acknowledgedBytes = $0 } }
+    return ConnectionHealth.Vitals(
+      isInsideHeaders: session.isInsideHeaders, isAcknowledged: session.isAcknowledged, pending: pending, held: held,
+      taken: acknowledgedBytes ?? writtenBytes - pending)
+  }
+
+  private func checkLifetime(_ now: Int64) {
+    let action = lifetime.check(hasHeard: hasHeard, hadCalls: takeHadCalls(), now: now)
+    hasHeard = false
+    switch action {
+    case .ping:
+      session.submitPing()
+      touch()
+    case .close:
+      core.log?("closing the connection from \(peer): a keepalive PING was not answered")
+      closeNow()
+    case .drain: shutDown()
+    case .cutShort: cutShort(Status(.unavailable, "the connection has reached its greatest age"))
+    case nil: break
+    }
+  }
+
+  /// Lets calls finish, then closes: a first GOAWAY says that the end is near, the second names the last call taken
+  /// (RFC 9113 §6.8), so that no call is lost that the peer had sent before it knew.
   func shutDown() {
     guard phase == .serving else { return }
     phase = .announced
+    lingering = .seconds(1)
+    pongsToSkip = lifetime.isAwaitingPong ? 1 : 0
     session.submitShutdownNotice()
     session.submitPing()
     touch()
@@ -63,10 +60,27 @@ extension ServerConnection {
     loop.scheduleTask(in: .seconds(1)) { [weak self] in self?.drain() }
   }
 
-  func drain() {
+  func gotPong() {
+    guard phase == .announced else { return }
+    if pongsToSkip > 0 { pongsToSkip -= 1 } else { drain() }
+  }
+
+  private func drain() {
     guard phase == .announced else { return }
     phase = .draining
     session.submitGoAway()
     touch()
+  }
+
+  /// The time to finish is over: the callers of what still runs are told why, and the connection closes. A peer that
+  /// does not read that within a second loses the connection without it.
+  func cutShort(_ status: Status) {
+    if phase != .draining {
+      phase = .draining
+      session.submitGoAway()
+    }
+    for call in runningCalls { call.cutShort(status) }
+    touch()
+    loop.scheduleTask(in: .seconds(1)) { [weak self] in self?.closeNow() }
   }
 }

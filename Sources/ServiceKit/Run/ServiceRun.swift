@@ -120,6 +120,7 @@ struct ServiceRun: Sendable {
     }
     return await withTaskGroup(of: Void.self) { group in
       for task in definition.background { group.addTask { await runBackground(task) } }
+      group.addTask { await environment.readiness.follow { listener.announce(works: $0) } }
       let reason = await stops.first()
       let code = log(reason, logger)
       // First it is said, so that nobody sends more; then what runs comes to its end.
