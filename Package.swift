@@ -138,8 +138,7 @@ let serviceTargets: [Target] = [
     "BuddyCLI", path: "cli",
     [
       .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"), .nio("NIOWebSocket"),
-      .argumentParser,
-      .product(name: "Crypto", package: "swift-crypto"),
+      .argumentParser, .certificates, .asn1, .crypto,
       .product(name: "Subprocess", package: "swift-subprocess"),
       .product(name: "SystemPackage", package: "swift-system"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -202,7 +201,7 @@ let serviceTargets: [Target] = [
     "BuddyCLI",
     [
       "ServiceTestSupport", "Messages", "RPC", "ServiceKit", "Stubs", .argumentParser, .asyncHTTPClient,
-      .nio("NIOCore"), .nio("NIOHTTP1"),
+      .certificates, .asn1, .nio("NIOCore"), .nio("NIOHTTP1"),
       .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
     ]),
 ]

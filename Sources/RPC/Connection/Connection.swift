@@ -72,7 +72,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   }
 
   final func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    guard !isClosing else { return }
+    guard !isClosing, !isClosingChannel else { return }
     runner.hold()
     needsFlush = true
     hasHeard = true

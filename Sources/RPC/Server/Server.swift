@@ -130,7 +130,12 @@ final class ServerCore: Sendable {
     self.router = router
     self.options = options
     self.interceptors = interceptors
-    self.log = log
+    if let log {
+      let limiter = LogLimiter(linesPerSecond: options.logLinesPerSecond, log)
+      self.log = { (line: String) in limiter.log(line, now: Deadline.now) }
+    } else {
+      self.log = nil
+    }
   }
 
   struct Refused: Error {}

@@ -22,7 +22,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   private(set) var requestWasCompressed = false
   private var requestIsComplete = false
   /// When the call began, in ticks of its connection's housekeeping: cheaper than a look at the clock for each call.
-  private let began: UInt32
+  private var began: UInt32
 
   init(connection: ServerConnection, stream: Int32, route: Route, headers: HeaderBlock, deadline: Deadline?) {
     self.connection = connection
@@ -146,6 +146,9 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   }
 
   override func partialChanged(by change: Int) { connection.partialChanged(stream, by: change) }
+
+  /// The peer had to wait for window: its time begins now.
+  func requestMayGoOn() { began = connection.ticks }
 
   /// Ends a call whose one message has not come since that many ticks.
   func checkRequest(_ limit: UInt32, now: UInt32) {

@@ -43,6 +43,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
     health = ConnectionHealth(options: core.options, now: now)
     lifetime = ConnectionLifetime(options: core.options, now: now, spread: .random(in: -1...1))
     try super.init(session: Session(.server, configuration: core.options.session), loop: loop)
+    lingering = .seconds(1)
   }
 
   // MARK: - The connection
@@ -60,7 +61,9 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   override func channelFailed(_ error: any Error) {
-    guard !isClosing, let failure = TLSFailure(established: error, peer: .client) else { return }
+    guard !isClosing, let failure = TLSFailure(established: error, peer: .client), !failure.isHangUp else {
+      return
+    }
     core.log?("closing the connection from \(peer): \(failure)")
   }
 
@@ -180,7 +183,10 @@ final class ServerConnection: Connection, @unchecked Sendable {
   func partialChanged(_ stream: Int32, by change: Int) { give(requests.changed(stream, by: change)) }
 
   private func give(_ credits: [RequestBudget.Credit]) {
-    for credit in credits { consume(credit.stream, credit.bytes) }
+    for credit in credits {
+      calls[credit.stream]?.requestMayGoOn()
+      consume(credit.stream, credit.bytes)
+    }
   }
 
   /// Bytes of responses that wait for the peer's windows.

@@ -48,8 +48,8 @@ public struct ServerOptions: Sendable {
   public var pingStrikes = 2
   /// SETTINGS frames that a peer may send in a minute.
   public var settingsPerMinute = 10
-  /// Frames without progress (empty DATA, PRIORITY, WINDOW_UPDATE, unknown …) that a peer may send in 10 s. Each piece
-  /// of DATA and each header block, either way, makes good for four.
+  /// Frames without progress (empty DATA, PRIORITY, WINDOW_UPDATE, unknown) that a peer may send in 10 s. Each piece of
+  /// DATA and each header block, either way, makes good for four.
   public var maximumIdleFrames = 10_000
 
   /// A connection must have sent its preface and SETTINGS by then, and have acknowledged ours; it must finish each
@@ -63,6 +63,8 @@ public struct ServerOptions: Sendable {
   public var writeStallTimeout: Duration = .seconds(30)
   /// See `writeStallTimeout`.
   public var minimumReadRate = 1_024
+  /// Lines a second that the server logs of connections refused or cut off; it counts those it leaves out.
+  public var logLinesPerSecond = 20
   /// How long `shutdown` lets calls finish.
   public var shutdownGrace: Duration = .seconds(30)
 

@@ -50,11 +50,16 @@ struct RPCListener: Listener {
     router.register(health)
     router.register(Reflection(services: router.services))
     // A span goes outermost, so that what the others log has its ids.
-    let interceptors: [any ServerInterceptor] = [
+    var interceptors: [any ServerInterceptor] = [
       CallTracing(environment.tracer), CallMetrics.server(environment.metrics, methods: router.methods),
       FailureLog(logger: logger),
     ]
-    server = Server(router: router, interceptors: interceptors) { line in
+    var options = ServerOptions()
+    if let tls = environment.tls {
+      options.tls = tls.server
+      interceptors.append(tls.accessList)
+    }
+    server = Server(router: router, options: options, interceptors: interceptors) { line in
       logger.warning("connection cut off", metadata: ["reason": "\(line)"])
     }
   }
