@@ -52,7 +52,6 @@ extension Router {
     unary(GrpcHealthV1HealthMethods.check) { try await handler.check($0, $1) }
     serverStreaming(GrpcHealthV1HealthMethods.watch) { try await handler.watch($0, $1, $2) }
     unary(GrpcHealthV1HealthMethods.list) { try await handler.list($0, $1) }
-    unary(GrpcHealthV1HealthMethods.list) { try await handler.list($0, $1) }
   }
 }
 
@@ -65,9 +64,6 @@ public enum GrpcHealthV1HealthMethods {
   public static let watch = Method<
     GrpcHealthV1HealthCheckRequest, GrpcHealthV1HealthCheckResponse
   >("/grpc.health.v1.Health/Watch")
-  public static let list = Method<
-    GrpcHealthV1HealthListRequest, GrpcHealthV1HealthListResponse
-  >("/grpc.health.v1.Health/List")
   public static let list = Method<
     GrpcHealthV1HealthListRequest, GrpcHealthV1HealthListResponse
   >("/grpc.health.v1.Health/List")
@@ -91,13 +87,6 @@ public struct GrpcHealthV1HealthClient: Sendable {
     _ request: GrpcHealthV1HealthCheckRequest, _ options: CallOptions = .init()
   ) async throws -> ResponseStream<GrpcHealthV1HealthCheckResponse> {
     try await client.serverStreaming(GrpcHealthV1HealthMethods.watch, request, options)
-  }
-
-  /// The statuses of all services; RESOURCE_EXHAUSTED where they are too many for one answer.
-  public func list(
-    _ request: GrpcHealthV1HealthListRequest, _ options: CallOptions = .init()
-  ) async throws -> GrpcHealthV1HealthListResponse {
-    try await client.unary(GrpcHealthV1HealthMethods.list, request, options)
   }
 
   /// The statuses of all services; RESOURCE_EXHAUSTED where they are too many for one answer.
