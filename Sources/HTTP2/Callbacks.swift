@@ -77,9 +77,10 @@ private let onFrame: nghttp2_on_frame_recv_callback = { _, frame, userData in
   let head = head(frame)
   switch nghttp2_frame_type(UInt32(head.type)) {
   case NGHTTP2_HEADERS:
+    let category = UnsafeRawPointer(frame).assumingMemoryBound(to: nghttp2_headers.self).pointee.cat
     let headers = Event.Headers(
       stream: head.stream_id, block: session.headerBlock, endStream: has(head, NGHTTP2_FLAG_END_STREAM),
-      isOversized: session.headersAreOversized)
+      isFirst: category != NGHTTP2_HCAT_HEADERS, isOversized: session.headersAreOversized)
     session.headerBlock = HeaderBlock()
     if session.role == .server || !headers.block.isInformational { session.noteProgress() }
     session.report(.headers(headers))

@@ -58,7 +58,7 @@ package final class Session {
     try check(nghttp2_option_new(&options))
     defer { nghttp2_option_del(options) }
     nghttp2_option_set_no_auto_window_update(options, 1)
-    nghttp2_option_set_no_closed_streams(options, 1)
+    // Closed streams stay known, no more of them than may be open: frames for them are errors (RFC 9113 §5.1).
     // `FloodGuard` counts resets: nghttp2 would answer too many with INTERNAL_ERROR, and go on.
     nghttp2_option_set_stream_reset_rate_limit(options, 1 << 40, 1 << 30)
 

@@ -30,6 +30,23 @@ import Testing
     #expect(pair.serverEvents.closeCode(stream) == 0)
   }
 
+  /// nghttp2 goes on reading from the first answer's output.
+  @Test func aSecondAnswerIsRefused() throws {
+    let pair = try SessionPair()
+    let (stream, _) = try pair.request("ping")
+    try pair.exchange()
+    func answer(_ text: String) throws {
+      let output = StreamOutput()
+      output.append(ByteBuffer(string: text))
+      output.end()
+      try pair.server.respond(stream: stream, headers: [":status": "200"], output: output)
+    }
+    try answer("first")
+    #expect(throws: HTTP2Error.self) { try answer("second") }
+    try pair.exchange()
+    #expect(pair.clientEvents.body(stream) == "first")
+  }
+
   @Test func headersAlone() throws {
     let pair = try SessionPair()
     let (stream, _) = try pair.request()
