@@ -35,6 +35,7 @@ let rpcTargets: [Target] = [
   tests("StandardServices", ["RPC", "Messages", "Stubs"]),
   tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
   benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
+  benchmark("rpc-bench-client", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
 ]
 
 // Everything that runs on it.
