@@ -24,7 +24,7 @@ let rpcTargets: [Target] = [
   library(
     "RPC", exclude: ["README.md"],
     ["HTTP2", "CZlib", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOTLS"), .nioSSL]),
-  library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
+  library("Stubs", ["RPC", "Messages", .nio("NIOCore")], staysOnExecutor: true),
   library("StandardServices", ["RPC", "Messages", "Stubs", .nio("NIOCore")]),
   tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
@@ -220,9 +220,14 @@ func cLibrary(_ name: String, pkgConfig: String, apt: String) -> Target {
   .systemLibrary(name: name, path: "Sources/\(name)", pkgConfig: pkgConfig, providers: [.apt([apt])])
 }
 
-func library(_ name: String, exclude: [String] = [], _ dependencies: [Target.Dependency]) -> Target {
+/// - Parameter staysOnExecutor: Async functions run where they are called (SE-0461). A generated stub is two such functions
+///   around each call; switching executors in them costs as much as their work.
+func library(
+  _ name: String, exclude: [String] = [], _ dependencies: [Target.Dependency], staysOnExecutor: Bool = false
+) -> Target {
   .target(
-    name: name, dependencies: dependencies, path: "Sources/\(name)", exclude: exclude, swiftSettings: strict())
+    name: name, dependencies: dependencies, path: "Sources/\(name)", exclude: exclude,
+    swiftSettings: strict() + (staysOnExecutor ? [.enableUpcomingFeature("NonisolatedNonsendingByDefault")] : []))
 }
 
 func tool(_ name: String, _ dependencies: [Target.Dependency], path: String) -> Target {

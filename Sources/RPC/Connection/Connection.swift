@@ -97,8 +97,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     runner.schedule()
   }
 
-  final func turnEnded() {
-    guard needsFlush, let context else { return }
+  final func turnEnded() -> Bool {
+    guard needsFlush, let context else { return false }
     var hasWritten = false
     while needsFlush, context.channel.isWritable {
       needsFlush = false
@@ -110,6 +110,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     }
     if hasWritten { context.flush() }
     if isClosing || !session.isAlive || (isFinished && !needsFlush) { closeWhenWritten(context) }
+    // The flush may have made the channel writable again at once, inside this turn, which its event then cannot ask for.
+    return needsFlush && !isClosingChannel && context.channel.isWritable
   }
 
   /// A plain close would drop what the socket has not taken yet.

@@ -18,7 +18,7 @@ enum BenchClient {
       let load = Load(connections: connect(numbers[0], numbers[1]), outstanding: numbers[2], calls: numbers[3])
       print("\(Int(try await load.run())) calls/s")
     case ("idle", 3):
-      try await holdIdle(connect(numbers[0], numbers[1]), streams: numbers[2])
+      await holdIdle(connect(numbers[0], numbers[1]), streams: numbers[2])
     default:
       print("usage: rpc-bench-client calls|idle PORT CONNECTIONS OUTSTANDING [CALLS]")
       exit(64)
@@ -32,18 +32,17 @@ enum BenchClient {
   }
 
   /// Every stream has had one message each way, then waits at the server for the next.
-  private static func holdIdle(_ connections: [EchoClient], streams: Int) async throws {
-    try await withThrowingTaskGroup(of: Void.self) { tasks in
+  private static func holdIdle(_ connections: [EchoClient], streams: Int) async {
+    await withDiscardingTaskGroup { tasks in
       let (opened, report) = AsyncStream.makeStream(of: Void.self)
       for connection in connections {
         for _ in 0..<streams {
           tasks.addTask {
-            try await connection.chat { requests, responses in
-              var answers = responses.makeAsyncIterator()
-              try await requests.write(EchoMessage(text: "hello"))
-              guard try await answers.next()?.text == "hello" else { throw WrongAnswer() }
-              report.yield()
-              _ = try await answers.next()
+            do {
+              try await hold(connection) { report.yield() }
+            } catch {
+              print("a stream ended: \(error)")
+              exit(70)
             }
           }
         }
@@ -62,6 +61,18 @@ enum BenchClient {
 }
 
 struct WrongAnswer: Error {}
+
+extension BenchClient {
+  private static func hold(_ connection: EchoClient, _ opened: @Sendable () -> Void) async throws {
+    try await connection.chat { requests, responses in
+      var answers = responses.makeAsyncIterator()
+      try await requests.write(EchoMessage(text: "hello"))
+      guard try await answers.next()?.text == "hello" else { throw WrongAnswer() }
+      opened()
+      _ = try await answers.next()
+    }
+  }
+}
 
 /// Unary calls over several connections, a fixed number outstanding on each.
 struct Load {
