@@ -1,6 +1,6 @@
 # Each target is one line that calls a script; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench bench-rpc bench-missions bench-storage bench-progress chaos generate clean
+.PHONY: help setup run test test-rpc fuzz sanitize bench bench-rpc bench-missions bench-storage bench-progress chaos generate clean
 
 help:      ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -10,6 +10,12 @@ run:       ## build for release, start everything and run an example mission (PO
 	@deploy/scripts/run.sh
 test:      ## build and run every check and test
 	@deploy/scripts/test.sh
+test-rpc:  ## build and test the RPC runtime alone, in a fraction of the time
+	@deploy/scripts/test-rpc.sh
+fuzz:      ## feed parsers and sessions with libFuzzer under AddressSanitizer (SECONDS_EACH=60 for each of six)
+	@deploy/scripts/fuzz.sh
+sanitize:  ## run the RPC runtime's tests under ThreadSanitizer
+	@deploy/scripts/sanitize.sh
 bench:     ## print speed figures of a release build beside their peers
 	@deploy/scripts/bench.sh
 bench-rpc: ## print the RPC runtime's figures beside gRPC C++'s, each with its goal; fails if one is missed

@@ -4,8 +4,10 @@ import PackageDescription
 // Every target is made by one of the helpers at the end of this file, so that all of them are compiled alike.
 // C libraries have one module map each, imported by exactly one Swift target.
 
-/// `BUDDY_PART=rpc` builds the RPC runtime alone, with its tests, tools and benchmarks: so sanitizers do.
-let isPart = Context.environment["BUDDY_PART"] == "rpc"
+/// `BUDDY_PART=rpc` builds the RPC runtime alone, with its tests, tools and benchmarks: so sanitizers do. `fuzz` builds
+/// it instrumented for libFuzzer, with the program that runs it.
+let part = Context.environment["BUDDY_PART"]
+let isFuzzed = part == "fuzz"
 
 let rpcProducts: [Product] = [
   .executable(name: "protoc-gen-buddy", targets: ["protoc-gen-buddy"]),
@@ -16,26 +18,39 @@ let rpcTargets: [Target] = [
   cLibrary("CNghttp2", pkgConfig: "libnghttp2", apt: "libnghttp2-dev"),
   cLibrary("CProtobufC", pkgConfig: "libprotobuf-c", apt: "libprotobuf-c-dev"),
   cLibrary("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
-  .target(name: "CMessages", dependencies: ["CProtobufC"]),
+  .target(
+    name: "CMessages", dependencies: ["CProtobufC"],
+    cSettings: isFuzzed ? [.unsafeFlags(["-fsanitize=fuzzer-no-link"])] : []),
   .target(name: "CDescriptors", dependencies: ["CProtobufC"]),
 
   library("Messages", ["CMessages", "CProtobufC", .nio("NIOCore")]),
   library("HTTP2", ["CNghttp2", .nio("NIOCore")]),
   library(
     "RPC", exclude: ["README.md"],
-    ["HTTP2", "CZlib", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOTLS"), .nioSSL]),
-  library("Stubs", ["RPC", "Messages", .nio("NIOCore")], staysOnExecutor: true),
+    ["HTTP2", "CZlib", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOTLS"), .nioSSL, .certificates, .asn1]),
+  library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
   library("StandardServices", ["RPC", "Messages", "Stubs", .nio("NIOCore")]),
   tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
   library("TestSupport", []),
   tests("HTTP2", [.nio("NIOCore")]),
-  tests("RPC", [.nio("NIOCore"), .nio("NIOPosix"), .nioSSL, .certificates]),
+  tests("RPC", [.nio("NIOCore"), .nio("NIOPosix"), .nioSSL, .certificates, .asn1, .crypto]),
   tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
   tests("StandardServices", ["RPC", "Messages", "Stubs"]),
   tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
   benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
   benchmark("rpc-bench-client", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
+  .target(
+    name: "FuzzTargets", dependencies: ["HTTP2", "RPC", "Messages", .nio("NIOCore")], path: "Tests/Fuzz/Targets",
+    swiftSettings: strict()),
+  .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], path: "Tests/Fuzz/Tests", swiftSettings: strict()),
+]
+
+let fuzzTargets: [Target] = [
+  .systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzz/CLibFuzzer"),
+  .executableTarget(
+    name: "fuzz", dependencies: ["FuzzTargets", "CLibFuzzer"], path: "Tests/Fuzz/Runner", swiftSettings: strict(),
+    linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]),
 ]
 
 // Everything that runs on it.
@@ -176,11 +191,12 @@ let serviceTargets: [Target] = [
 
 let package = Package(
   name: "buddy",
-  products: rpcProducts + (isPart ? [] : serviceProducts),
+  products: rpcProducts + (part != nil ? [] : serviceProducts),
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
     .package(url: "https://github.com/apple/swift-certificates", from: "1.21.0"),
+    .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
@@ -199,7 +215,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-system", from: "1.4.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
   ],
-  targets: rpcTargets + (isPart ? [] : serviceTargets)
+  targets: rpcTargets + (isFuzzed ? fuzzTargets : part != nil ? [] : serviceTargets)
 )
 
 // MARK: - One helper per kind of target
@@ -207,27 +223,25 @@ let package = Package(
 /// Settings every Swift target is compiled with: Swift 6 and the import rules that keep dependencies one-way.
 /// Warnings are errors where `CI` is set; elsewhere a newer compiler's new warning must not stop anyone.
 func strict() -> [SwiftSetting] {
-  let rules: [SwiftSetting] = [
+  var rules: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("ExistentialAny"),
   ]
-  return Context.environment["CI"] == nil ? rules : rules + [.treatAllWarnings(as: .error)]
+  if Context.environment["CI"] != nil { rules.append(.treatAllWarnings(as: .error)) }
+  // Testable, as tests are, and yet fast: a fuzzer finds as much as it tries.
+  if isFuzzed { rules.append(.unsafeFlags(["-sanitize=fuzzer", "-O"])) }
+  return rules
 }
 
 func cLibrary(_ name: String, pkgConfig: String, apt: String) -> Target {
   .systemLibrary(name: name, path: "Sources/\(name)", pkgConfig: pkgConfig, providers: [.apt([apt])])
 }
 
-/// - Parameter staysOnExecutor: Async functions run where they are called (SE-0461). A generated stub is two such functions
-///   around each call; switching executors in them costs as much as their work.
-func library(
-  _ name: String, exclude: [String] = [], _ dependencies: [Target.Dependency], staysOnExecutor: Bool = false
-) -> Target {
+func library(_ name: String, exclude: [String] = [], _ dependencies: [Target.Dependency]) -> Target {
   .target(
-    name: name, dependencies: dependencies, path: "Sources/\(name)", exclude: exclude,
-    swiftSettings: strict() + (staysOnExecutor ? [.enableUpcomingFeature("NonisolatedNonsendingByDefault")] : []))
+    name: name, dependencies: dependencies, path: "Sources/\(name)", exclude: exclude, swiftSettings: strict())
 }
 
 func tool(_ name: String, _ dependencies: [Target.Dependency], path: String) -> Target {
@@ -266,6 +280,8 @@ extension Target.Dependency {
   static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
   static var nioSSL: Self { .product(name: "NIOSSL", package: "swift-nio-ssl") }
   static var certificates: Self { .product(name: "X509", package: "swift-certificates") }
+  static var asn1: Self { .product(name: "SwiftASN1", package: "swift-asn1") }
+  static var crypto: Self { .product(name: "Crypto", package: "swift-crypto") }
   static var argumentParser: Self { .product(name: "ArgumentParser", package: "swift-argument-parser") }
   static var metrics: Self { .product(name: "Metrics", package: "swift-metrics") }
   static var tracing: Self { .product(name: "Tracing", package: "swift-distributed-tracing") }

@@ -36,7 +36,8 @@ enum Generator {
     switch parameter {
     case "messages":
       let writer = MessageWriter(symbols: symbols)
-      let files = schema.generated.map { GeneratedFile(name: fileName($0.path), content: writer.write($0)) }
+      let files = schema.generated.filter { !$0.messages.isEmpty || !$0.enums.isEmpty }
+        .map { GeneratedFile(name: fileName($0.path), content: writer.write($0)) }
       let registry = RegistryWriter(symbols: symbols).write(schema.generated)
       return files + [GeneratedFile(name: "Registry.swift", content: registry)]
     case "stubs":

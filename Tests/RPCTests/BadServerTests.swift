@@ -1,56 +1,13 @@
 import HTTP2
 import NIOCore
-import NIOPosix
 import RPC
 import Testing
 
 /// Servers that answer oddly: what the client makes of it.
 @Suite(.timeLimit(.minutes(2)))
 struct BadServerTests {
-  /// A server of frames: for each request it answers what `answer` says.
-  /// `@unchecked Sendable`: each instance serves one channel, on its loop.
-  private final class Handler: ChannelInboundHandler, @unchecked Sendable {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-    let session: Session
-    let answer: @Sendable (Session, Int32) throws -> Void
-
-    init(_ answer: @escaping @Sendable (Session, Int32) throws -> Void) throws {
-      session = try Session(.server)
-      self.answer = answer
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-      do {
-        try session.receive(unwrapInboundIn(data))
-        for event in session.takeEvents() {
-          switch event {
-          case .headers(let headers) where headers.endStream: try answer(session, headers.stream)
-          case .end(let stream): try answer(session, stream)
-          default: break
-          }
-        }
-        var buffer = ByteBuffer()
-        try session.drain(into: &buffer, limit: .max)
-        context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
-        if !session.isAlive { context.close(promise: nil) }
-      } catch {
-        context.close(promise: nil)
-      }
-    }
-  }
-
   private func outcome(_ answer: @escaping @Sendable (Session, Int32) throws -> Void) async throws -> Status? {
-    let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-      .childChannelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Handler(answer)) }
-      }
-      .bind(host: "127.0.0.1", port: 0).get()
-    let client = Client(host: "127.0.0.1", port: channel.localAddress?.port ?? 0)
-    let result = await status { try await client.unary(Echo.say, "a") }
-    await client.close()
-    try await channel.close()
-    return result
+    try await RawServer.outcome(.init(), answer)
   }
 
   private func respond(

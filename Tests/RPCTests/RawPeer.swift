@@ -122,6 +122,18 @@ final class RawPeer {
     return found ?? [:]
   }
 
+  /// The first headers of a stream.
+  func head(_ stream: Int32) async throws -> HeaderBlock {
+    var found: HeaderBlock?
+    try await eventually("headers of stream \(stream)") {
+      for case .headers(let headers) in try readEvents() where headers.stream == stream {
+        found = found ?? headers.block
+      }
+      return found != nil
+    }
+    return found ?? [:]
+  }
+
   /// Headers and body of a stream, once it has ended.
   func response(_ stream: Int32) async throws -> (head: HeaderBlock, body: String) {
     var head = HeaderBlock()

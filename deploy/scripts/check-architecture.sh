@@ -13,6 +13,8 @@ complain() {
 imports() { grep -rnE "^(@[a-zA-Z_]+(\([^)]*\))? *)?((public|package|internal) +)?import +$1\b" "${@:2}" --include='*.swift' || true; }
 
 complain "CNghttp2 belongs to Sources/HTTP2 alone" "$(imports CNghttp2 Sources services Tests | grep -v '^Sources/HTTP2/' || true)"
+complain "CZlib belongs to Sources/RPC/Compression alone" \
+  "$(imports CZlib Sources services Tests | grep -v '^Sources/RPC/Compression/' || true)"
 complain "CProtobufC and CMessages belong to Sources/Messages and the generator alone" \
   "$(imports '(CProtobufC|CMessages)' Sources services Tests | grep -vE '^Sources/(Messages|protoc-gen-buddy)/' || true)"
 complain "CLibXML2 belongs to the tools of services/execution alone" \

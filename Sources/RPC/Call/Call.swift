@@ -10,6 +10,8 @@ class Call: @unchecked Sendable {
   static let highWater = 64 * 1024
 
   let loop: any EventLoop
+  /// The longest message taken, in bytes.
+  let limit: Int
   var deframer: Deframer
   /// Where our half of the stream goes. A client's exists before the stream does.
   var output: StreamOutput?
@@ -19,9 +21,14 @@ class Call: @unchecked Sendable {
   private var uncredited = 0
   /// Why nothing more can be sent or received.
   private(set) var failure: (any Error)?
+  /// How what comes in may be compressed. Set before the first message, then read from any thread.
+  var encoding = Compression.none
+  /// How `enqueue` compresses what goes out; nil: not at all, or it comes compressed.
+  var outgoing: CompressionPolicy?
 
   init(loop: any EventLoop, limit: Int, isStreaming: Bool) {
     self.loop = loop
+    self.limit = limit
     deframer = Deframer(limit: limit, copiesSmall: isStreaming)
   }
 
@@ -121,13 +128,16 @@ class Call: @unchecked Sendable {
   // MARK: - Sending
 
   /// Sends a framed message; suspends while too much is waiting to go out.
+  /// - Parameters:
+  ///   - choice: Whether to compress it, where `outgoing` can; nil: if it pays.
+  ///   - shared: Keeps the compressed form of a message that goes out on several calls.
   /// - Throws: Why the call is over, if it is.
-  final func send(_ frame: ByteBuffer) async throws {
-    if loop.inEventLoop, try enqueue(frame) { return }
+  final func send(_ frame: ByteBuffer, _ choice: Bool? = nil, shared: CompressedFrame? = nil) async throws {
+    if loop.inEventLoop, try enqueue(frame, choice, shared) { return }
     let isQueued = loop.inEventLoop
     try await loop.wait { waiter in
       do {
-        let fits = isQueued ? self.hasRoom : try self.enqueue(frame)
+        let fits = isQueued ? self.hasRoom : try self.enqueue(frame, choice, shared)
         if let failure = self.failure { throw failure }
         if fits { waiter.resume(.success(())) } else { self.writers.append(waiter) }
       } catch {
@@ -139,10 +149,14 @@ class Call: @unchecked Sendable {
   private var hasRoom: Bool { (output?.bufferedBytes ?? 0) <= Self.highWater }
 
   /// - Returns: Whether there is room for more.
-  private func enqueue(_ frame: ByteBuffer) throws -> Bool {
+  private func enqueue(_ frame: ByteBuffer, _ choice: Bool?, _ shared: CompressedFrame?) throws -> Bool {
     if let failure { throw failure }
     let output = try openOutput()
-    output.append(frame)
+    if let outgoing {
+      output.append(shared?.frame(of: frame, outgoing) ?? outgoing.apply(to: frame, choice))
+    } else {
+      output.append(frame)
+    }
     outputChanged()
     if hasRoom { return true }
     output.drainMark = Self.highWater / 2

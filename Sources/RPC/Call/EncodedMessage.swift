@@ -1,8 +1,9 @@
 import NIOCore
 
-/// A message that is encoded once, however many calls it is written to.
+/// A message that is encoded once, however many calls it is written to; compressed once too, where calls ask for that.
 public struct EncodedMessage<Message: Sendable>: Sendable {
   let frame: ByteBuffer
+  let compressed = CompressedFrame()
 
   /// - Throws: `Status` INTERNAL when it cannot be encoded.
   public init(_ message: Message, _ codec: Codec<Message>) throws {
@@ -26,6 +27,6 @@ extension ResponseWriter {
     guard length <= call.responseLimit else {
       throw Status(.resourceExhausted, "a message of \(length) bytes is over the limit of \(call.responseLimit)")
     }
-    try await call.send(message.frame)
+    try await call.send(message.frame, shared: message.compressed)
   }
 }

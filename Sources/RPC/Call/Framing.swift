@@ -29,6 +29,8 @@ struct Deframer {
   private let limit: Int
   /// Slices much smaller than the memory they keep alive are copied when true: messages may wait a while.
   private let copiesSmall: Bool
+  /// Messages may be compressed: they are handed out with their prefix, which says whether one is.
+  var keepsPrefix = false
 
   init(limit: Int, copiesSmall: Bool) {
     self.limit = limit
@@ -45,8 +47,8 @@ struct Deframer {
   /// - Throws: `Status`: RESOURCE_EXHAUSTED over the limit, INTERNAL for a flag that does not fit.
   mutating func next() throws -> ByteBuffer? {
     guard let flag: UInt8 = buffer.getInteger(at: buffer.readerIndex) else { return nil }
-    // No encoding was agreed on, so nothing may be compressed.
-    guard flag == 0 else {
+    // Without an encoding nothing may be compressed.
+    guard flag == 0 || (flag == 1 && keepsPrefix) else {
       throw Status(
         .internalError, flag == 1 ? "a message is compressed without an encoding" : "a message has an invalid flag")
     }
@@ -55,8 +57,9 @@ struct Deframer {
       throw Status(.resourceExhausted, "a message of \(length) bytes is over the limit of \(limit)")
     }
     guard buffer.readableBytes >= Framing.prefixBytes + Int(length) else { return compacting(length: Int(length)) }
-    buffer.moveReaderIndex(forwardBy: Framing.prefixBytes)
-    guard var message = buffer.readSlice(length: Int(length)) else { return nil }
+    if !keepsPrefix { buffer.moveReaderIndex(forwardBy: Framing.prefixBytes) }
+    let bytes = Int(length) + (keepsPrefix ? Framing.prefixBytes : 0)
+    guard var message = buffer.readSlice(length: bytes) else { return nil }
     if copiesSmall, message.storageCapacity > 4 * (message.readableBytes + 128) {
       message = ByteBuffer(bytes: message.readableBytesView)
     }

@@ -2,9 +2,10 @@ import HTTP2
 
 /// The names and values that travel beside a call's messages, in order; a name may come more than once.
 ///
-/// Names are lower case (`a-z 0-9 _ - .`); text values are printable ASCII. Names that end in `-bin` carry bytes, kept
-/// as base64. `grpc-status`, `grpc-message`, `grpc-timeout`, `grpc-encoding`, `content-type`, `te` and pseudo-headers
-/// belong to the protocol and are neither shown nor sent.
+/// Names are lower case (`a-z 0-9 _ - .`); text values are printable ASCII, without spaces at their ends. Names that end
+/// in `-bin` carry bytes, kept as base64. `grpc-status`, `grpc-message`, `grpc-timeout`, `grpc-encoding`,
+/// `content-type`, `te` and pseudo-headers belong to the protocol and are neither shown nor sent; other names that begin
+/// with `grpc-` are shown, and only those sent that gRPC has for everyone (`grpc-status-details-bin` and the like).
 public struct Metadata: Sendable, Hashable, ExpressibleByDictionaryLiteral, Sequence {
   private struct Entry: Sendable, Hashable {
     let name: String
@@ -21,9 +22,16 @@ public struct Metadata: Sendable, Hashable, ExpressibleByDictionaryLiteral, Sequ
   public var isEmpty: Bool { entries.isEmpty }
   public var count: Int { entries.count }
 
-  /// Adds a value; one that is there already stays. What may not be sent fails the call that carries it.
+  /// Adds a value; one that is there already stays. What may not be sent fails the call that carries it. Spaces at the
+  /// ends of a value are dropped: peers may do so, or drop the whole field (RFC 9113 §8.2.1).
   public mutating func add(_ value: String, for name: String) {
-    entries.append(Entry(name: name.lowercased(), value: value))
+    entries.append(Entry(name: name.lowercased(), value: Self.trimmed(value)))
+  }
+
+  private static func trimmed(_ value: String) -> String {
+    let space = UInt8(ascii: " ")
+    guard value.utf8.first == space || value.utf8.last == space else { return value }
+    return String(decoding: Array(value.utf8).trimmingSpaces, as: UTF8.self)
   }
 
   /// Adds bytes under a name that ends in `-bin` (which is appended if it does not).
@@ -56,7 +64,7 @@ public struct Metadata: Sendable, Hashable, ExpressibleByDictionaryLiteral, Sequ
   /// Every value of a `-bin` name as bytes. A peer may have joined several with commas.
   public func allBinary(_ name: String) -> [[UInt8]] {
     let parts = all(name).flatMap { $0.split(separator: ",", omittingEmptySubsequences: false) }
-    return parts.compactMap { Base64.decode($0.utf8) }
+    return parts.compactMap { Base64.decode($0.utf8.trimmingSpaces) }
   }
 
   /// Names with their values as they go over the wire.
@@ -74,6 +82,12 @@ extension Metadata {
     "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "host", "content-length",
   ]
 
+  /// Names of gRPC's own that a caller or handler may say.
+  private static let permitted: Set<String> = [
+    "grpc-status-details-bin", "grpc-trace-bin", "grpc-tags-bin", "grpc-retry-pushback-ms",
+    "grpc-previous-rpc-attempts", "grpc-server-stats-bin",
+  ]
+
   /// What came in: all but what belongs to the protocol.
   init(_ block: HeaderBlock) {
     for field in block where !block.starts(field.name, with: ":") {
@@ -89,12 +103,23 @@ extension Metadata {
       guard !entry.name.isEmpty, entry.name.utf8.allSatisfy(Self.isName) else {
         return "'\(entry.name)' is not a valid name"
       }
-      if Self.reserved.contains(entry.name) { return "'\(entry.name)' belongs to the protocol" }
+      let isOfGRPC = entry.name.hasPrefix("grpc-") && !Self.permitted.contains(entry.name)
+      if isOfGRPC || Self.reserved.contains(entry.name) { return "'\(entry.name)' belongs to the protocol" }
       guard entry.value.utf8.allSatisfy({ $0 >= 0x20 && $0 <= 0x7E }) else {
         return "the value of '\(entry.name)' is not printable ASCII"
       }
+      if entry.name.hasSuffix("-bin"), !Self.isBinary(entry.value.utf8) {
+        return "the value of '\(entry.name)' is not base64"
+      }
     }
     return nil
+  }
+
+  /// Base64, or several joined with commas.
+  static func isBinary(_ value: some Collection<UInt8>) -> Bool {
+    value.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false).allSatisfy { part in
+      Base64.decode(part.trimmingSpaces) != nil
+    }
   }
 
   private static func isName(_ byte: UInt8) -> Bool {
@@ -110,5 +135,13 @@ extension Metadata {
 extension HeaderBlock {
   mutating func append(_ metadata: Metadata) {
     for (name, value) in metadata { append(name, value) }
+  }
+}
+
+extension Collection where Element == UInt8 {
+  /// Without the spaces in front and behind.
+  fileprivate var trimmingSpaces: ArraySlice<UInt8> {
+    let rest = Array(drop { $0 == UInt8(ascii: " ") })
+    return rest.prefix((rest.lastIndex { $0 != UInt8(ascii: " ") } ?? -1) + 1)
   }
 }

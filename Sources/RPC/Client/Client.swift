@@ -45,7 +45,7 @@ public final class Client: Sendable {
     let message = try await decode(response(to: call, isSubmitted: false), method.response)
     return UnaryResponse(
       message: message, initialMetadata: try await call.initialMetadata(),
-      trailingMetadata: await call.trailingMetadata())
+      trailingMetadata: await call.trailingMetadata(), wasCompressed: call.responseWasCompressed)
   }
 
   /// One request, any number of responses. Returns at once; a failure shows when the responses are read. Dropping the
@@ -173,4 +173,6 @@ public struct UnaryResponse<Message: Sendable>: Sendable {
   public let message: Message
   public let initialMetadata: Metadata
   public let trailingMetadata: Metadata
+  /// Whether the message came compressed.
+  public let wasCompressed: Bool
 }

@@ -7,6 +7,9 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   let metadata: Metadata
   let deadline: Deadline?
   let waitsForReady: Bool
+  /// Of the requests.
+  let compression: CompressionPolicy
+  private let acceptsCompressed: Bool
   /// The framed request, where it is one message: it can be sent again if the server never processed it.
   private let request: ByteBuffer?
   private let hasOneResponse: Bool
@@ -21,6 +24,7 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   private var awaitingResponse: UnsafeContinuation<ByteBuffer, any Error>?
   /// Where there is one.
   private var response: ByteBuffer?
+  private(set) var responseWasCompressed = false
   /// Wait for the status; the last one is told first.
   private var ends: [CallEnd]
 
@@ -34,7 +38,13 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   ) {
     self.path = path
     self.ends = ends
-    self.request = request
+    let policy = CompressionPolicy(
+      algorithm: options.compression ?? channel.options.compression,
+      threshold: channel.options.compressionThreshold)
+    acceptsCompressed = channel.options.acceptsCompressed
+    // Here, in the caller's task: the loop has other calls to serve.
+    self.request = request.map { policy.apply(to: $0, nil) }
+    compression = policy
     self.hasOneResponse = hasOneResponse
     metadata = options.metadata
     deadline = options.effectiveDeadline
@@ -94,9 +104,10 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   func receivedHeaders(_ headers: Event.Headers) {
     guard !isOver else { return }
-    switch ResponseHead(headers) {
+    switch ResponseHead(headers, acceptsCompressed: acceptsCompressed) {
     case .informational: break
-    case .open:
+    case .open(let encoding):
+      expectEncoded(encoding)
       initial = headers.block
       let waiting = awaitingInitial
       awaitingInitial = []
@@ -153,8 +164,12 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   /// Keeps the one response.
   /// - Returns: Why the call failed after all, if there is not exactly one.
   private func takeResponse() -> Status? {
-    response = takeMessage()
-    if response == nil { return Status(.internalError, "the server sent no response") }
+    guard let frame = takeMessage() else { return Status(.internalError, "the server sent no response") }
+    do {
+      response = try unpack(frame, &responseWasCompressed)
+    } catch {
+      return Status(reporting: error)
+    }
     return takeMessage() == nil ? nil : Status(.internalError, "the server sent more than one response")
   }
 

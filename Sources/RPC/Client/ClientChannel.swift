@@ -97,6 +97,7 @@ final class ClientChannel: @unchecked Sendable {
         channel.eventLoop.makeCompletedFuture {
           guard let self else { throw ChannelError.inputClosed }
           let connection = try ClientConnection(channel: self, loop: channel.eventLoop)
+          try self.options.tls?.add(to: channel, serverName: self.host)
           try channel.pipeline.syncOperations.addHandler(connection)
         }
       }

@@ -24,8 +24,10 @@ final class ClientConnection: Connection, @unchecked Sendable {
   init(channel: ClientChannel, loop: any EventLoop) throws {
     self.channel = channel
     options = channel.options
-    requestStart = [":method": "POST", ":scheme": "http", ":authority": channel.authority]
-    requestEnd = ["te": "trailers", "content-type": "application/grpc", "user-agent": channel.options.userAgent]
+    requestStart = [
+      ":method": "POST", ":scheme": channel.options.tls == nil ? "http" : "https", ":authority": channel.authority,
+    ]
+    requestEnd = channel.options.requestEnd
     super.init(session: try Session(.client, configuration: channel.options.session), loop: loop)
   }
 
@@ -65,6 +67,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
     if let deadline = call.deadline, deadline != .never {
       block.append("grpc-timeout", Timeout.format(nanoseconds: deadline.nanoseconds - Deadline.now))
     }
+    if call.compression.algorithm == .gzip { block.append("grpc-encoding", "gzip") }
     block.append(call.metadata)
     return block
   }
@@ -134,6 +137,10 @@ final class ClientConnection: Connection, @unchecked Sendable {
     session.terminate(code: .protocolError)
     isClosing = true
     touch()
+  }
+
+  override func channelFailed(_ error: any Error) {
+    if let reason = TLSFailure(established: error, peer: .server) { failure = reason.description }
   }
 
   override func closed() {

@@ -22,8 +22,17 @@ public struct ClientOptions: Sendable {
   public var keepaliveInterval: Duration?
   /// A PING that is not answered for this long ends the connection.
   public var keepaliveTimeout: Duration = .seconds(20)
-  /// What the client calls itself; gRPC asks for `name/version`.
-  public var userAgent = "buddy-rpc/1.0"
+  /// TLS to the server; nil for plain text. Its handshake is part of `connectTimeout`.
+  public var tls: ClientTLS?
+  /// What the program calls itself, `name/version`: sent in front of the library's own name, `buddy-rpc/1.0`.
+  public var userAgent = ""
+  /// How requests are compressed; `CallOptions.compression` says it for one call. A server that does not take it
+  /// answers UNIMPLEMENTED.
+  public var compression = Compression.none
+  /// Messages shorter than this are sent as they are, in bytes; so are those that do not get shorter.
+  public var compressionThreshold = 1024
+  /// Tells servers that responses may be compressed. Otherwise one that is ends its call with INTERNAL.
+  public var acceptsCompressed = true
 
   public init() {}
 
@@ -37,6 +46,17 @@ public struct ClientOptions: Sendable {
     result.resetsPerSecond = 100_000
     return result
   }
+
+  /// What every request says of this client: its name, and what it takes.
+  var requestEnd: HeaderBlock {
+    let own = userAgent.unicodeScalars.filter { (" "..."~").contains($0) }
+    let name = own.isEmpty ? Self.libraryName : "\(String(String.UnicodeScalarView(own))) \(Self.libraryName)"
+    var block: HeaderBlock = ["te": "trailers", "content-type": "application/grpc", "user-agent": name]
+    if acceptsCompressed { block.append("grpc-accept-encoding", Compression.accepted) }
+    return block
+  }
+
+  private static let libraryName = "buddy-rpc/1.0"
 }
 
 /// What one call asks for.
@@ -47,6 +67,8 @@ public struct CallOptions: Sendable {
   public var metadata: Metadata
   /// Wait for a server that cannot be reached, until the deadline, instead of failing at once.
   public var waitForReady = false
+  /// How this call's requests are compressed; nil: as `ClientOptions.compression` says.
+  public var compression: Compression?
 
   public init(deadline: Deadline? = nil, metadata: Metadata = [:], waitForReady: Bool = false) {
     self.deadline = deadline

@@ -9,7 +9,15 @@ public struct RequestWriter<Message: Sendable>: Sendable {
   /// Sends one message. Suspends while the server reads more slowly than this writes.
   /// - Throws: The call's `Status` if it has failed; `CancellationError` if it is over or this task was cancelled.
   public func write(_ message: Message) async throws {
-    try await call.send(Framing.encode(message, codec, limit: limit))
+    try await write(message, nil)
+  }
+
+  /// As `write(_:)`, and says whether this message is compressed, whatever its length, where the call's requests are
+  /// (`CallOptions.compression`). Where they are not, it never is.
+  public func write(_ message: Message, isCompressed: Bool) async throws { try await write(message, isCompressed) }
+
+  private func write(_ message: Message, _ choice: Bool?) async throws {
+    try await call.send(call.compression.apply(to: Framing.encode(message, codec, limit: limit), choice))
   }
 
   /// Sends no more: the server sees the end of its requests.
@@ -51,6 +59,8 @@ public struct ResponseStream<Message: Sendable>: AsyncSequence, Sendable {
   public struct Iterator: AsyncIteratorProtocol {
     let handle: Handle
     let codec: Codec<Message>
+    /// Whether the last message came compressed.
+    public private(set) var isCompressed = false
 
     /// The next message; nil when the server ended the call with OK.
     /// - Throws: The call's `Status`.
@@ -59,7 +69,7 @@ public struct ResponseStream<Message: Sendable>: AsyncSequence, Sendable {
       let message: Message?
       do {
         guard let frame = try await call.nextMessage() else { return nil }
-        message = try codec.decode(frame)
+        message = try codec.decode(call.unpackOrFail(frame, &isCompressed))
       } catch let status as Status {
         throw status
       } catch is CancellationError {

@@ -4,12 +4,13 @@ import HTTP2
 enum ResponseHead {
   /// 1xx: the real headers follow.
   case informational
-  /// Messages follow.
-  case open
+  /// Messages follow, some of them compressed so.
+  case open(Compression)
   /// The call is over.
   case over(Status)
 
-  init(_ headers: Event.Headers) {
+  /// - Parameter acceptsCompressed: Whether the client offered to take what is compressed.
+  init(_ headers: Event.Headers, acceptsCompressed: Bool) {
     let block = headers.block
     if headers.isOversized {
       self = .over(Status(.resourceExhausted, "the response's metadata is over the limit"))
@@ -29,11 +30,17 @@ enum ResponseHead {
       self = .over(Status(.internalError, "the server ended the call without a status"))
     } else if block["content-type"]?.hasPrefix("application/grpc") != true {
       self = .over(Status(.unknown, "the server's answer is not gRPC: \(block["content-type"] ?? "no content-type")"))
-    } else if let encoding = block["grpc-encoding"], encoding != "identity" {
-      self = .over(Status(.internalError, "the server used the encoding '\(encoding)', which was not offered"))
     } else {
-      self = .open
+      self = Self.opening(block, acceptsCompressed: acceptsCompressed)
     }
+  }
+
+  private static func opening(_ block: HeaderBlock, acceptsCompressed: Bool) -> ResponseHead {
+    guard let field = block.first(where: { block.equals($0.name, "grpc-encoding") }) else { return .open(.none) }
+    let encoding = Compression(name: field.value, of: block)
+    if let encoding, encoding == .none || acceptsCompressed { return .open(encoding) }
+    let name = block.string(field.value).prefix(40)
+    return .over(Status(.internalError, "the server used the encoding '\(name)', which was not offered"))
   }
 
   /// The status that trailers hold, with their metadata.

@@ -42,6 +42,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   func writabilityChanged(_ isWritable: Bool) {}
   /// Nothing is left to do: the channel is closed once all is written.
   var isFinished: Bool { false }
+  /// The channel reported an error, and is closed.
+  func channelFailed(_ error: any Error) {}
   /// The channel is gone.
   func closed() {}
 
@@ -78,7 +80,10 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     if context.channel.isWritable { touch() }
   }
 
-  final func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+  final func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    channelFailed(error)
+    context.close(promise: nil)
+  }
 
   final func channelInactive(context: ChannelHandlerContext) {
     closed()

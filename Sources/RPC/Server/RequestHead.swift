@@ -4,14 +4,16 @@ import HTTP2
 struct RequestHead {
   /// What is to be done with a request.
   enum Verdict {
-    case call(Route, timeoutNanoseconds: Int64?)
+    /// Its messages may be compressed as the encoding says.
+    case call(Route, timeoutNanoseconds: Int64?, Compression)
     /// A gRPC client asked for something that cannot be: it gets a status.
     case refuse(Status)
     /// Not gRPC: an HTTP status, with a short text for whoever looks.
     case http(HeaderBlock, body: String)
   }
 
-  static func judge(_ headers: Event.Headers, router: Router) -> Verdict {
+  /// - Parameter acceptsCompressed: Whether messages may be compressed.
+  static func judge(_ headers: Event.Headers, router: Router, acceptsCompressed: Bool = true) -> Verdict {
     let block = headers.block
     var fields = Fields()
     for field in block { fields.take(field, of: block) }
@@ -28,18 +30,22 @@ struct RequestHead {
       let path = fields.path.map { String(block.string($0).prefix(200)) } ?? ""
       return .refuse(Status(.unimplemented, "unknown method \(path)"))
     }
-    if let encoding = fields.encoding, !block.equals(encoding, "identity") {
-      return .refuse(
-        Status(.unimplemented, "grpc-encoding '\(block.string(encoding).prefix(40))' is not supported"))
+    var encoding = Compression.none
+    if let field = fields.encoding {
+      guard let named = Compression(name: field, of: block), named == .none || acceptsCompressed else {
+        let name = block.string(field).prefix(40)
+        return .refuse(Status(.unimplemented, "grpc-encoding '\(name)' is not supported"))
+      }
+      encoding = named
     }
     if let field = fields.badBinary {
       return .refuse(Status(.internalError, "the value of '\(block.string(field).prefix(80))' is not base64"))
     }
-    guard let timeout = fields.timeout else { return .call(route, timeoutNanoseconds: nil) }
+    guard let timeout = fields.timeout else { return .call(route, timeoutNanoseconds: nil, encoding) }
     guard let nanoseconds = Timeout.parse(block[timeout]) else {
       return .refuse(Status(.internalError, "malformed grpc-timeout"))
     }
-    return .call(route, timeoutNanoseconds: nanoseconds)
+    return .call(route, timeoutNanoseconds: nanoseconds, encoding)
   }
 
   /// Where the fields that matter lie in the block.
@@ -60,8 +66,7 @@ struct RequestHead {
       case 13 where block.equals(field.name, "grpc-encoding"): encoding = field.value
       default:
         guard block.ends(field.name, with: "-bin") else { return }
-        let parts = block[field.value].split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
-        if parts.contains(where: { Base64.decode($0) == nil }) { badBinary = field.name }
+        if !Metadata.isBinary(block[field.value]) { badBinary = field.name }
       }
     }
 
@@ -77,8 +82,19 @@ struct RequestHead {
 extension HeaderBlock {
   /// The headers of an answer that has messages.
   static let responseHead: HeaderBlock = [":status": "200", "content-type": "application/grpc"]
-  /// The headers of an answer that refuses an encoding also say which one would do.
-  static let refusalHead: HeaderBlock = [
-    ":status": "200", "content-type": "application/grpc", "grpc-accept-encoding": "identity",
+  /// The same where messages may be compressed.
+  static let compressedHead: HeaderBlock = [
+    ":status": "200", "content-type": "application/grpc", "grpc-encoding": "gzip",
+    "grpc-accept-encoding": Compression.accepted,
+  ]
+
+  /// The headers of an answer without messages also say which encodings would do.
+  static func refusalHead(acceptsCompressed: Bool) -> HeaderBlock { acceptsCompressed ? refusal : plainRefusal }
+
+  private static let refusal: HeaderBlock = [
+    ":status": "200", "content-type": "application/grpc", "grpc-accept-encoding": Compression.accepted,
+  ]
+  private static let plainRefusal: HeaderBlock = [
+    ":status": "200", "content-type": "application/grpc", "grpc-accept-encoding": Compression.acceptedUncompressed,
   ]
 }

@@ -21,7 +21,7 @@ public struct BindError: Error, Sendable, Hashable, CustomStringConvertible {
   public var description: String { "cannot listen on \(address): \(reason)" }
 }
 
-/// A gRPC server: HTTP/2 without TLS, handlers run as tasks on their connection's event loop.
+/// A gRPC server: HTTP/2, with TLS where `ServerOptions.tls` says so, handlers run as tasks on their connection's event loop.
 ///
 /// A handler must not block: it shares its thread with every connection of that loop.
 public final class Server: Sendable {
@@ -59,6 +59,9 @@ public final class Server: Sendable {
         channel.eventLoop.makeCompletedFuture {
           let connection = try ServerConnection(core: core, loop: channel.eventLoop)
           try core.add(connection)
+          try core.options.tls?.add(to: channel, timeout: core.options.handshakeTimeout) {
+            connection.peerIdentity = $0
+          }
           try channel.pipeline.syncOperations.addHandler(connection)
         }
       }

@@ -15,6 +15,9 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   private(set) var outcome: Status?
   var isOver: Bool { outcome != nil }
   private var hasSentHeaders = false
+  /// Whether responses are to be compressed, if the caller takes it. Settled when the headers go out.
+  private var wantsCompression: Bool
+  private(set) var requestWasCompressed = false
   private var requestIsComplete = false
 
   init(connection: ServerConnection, stream: Int32, route: Route, headers: HeaderBlock, deadline: Deadline?) {
@@ -23,6 +26,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     self.route = route
     self.headers = headers
     self.deadline = deadline
+    wantsCompression = connection.options.compression == .gzip
     super.init(
       loop: connection.runner.loop, limit: connection.options.maximumRequestBytes,
       isStreaming: !route.takesOneMessage)
@@ -55,7 +59,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   func decodeRequest<Message>(_ codec: Codec<Message>) throws -> Message {
     guard let message = takeMessage() else { throw Status(.internalError, "the request holds no message") }
     guard takeMessage() == nil else { throw Status(.internalError, "the request holds more than one message") }
-    return try Self.decode(message, codec)
+    return try Self.decode(unpack(message, &requestWasCompressed), codec)
   }
 
   static func decode<Message>(_ message: ByteBuffer, _ codec: Codec<Message>) throws -> Message {
@@ -107,18 +111,26 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       finish(Status(.internalError, "initial metadata cannot be sent: \(problem)"))
       return
     }
-    var head = HeaderBlock.responseHead
-    head.append(metadata)
-    _ = openOutput(head: head)
+    _ = openOutput(metadata)
   }
 
-  override func openOutput() throws -> StreamOutput { openOutput(head: .responseHead) }
+  func compressResponses(_ wanted: Bool) {
+    if !hasSentHeaders { wantsCompression = wanted }
+  }
 
-  private func openOutput(head: HeaderBlock) -> StreamOutput {
+  override func openOutput() throws -> StreamOutput { openOutput(nil) }
+
+  private func openOutput(_ metadata: Metadata?) -> StreamOutput {
     if let output { return output }
     let created = StreamOutput()
     output = created
     hasSentHeaders = true
+    var head = HeaderBlock.responseHead
+    if wantsCompression, headers.acceptsGzip {
+      head = .compressedHead
+      outgoing = CompressionPolicy(algorithm: .gzip, threshold: connection.options.compressionThreshold)
+    }
+    if let metadata { head.append(metadata) }
     connection.respond(stream, head, created)
     return created
   }
@@ -146,10 +158,10 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     if !trailingMetadata.isEmpty { status.metadata.add(contentsOf: trailingMetadata) }
     if !requestIsComplete { connection.resetAfterEnd(stream) }
     if output == nil, last == nil {
-      connection.respond(stream, HeaderBlock.refusalHead.ending(with: status), nil)
+      connection.respond(stream, refusalHead.ending(with: status), nil)
     } else {
-      let output = openOutput(head: .responseHead)
-      if let last { output.append(last) }
+      let output = openOutput(nil)
+      if let last { output.append(outgoing?.apply(to: last, nil) ?? last) }
       output.end(trailers: .trailers(status))
       if isLate, output.bufferedBytes > 0 {
         connection.reset(stream)
@@ -162,6 +174,10 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     } else if !route.takesOneMessage {
       fail(CancellationError())  // for a reader or writer that outlived its handler
     }
+  }
+
+  private var refusalHead: HeaderBlock {
+    .refusalHead(acceptsCompressed: connection.options.acceptsCompressed)
   }
 
   /// The peer has gone, or reset the stream: nobody is left to answer.

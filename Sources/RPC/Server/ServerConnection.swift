@@ -9,6 +9,8 @@ final class ServerConnection: Connection, @unchecked Sendable {
   private var flood: FloodGuard
   var phase = Phase.serving
   var health: ConnectionHealth
+  /// Who the client is, where TLS says so. Set before anything is received, and not changed.
+  var peerIdentity: PeerIdentity?
 
   enum Phase {
     case serving
@@ -40,6 +42,11 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   override func failed(_ error: any Error) { cutOff(.protocolError, "\(error)") }
+
+  override func channelFailed(_ error: any Error) {
+    guard !isClosing, let failure = TLSFailure(established: error, peer: .client) else { return }
+    core.log?("closing the connection from \(peer): \(failure)")
+  }
 
   override func writabilityChanged(_ isWritable: Bool) { health.writable(isWritable, now: Deadline.now) }
 
@@ -91,13 +98,14 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   private func begin(_ headers: Event.Headers) {
-    switch RequestHead.judge(headers, router: core.router) {
+    switch RequestHead.judge(headers, router: core.router, acceptsCompressed: options.acceptsCompressed) {
     case .call where runningHandlers >= options.maximumHandlers:
       refuse(headers, Status(.resourceExhausted, "too many handlers are still running for this connection"))
-    case .call(let route, let timeout):
+    case .call(let route, let timeout, let encoding):
       let call = ServerCall(
         connection: self, stream: headers.stream, route: route, headers: headers.block,
         deadline: timeout.map(Timeout.deadline))
+      call.expectEncoded(encoding)
       calls[headers.stream] = call
       call.begin()
       if headers.endStream { call.end() }
@@ -114,7 +122,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
   private func refuse(_ headers: Event.Headers, _ status: Status) {
     for interceptor in interceptors { interceptor.refused(status) }
     if !headers.endStream { session.notifyEnd(stream: headers.stream) }
-    respond(headers.stream, HeaderBlock.refusalHead.ending(with: status), nil)
+    respond(headers.stream, HeaderBlock.refusalHead(acceptsCompressed: options.acceptsCompressed).ending(with: status), nil)
   }
 
   // MARK: - For calls

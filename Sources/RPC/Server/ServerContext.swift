@@ -1,3 +1,5 @@
+import HTTP2
+
 /// What a handler can know about its call, and say beside its messages.
 public struct ServerContext: Sendable {
   private let call: ServerCall
@@ -15,6 +17,28 @@ public struct ServerContext: Sendable {
 
   /// The peer's address: `127.0.0.1:50123`.
   public var peer: String { call.connection.peer }
+
+  /// Who the caller is, by a certificate that was verified (`ServerTLS.clientCertificates`); nil where it showed none.
+  public var peerIdentity: PeerIdentity? { call.connection.peerIdentity }
+
+  /// What the caller calls itself: `grpc-python/1.60 grpc-c/37.0 (linux; chttp2)`; nil if it does not say.
+  public var userAgent: String? { call.headers["user-agent"] }
+
+  /// The service's full name: `package.Service`.
+  public var service: Substring { call.route.path.dropFirst().prefix { $0 != "/" } }
+
+  /// The method's name: `Name`.
+  public var method: Substring { call.route.path.split(separator: "/").last ?? "" }
+
+  /// Whether the one request came compressed. A stream's messages each say it: `RequestStream.Iterator.isCompressed`.
+  public var requestWasCompressed: Bool { call.requestWasCompressed }
+
+  /// Compresses this call's responses, or does not, whatever `ServerOptions.compression` says. Only where the caller
+  /// takes gzip, and before anything of the response has been sent; otherwise nothing changes.
+  public func compressResponses(_ wanted: Bool) {
+    let call = call
+    call.loop.perform { call.compressResponses(wanted) }
+  }
 
   /// Sends the response's headers now, with this metadata, instead of with the first message.
   /// Later calls, and calls after the first message, do nothing.
@@ -41,6 +65,12 @@ public struct ResponseWriter<Message: Sendable>: Sendable {
   public func write(_ message: Message) async throws {
     try await call.send(Framing.encode(message, codec, limit: call.responseLimit))
   }
+
+  /// As `write(_:)`, and says whether this message is compressed, whatever its length, where the call's responses are
+  /// (`ServerContext.compressResponses`). Where they are not, it never is.
+  public func write(_ message: Message, isCompressed: Bool) async throws {
+    try await call.send(Framing.encode(message, codec, limit: call.responseLimit), isCompressed)
+  }
 }
 
 /// The messages that a caller sends, in order. Iterate it once, in one task.
@@ -51,11 +81,14 @@ public struct RequestStream<Message: Sendable>: AsyncSequence, Sendable {
   public struct Iterator: AsyncIteratorProtocol {
     let call: ServerCall
     let codec: Codec<Message>
+    /// Whether the last message came compressed.
+    public private(set) var isCompressed = false
 
     /// The next message; nil when the caller has sent its last.
     /// - Throws: As `ResponseWriter.write` does; INVALID_ARGUMENT when a message cannot be decoded.
     public mutating func next() async throws -> Message? {
-      try await call.nextMessage().map { try ServerCall.decode($0, codec) }
+      guard let frame = try await call.nextMessage() else { return nil }
+      return try ServerCall.decode(call.unpackOrFail(frame, &isCompressed), codec)
     }
   }
 

@@ -7,6 +7,12 @@ public struct ServerOptions: Sendable {
   public var maximumRequestBytes = 4 * 1024 * 1024
   /// The longest response message sent, in bytes; a longer one ends its call with RESOURCE_EXHAUSTED.
   public var maximumResponseBytes = 4 * 1024 * 1024
+  /// How responses are compressed where the caller takes it; `ServerContext.compressResponses` says it for one call.
+  public var compression = Compression.none
+  /// Messages shorter than this are sent as they are, in bytes; so are those that do not get shorter.
+  public var compressionThreshold = 1024
+  /// Takes requests that are compressed. Otherwise they end with UNIMPLEMENTED.
+  public var acceptsCompressed = true
   /// Calls that one connection may have open at once.
   public var maximumStreams = 100
   /// Handlers that may run at once for one connection, those included whose call was cancelled: a peer that opens and
@@ -44,6 +50,9 @@ public struct ServerOptions: Sendable {
   public var writeStallTimeout: Duration = .seconds(30)
   /// How long `shutdown` lets calls finish.
   public var shutdownGrace: Duration = .seconds(30)
+
+  /// TLS on every connection; nil for plain text. Its handshake is part of `handshakeTimeout`.
+  public var tls: ServerTLS?
 
   public init() {}
 
