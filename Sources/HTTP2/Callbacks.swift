@@ -81,11 +81,12 @@ private let onFrame: nghttp2_on_frame_recv_callback = { _, frame, userData in
       stream: head.stream_id, block: session.headerBlock, endStream: has(head, NGHTTP2_FLAG_END_STREAM),
       isOversized: session.headersAreOversized)
     session.headerBlock = HeaderBlock()
+    if session.role == .server || !headers.block.isInformational { session.noteProgress() }
     session.report(.headers(headers))
   case NGHTTP2_DATA:
     if has(head, NGHTTP2_FLAG_END_STREAM) { session.report(.end(stream: head.stream_id)) }
   case NGHTTP2_SETTINGS:
-    if !has(head, NGHTTP2_FLAG_ACK) { session.report(.settings) }
+    if has(head, NGHTTP2_FLAG_ACK) { session.isAcknowledged = true } else { session.report(.settings) }
   case NGHTTP2_PING:
     if has(head, NGHTTP2_FLAG_ACK) { session.report(.pong) }
   case NGHTTP2_GOAWAY:
@@ -109,6 +110,7 @@ private let onData: nghttp2_on_data_chunk_recv_callback = { _, _, stream, data, 
     return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
   }
   session.dataBytes += length
+  session.noteProgress()
   session.report(.data(stream: stream, chunk))
   return 0
 }
@@ -127,11 +129,14 @@ private let onFrameSent: nghttp2_on_frame_send_callback = { _, frame, userData i
   guard let frame, let session = session(userData) else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
   let head = head(frame)
   if isType(head, NGHTTP2_RST_STREAM) {
-    // Our own resets are NO_ERROR and CANCEL; any other code answers something the peer did wrong.
-    let code = frame.pointee.rst_stream.error_code
-    if code != ErrorCode.noError.rawValue, code != ErrorCode.cancel.rawValue { session.provoked += 1 }
+    // Our own resets are NO_ERROR and CANCEL; any other code answers something the peer did wrong. A stream refused is
+    // no mistake: before our SETTINGS arrive, an honest peer may open any number.
+    switch ErrorCode(rawValue: frame.pointee.rst_stream.error_code) {
+    case .noError, .cancel, .refusedStream: break
+    default: session.provoked += 1
+    }
   } else if isType(head, NGHTTP2_HEADERS) || isType(head, NGHTTP2_DATA) {
-    session.sentProgress = true
+    session.sentFrames += 1
     if !session.endsToReport.isEmpty, has(head, NGHTTP2_FLAG_END_STREAM),
       session.endsToReport.remove(head.stream_id) != nil
     {

@@ -1,3 +1,4 @@
+import CNghttp2
 package import NIOCore
 
 /// What a session saw in the bytes it was given, in the order of the wire.
@@ -44,4 +45,12 @@ package struct HTTP2Error: Error, Sendable, Hashable, CustomStringConvertible {
   package let message: String
 
   package var description: String { "\(message) (nghttp2 \(code))" }
+
+  /// What the peer is told: nghttp2 counts CONTINUATION frames, SETTINGS entries and unread answers itself.
+  package var answer: ErrorCode {
+    switch nghttp2_error(rawValue: code) {
+    case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS, NGHTTP2_ERR_FLOODED, NGHTTP2_ERR_TOO_MANY_SETTINGS: .enhanceYourCalm
+    default: .protocolError
+    }
+  }
 }

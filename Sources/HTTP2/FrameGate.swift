@@ -4,9 +4,11 @@ import NIOCore
 package struct FrameCounts: Sendable, Equatable {
   package var pings = 0
   package var settings = 0
-  /// Frames that move nothing forward: empty DATA, PRIORITY, WINDOW_UPDATE, unknown types.
-  package var idle = 0
-  /// HEADERS, and DATA that carry bytes.
+  /// RST_STREAM.
+  package var resets = 0
+  /// All other frames, HEADERS and DATA among them.
+  package var others = 0
+  /// What came of those that counts: header blocks that were taken (but for 1xx), and pieces of DATA, without padding.
   package var progress = 0
 
   package init() {}
@@ -26,6 +28,8 @@ struct FrameGate {
 
   /// - Parameter prefaceBytes: Bytes before the first frame: 24 for a server.
   init(prefaceBytes: Int) { payloadLeft = prefaceBytes }
+
+  mutating func noteProgress() { counts.progress += 1 }
 
   mutating func takeCounts() -> FrameCounts {
     defer { counts = FrameCounts() }
@@ -69,15 +73,16 @@ struct FrameGate {
     let flags = bytes[start + 4]
     payloadLeft = length
     switch bytes[start + 3] {
-    case 0 where length > 0: counts.progress += 1  // DATA
+    case 3: counts.resets += 1
+    case 4 where flags & 0x1 == 0: counts.settings += 1
+    case 6 where flags & 0x1 == 0: counts.pings += 1
     case 1:  // HEADERS; 0x4 is END_HEADERS
-      counts.progress += 1
+      counts.others += 1
       isInsideHeaders = flags & 0x4 == 0
-    case 3, 7: break  // RST_STREAM has a limit of its own; GOAWAY ends the session
-    case 4: if flags & 0x1 == 0 { counts.settings += 1 }
-    case 6: if flags & 0x1 == 0 { counts.pings += 1 }
-    case 9: if flags & 0x4 != 0 { isInsideHeaders = false }
-    default: counts.idle += 1
+    case 9:  // CONTINUATION
+      counts.others += 1
+      if flags & 0x4 != 0 { isInsideHeaders = false }
+    default: counts.others += 1  // answers to PING and SETTINGS too: nghttp2 takes those that nobody asked for
     }
   }
 }

@@ -117,6 +117,12 @@ extension HeaderBlock: Sequence {
     return range.count >= length && equals((range.upperBound - length)..<range.upperBound, text)
   }
 
+  /// Whether these are the headers of an interim response (1xx). `:status` comes first (RFC 9113 §8.3).
+  var isInformational: Bool {
+    guard let field = first(where: { _ in true }) else { return false }
+    return equals(field.name, ":status") && starts(field.value, with: "1")
+  }
+
   package subscript(_ range: Range<Int>) -> ArraySlice<UInt8> { bytes[range] }
 
   package func string(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }

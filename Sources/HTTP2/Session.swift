@@ -20,9 +20,6 @@ package final class Session {
     package var streamWindow = 256 * 1024
     /// The same for the connection, which is credited as soon as bytes arrive.
     package var connectionWindow = 1024 * 1024
-    /// Resets the peer may send at once, and per second after that (rapid reset, CVE-2023-44487).
-    package var resetBurst = 200
-    package var resetsPerSecond = 20
 
     package init() {}
   }
@@ -45,7 +42,9 @@ package final class Session {
   var inputBase: UnsafeRawPointer?
   var dataBytes = 0
   var provoked = 0
-  var sentProgress = false
+  var sentFrames = 0
+  /// The peer has acknowledged our SETTINGS.
+  package internal(set) var isAcknowledged = false
 
   /// - Throws: `HTTP2Error` when nghttp2 has no memory.
   package init(_ role: Role, configuration: Configuration = Configuration()) throws {
@@ -58,8 +57,8 @@ package final class Session {
     defer { nghttp2_option_del(options) }
     nghttp2_option_set_no_auto_window_update(options, 1)
     nghttp2_option_set_no_closed_streams(options, 1)
-    nghttp2_option_set_stream_reset_rate_limit(
-      options, UInt64(configuration.resetBurst), UInt64(configuration.resetsPerSecond))
+    // `FloodGuard` counts resets: nghttp2 would answer too many with INTERNAL_ERROR, and go on.
+    nghttp2_option_set_stream_reset_rate_limit(options, 1 << 40, 1 << 30)
 
     // The session's address is not known before it exists: it is set below, before anything can call back.
     var session: OpaquePointer?
@@ -136,6 +135,8 @@ package final class Session {
 
   func report(_ event: Event) { events.append(event) }
 
+  func noteProgress() { gate.noteProgress() }
+
   package func takeFrameCounts() -> FrameCounts { gate.takeCounts() }
 
   /// Resets sent because of what the peer did, since the last call.
@@ -144,10 +145,10 @@ package final class Session {
     return provoked
   }
 
-  /// Whether data or headers went out since the last call.
-  package func takeSentProgress() -> Bool {
-    defer { sentProgress = false }
-    return sentProgress
+  /// DATA and HEADERS frames that went out since the last call.
+  package func takeSentFrames() -> Int {
+    defer { sentFrames = 0 }
+    return sentFrames
   }
 
   /// A header block has begun and is not complete.

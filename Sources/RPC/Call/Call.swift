@@ -19,6 +19,8 @@ class Call: @unchecked Sendable {
   private var writers: [Waiter<Void>] = []
   /// Bytes taken in that the peer has no window for again yet.
   private var uncredited = 0
+  /// Bytes of a message that is not complete.
+  private(set) var partialBytes = 0
   /// Why nothing more can be sent or received.
   private(set) var failure: (any Error)?
   /// How what comes in may be compressed. Set before the first message, then read from any thread.
@@ -45,6 +47,8 @@ class Call: @unchecked Sendable {
   func outputChanged() {}
   /// The peer may send that many more bytes.
   func credit(_ bytes: Int) {}
+  /// Bytes of an incomplete message came or were completed.
+  func partialChanged(by change: Int) {}
   /// A framing error in what the peer sent.
   func inboundFailed(_ status: Status) {}
 
@@ -59,6 +63,12 @@ class Call: @unchecked Sendable {
     } catch {
       inboundFailed(Status(reporting: error))
       return
+    }
+    let partial = deframer.bufferedBytes
+    if partial != partialBytes {
+      let change = partial - partialBytes
+      partialBytes = partial
+      partialChanged(by: change)
     }
     creditIfIdle()
   }

@@ -40,6 +40,9 @@ struct Deframer {
   /// Part of a message is there and the rest is not.
   var isInsideMessage: Bool { buffer.readableBytes > 0 }
 
+  /// Bytes of the message that is not complete yet, as they came.
+  var bufferedBytes: Int { buffer.readableBytes }
+
   mutating func append(_ chunk: ByteBuffer) {
     if buffer.readableBytes == 0 { buffer = chunk } else { buffer.writeImmutableBuffer(chunk) }
   }

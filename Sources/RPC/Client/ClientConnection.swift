@@ -20,10 +20,12 @@ final class ClientConnection: Connection, @unchecked Sendable {
   private(set) var isDraining = false
   private var failure = "the connection was lost"
   private var keepalive = Keepalive()
+  private var flood: FloodGuard
 
   init(channel: ClientChannel, loop: any EventLoop) throws {
     self.channel = channel
     options = channel.options
+    flood = FloodGuard(limits: channel.options.flood)
     requestStart = [
       ":method": "POST", ":scheme": channel.options.tls == nil ? "http" : "https", ":authority": channel.authority,
     ]
@@ -132,10 +134,21 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
   override var isFinished: Bool { isDraining && calls.isEmpty }
 
+  override func watch(_ counts: FrameCounts, provoked: Int, sentFrames: Int) {
+    guard let violation = flood.note(counts, provoked: provoked, sent: sentFrames, now: Deadline.now) else { return }
+    cutOff(.enhanceYourCalm, "the server sent \(violation.rawValue)")
+  }
+
   override func failed(_ error: any Error) {
-    failure = "the server broke the HTTP/2 protocol: \(error)"
-    session.terminate(code: .protocolError)
+    cutOff((error as? HTTP2Error)?.answer ?? .protocolError, "the server broke the HTTP/2 protocol: \(error)")
+  }
+
+  private func cutOff(_ code: ErrorCode, _ reason: String) {
+    guard !isClosing else { return }
+    failure = reason
+    session.terminate(code: code)
     isClosing = true
+    lingering = .seconds(1)
     touch()
   }
 

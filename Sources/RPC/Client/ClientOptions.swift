@@ -22,6 +22,11 @@ public struct ClientOptions: Sendable {
   public var keepaliveInterval: Duration?
   /// A PING that is not answered for this long ends the connection.
   public var keepaliveTimeout: Duration = .seconds(20)
+  /// SETTINGS frames that a server may send in a minute; over it the connection ends.
+  public var settingsPerMinute = 10
+  /// Frames without progress (PING, 1xx responses, resets of unknown streams …) that a server may send in 10 s; over it
+  /// the connection ends.
+  public var maximumIdleFrames = 10_000
   /// TLS to the server; nil for plain text. Its handshake is part of `connectTimeout`.
   public var tls: ClientTLS?
   /// What the program calls itself, `name/version`: sent in front of the library's own name, `buddy-rpc/1.0`.
@@ -41,9 +46,16 @@ public struct ClientOptions: Sendable {
     result.maximumHeaderBytes = maximumMetadataBytes
     result.streamWindow = streamWindow
     result.connectionWindow = connectionWindow
-    // A server may reset every stream it was sent.
-    result.resetBurst = 1_000_000
-    result.resetsPerSecond = 100_000
+    return result
+  }
+
+  var flood: FloodGuard.Limits {
+    var result = FloodGuard.Limits()
+    result.resets = nil
+    result.pingStrikes = nil
+    result.settingsPerMinute = settingsPerMinute
+    result.idleFrames = maximumIdleFrames
+    result.provokedResets = .max  // at most one for each call of ours
     return result
   }
 

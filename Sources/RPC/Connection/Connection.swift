@@ -22,6 +22,11 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   /// Set when nothing more is to be said: the channel is closed once what is left has been written.
   var isClosing = false
   private var isClosingChannel = false
+  /// Closing while the peer still sends would make the kernel throw away what was said last (RFC 1122 §4.2.2.13): what
+  /// comes is read and dropped for this long, or until the peer has hung up too. Nil: no such care.
+  var lingering: TimeAmount?
+  /// Bytes handed to the channel so far.
+  private(set) var writtenBytes = 0
 
   final var loop: any EventLoop { runner.loop }
 
@@ -36,7 +41,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   func activated() {}
   func handle(_ event: Event) {}
   /// After each read and write, what can be used to attack with.
-  func watch(_ counts: FrameCounts, provoked: Int, sentProgress: Bool) {}
+  func watch(_ counts: FrameCounts, provoked: Int, sentFrames: Int) {}
   /// The session cannot go on.
   func failed(_ error: any Error) { isClosing = true }
   func writabilityChanged(_ isWritable: Bool) {}
@@ -46,6 +51,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   func channelFailed(_ error: any Error) {}
   /// The channel is gone.
   func closed() {}
+  /// The channel is gone, even if it never was active: its peer had left before it was registered.
+  func removed() {}
 
   // MARK: - The channel
 
@@ -61,6 +68,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   }
 
   final func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !isClosing else { return }
     runner.hold()
     needsFlush = true
     do {
@@ -69,6 +77,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
       watch()
     } catch {
       handleEvents()
+      watch()  // a flood that nghttp2 gave up on has a name of its own
       failed(error)
     }
   }
@@ -90,7 +99,10 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     runner.turn()  // not later: a read that ended the channel may have left the runner on hold
   }
 
-  final func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+  final func handlerRemoved(context: ChannelHandlerContext) {
+    self.context = nil
+    removed()
+  }
 
   final func closeNow() { context?.close(promise: nil) }
 
@@ -108,12 +120,15 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     while needsFlush, context.channel.isWritable {
       needsFlush = false
       guard let buffer = drain(context.channel.allocator) else { break }
+      writtenBytes += buffer.readableBytes
       context.write(wrapOutboundOut(buffer), promise: nil)
       hasWritten = true
       handleEvents()
       watch()
     }
     if hasWritten { context.flush() }
+    // The flush made room again at once, while the turn was under way, which `schedule` leaves to the turn.
+    if needsFlush, context.channel.isWritable { context.eventLoop.execute { self.runner.turn() } }
     if isClosing || !session.isAlive || (isFinished && !needsFlush) { closeWhenWritten(context) }
     // The flush may have made the channel writable again at once, inside this turn, which its event then cannot ask for.
     return needsFlush && !isClosingChannel && context.channel.isWritable
@@ -126,7 +141,12 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     let written = context.eventLoop.makePromise(of: Void.self)
     context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
     let channel = context.channel
-    written.futureResult.whenComplete { _ in channel.close(promise: nil) }
+    guard let lingering else {
+      written.futureResult.whenComplete { _ in channel.close(promise: nil) }
+      return
+    }
+    written.futureResult.flatMap { channel.close(mode: .output) }.whenFailure { _ in channel.close(promise: nil) }
+    context.eventLoop.scheduleTask(in: lingering) { channel.close(promise: nil) }
   }
 
   private func drain(_ allocator: ByteBufferAllocator) -> ByteBuffer? {
@@ -142,7 +162,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   }
 
   private func watch() {
-    watch(session.takeFrameCounts(), provoked: session.takeProvoked(), sentProgress: session.takeSentProgress())
+    watch(session.takeFrameCounts(), provoked: session.takeProvoked(), sentFrames: session.takeSentFrames())
   }
 
   private func handleEvents() {

@@ -57,12 +57,18 @@ public final class Server: Sendable {
       .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 * 1024, high: 512 * 1024))
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
-          let connection = try ServerConnection(core: core, loop: channel.eventLoop)
+          let connection = try ServerConnection(
+            core: core, loop: channel.eventLoop, address: channel.remoteAddress?.ipAddress)
           try core.add(connection)
-          try core.options.tls?.add(to: channel, timeout: core.options.handshakeTimeout) {
-            connection.peerIdentity = $0
+          do {
+            try core.options.tls?.add(to: channel, timeout: core.options.handshakeTimeout) {
+              connection.peerIdentity = $0
+            }
+            try channel.pipeline.syncOperations.addHandler(connection)
+          } catch {
+            core.remove(connection)
+            throw error
           }
-          try channel.pipeline.syncOperations.addHandler(connection)
         }
       }
     do {
@@ -108,6 +114,7 @@ final class ServerCore: Sendable {
     var channels: [any Channel] = []
     var isStopped = false
     var connections: [ObjectIdentifier: ServerConnection] = [:]
+    var peers = PeerCounts()
     var waiting: [CheckedContinuation<Void, Never>] = []
   }
   private let state = Mutex(State())
@@ -133,18 +140,21 @@ final class ServerCore: Sendable {
   func add(_ connection: ServerConnection) throws {
     let isRefused = state.withLock { state in
       guard !state.isStopped, state.connections.count < options.maximumConnections else { return true }
+      guard state.peers.add(connection.peerKey, limit: options.maximumConnectionsPerPeer) else { return true }
       state.connections[ObjectIdentifier(connection)] = connection
       return false
     }
     if isRefused {
-      log?("a connection was refused: \(options.maximumConnections) are open, or the server is stopping")
+      log?("a connection was refused: too many are open, of all peers or of this one, or the server is stopping")
       throw Refused()
     }
   }
 
   func remove(_ connection: ServerConnection) {
     let waiting = state.withLock { state -> [CheckedContinuation<Void, Never>] in
-      state.connections[ObjectIdentifier(connection)] = nil
+      if state.connections.removeValue(forKey: ObjectIdentifier(connection)) != nil {
+        state.peers.remove(connection.peerKey)
+      }
       guard state.connections.isEmpty else { return [] }
       defer { state.waiting = [] }
       return state.waiting

@@ -19,6 +19,8 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   private var wantsCompression: Bool
   private(set) var requestWasCompressed = false
   private var requestIsComplete = false
+  /// When the call began, in ticks of its connection's housekeeping: cheaper than a look at the clock for each call.
+  private let began: UInt32
 
   init(connection: ServerConnection, stream: Int32, route: Route, headers: HeaderBlock, deadline: Deadline?) {
     self.connection = connection
@@ -26,6 +28,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     self.route = route
     self.headers = headers
     self.deadline = deadline
+    began = connection.ticks
     wantsCompression = connection.options.compression == .gzip
     super.init(
       loop: connection.runner.loop, limit: connection.options.maximumRequestBytes,
@@ -141,7 +144,15 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   }
 
   override func credit(_ bytes: Int) {
-    if !requestIsComplete { connection.consume(stream, bytes) }
+    if !requestIsComplete { connection.credit(stream, bytes) }
+  }
+
+  override func partialChanged(by change: Int) { connection.partialChanged(stream, by: change) }
+
+  /// Ends a call whose one message has not come since that many ticks.
+  func checkRequest(_ limit: UInt32, now: UInt32) {
+    guard route.takesOneMessage, !requestIsComplete, !isOver, now &- began >= limit else { return }
+    finish(Status(.deadlineExceeded, "the request was not sent in time"))
   }
 
   override func inboundFailed(_ status: Status) { finish(status) }

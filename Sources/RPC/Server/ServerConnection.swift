@@ -7,6 +7,12 @@ final class ServerConnection: Connection, @unchecked Sendable {
   private var calls: [Int32: ServerCall] = [:]
   private var runningHandlers = 0
   private var flood: FloodGuard
+  private var requests: RequestBudget
+  let peerKey: PeerKey?
+  /// Turns of the housekeeping so far: what calls tell their age by.
+  var ticks: UInt32 = 0
+  /// Bytes that the peer's TCP has taken, where that is known.
+  var acknowledgedBytes: Int?
   var phase = Phase.serving
   var health: ConnectionHealth
   /// Who the client is, where TLS says so. Set before anything is received, and not changed.
@@ -23,8 +29,11 @@ final class ServerConnection: Connection, @unchecked Sendable {
   var options: ServerOptions { core.options }
   var interceptors: [any ServerInterceptor] { core.interceptors }
 
-  init(core: ServerCore, loop: any EventLoop) throws {
+  /// - Parameter address: The IP address whose connections are counted; nil for a Unix socket.
+  init(core: ServerCore, loop: any EventLoop, address: String?) throws {
     self.core = core
+    peerKey = PeerKey(ipAddress: address)
+    requests = RequestBudget(limit: core.options.maximumBufferedBytes)
     flood = FloodGuard(limits: core.options.flood)
     health = ConnectionHealth(options: core.options, now: Deadline.now)
     try super.init(session: Session(.server, configuration: core.options.session), loop: loop)
@@ -34,21 +43,20 @@ final class ServerConnection: Connection, @unchecked Sendable {
 
   override func activated() { startHousekeeping() }
 
-  override func watch(_ counts: FrameCounts, provoked: Int, sentProgress: Bool) {
-    if sentProgress { flood.noteSent() }
-    if let violation = flood.note(counts, provoked: provoked, now: Deadline.now) {
+  override func watch(_ counts: FrameCounts, provoked: Int, sentFrames: Int) {
+    if let violation = flood.note(counts, provoked: provoked, sent: sentFrames, now: Deadline.now) {
       cutOff(.enhanceYourCalm, violation.rawValue)
     }
   }
 
-  override func failed(_ error: any Error) { cutOff(.protocolError, "\(error)") }
+  override func failed(_ error: any Error) {
+    cutOff((error as? HTTP2Error)?.answer ?? .protocolError, "\(error)")
+  }
 
   override func channelFailed(_ error: any Error) {
     guard !isClosing, let failure = TLSFailure(established: error, peer: .client) else { return }
     core.log?("closing the connection from \(peer): \(failure)")
   }
-
-  override func writabilityChanged(_ isWritable: Bool) { health.writable(isWritable, now: Deadline.now) }
 
   override var isFinished: Bool { phase == .draining && calls.isEmpty }
 
@@ -59,12 +67,15 @@ final class ServerConnection: Connection, @unchecked Sendable {
     core.remove(self)
   }
 
+  override func removed() { core.remove(self) }
+
   /// Says why, then closes.
   func cutOff(_ code: ErrorCode, _ reason: String) {
     guard !isClosing else { return }
     core.log?("closing the connection from \(peer): \(reason)")
     session.terminate(code: code, reason: String(reason.prefix(100)))
     isClosing = true
+    lingering = .seconds(1)
     touch()
   }
 
@@ -82,6 +93,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
     case .end(let stream): calls[stream]?.end()
     case .closed(let stream, _):
       guard let call = calls.removeValue(forKey: stream) else { return }
+      if call.partialBytes > 0 || requests.isWithholding { give(requests.closed(stream, partial: call.partialBytes)) }
       if !call.isOver { call.abandon(CancellationError()) }
       if phase == .draining { touch() }
     case .writable(let stream): calls[stream]?.outputDrained()
@@ -137,4 +149,25 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   func resetAfterEnd(_ stream: Int32) { session.notifyEnd(stream: stream) }
+
+  // MARK: - What the peer makes us hold
+
+  /// Lets the peer send that many bytes more on a stream, unless its unfinished requests hold too much already.
+  func credit(_ stream: Int32, _ bytes: Int) {
+    if requests.admits(stream, bytes) { consume(stream, bytes) }
+  }
+
+  func partialChanged(_ stream: Int32, by change: Int) { give(requests.changed(stream, by: change)) }
+
+  private func give(_ credits: [RequestBudget.Credit]) {
+    for credit in credits { consume(credit.stream, credit.bytes) }
+  }
+
+  /// Bytes of responses that wait for the peer's windows.
+  var heldBytes: Int { calls.values.reduce(0) { $0 + ($1.output?.bufferedBytes ?? 0) } }
+
+  /// Ends calls whose requests have not come in time.
+  func checkRequests(_ limit: UInt32) {
+    for call in Array(calls.values) { call.checkRequest(limit, now: ticks) }
+  }
 }

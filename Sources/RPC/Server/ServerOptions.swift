@@ -20,6 +20,9 @@ public struct ServerOptions: Sendable {
   public var maximumHandlers = 200
   /// Connections at once; over it, new ones are closed at once.
   public var maximumConnections = 1_000
+  /// Connections at once from one IP address (of IPv6, from one /64: a single host owns that many), so that one peer
+  /// cannot take all. Unix sockets have no address and are not counted.
+  public var maximumConnectionsPerPeer = 256
   /// The size of a request's metadata, each entry counted as name + value + 32 bytes. Over it: RESOURCE_EXHAUSTED.
   public var maximumMetadataBytes = 16 * 1024
   /// Entries of a request's metadata, the protocol's own headers included.
@@ -28,6 +31,10 @@ public struct ServerOptions: Sendable {
   public var streamWindow = 256 * 1024
   /// Bytes that may be on their way on one connection.
   public var connectionWindow = 1024 * 1024
+  /// Bytes that one connection may make the server hold. Of requests that are not complete: over it, one of them at a
+  /// time is given window, so all are served, one after the other, and beyond it there is at most a `streamWindow` for
+  /// each stream. Of responses that the peer has no window for: over it, `minimumReadRate` is demanded.
+  public var maximumBufferedBytes = 8 * 1024 * 1024
 
   /// Resets that a peer may send at once (rapid reset, CVE-2023-44487) …
   public var resetBurst = 200
@@ -41,13 +48,21 @@ public struct ServerOptions: Sendable {
   public var pingStrikes = 2
   /// SETTINGS frames that a peer may send in a minute.
   public var settingsPerMinute = 10
-  /// Frames without progress (empty DATA, PRIORITY, WINDOW_UPDATE, unknown) that a peer may send in 10 s.
+  /// Frames without progress (empty DATA, PRIORITY, WINDOW_UPDATE, unknown …) that a peer may send in 10 s. Each piece
+  /// of DATA and each header block, either way, makes good for four.
   public var maximumIdleFrames = 10_000
 
-  /// A connection must have sent its preface and SETTINGS by then, and finish each header block within this.
+  /// A connection must have sent its preface and SETTINGS by then, and have acknowledged ours; it must finish each
+  /// header block within this.
   public var handshakeTimeout: Duration = .seconds(10)
-  /// A peer that takes no bytes for that long while some wait is cut off.
+  /// A call whose request is one message must have sent it by then, or ends with DEADLINE_EXCEEDED. Streams of requests
+  /// may take as long as their handlers wait.
+  public var requestTimeout: Duration = .seconds(60)
+  /// While bytes wait for the peer to read, it must take `minimumReadRate` bytes a second of them, on average over this
+  /// time, or it is cut off. A stream whose window is used up is no reason, below `maximumBufferedBytes`.
   public var writeStallTimeout: Duration = .seconds(30)
+  /// See `writeStallTimeout`.
+  public var minimumReadRate = 1_024
   /// How long `shutdown` lets calls finish.
   public var shutdownGrace: Duration = .seconds(30)
 
@@ -63,13 +78,12 @@ public struct ServerOptions: Sendable {
     result.maximumHeaderFields = maximumMetadataEntries
     result.streamWindow = streamWindow
     result.connectionWindow = connectionWindow
-    result.resetBurst = resetBurst
-    result.resetsPerSecond = resetsPerSecond
     return result
   }
 
   var flood: FloodGuard.Limits {
     var result = FloodGuard.Limits()
+    result.resets = (resetBurst, resetsPerSecond)
     result.pingInterval = minimumPingInterval.nanoseconds
     result.pingStrikes = pingStrikes
     result.settingsPerMinute = settingsPerMinute

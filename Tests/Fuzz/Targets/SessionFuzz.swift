@@ -50,7 +50,8 @@ private final class Owner {
       isOver = true
     }
     try handleEvents()
-    let violation = guardian.note(session.takeFrameCounts(), provoked: session.takeProvoked(), now: now)
+    let violation = guardian.note(
+      session.takeFrameCounts(), provoked: session.takeProvoked(), sent: session.takeSentFrames(), now: now)
     if let violation, !isOver { session.terminate(code: .enhanceYourCalm, reason: violation.rawValue) }
     try drain()
     if !session.isAlive { isOver = true }
@@ -104,6 +105,5 @@ private final class Owner {
     } catch is HTTP2Error {
       isOver = true
     }
-    if session.takeSentProgress() { guardian.noteSent() }
   }
 }

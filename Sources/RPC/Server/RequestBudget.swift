@@ -1,0 +1,60 @@
+/// Bounds what requests that are not complete make a connection hold, by giving their streams no more window. Pure.
+///
+/// Refusing such requests would fail honest peers that send many large messages at once, and withholding window from
+/// all of them would leave none that can finish. So over the limit one stream goes on until its message is complete,
+/// then the next, in the order in which they were opened.
+struct RequestBudget {
+  struct Credit: Equatable {
+    let stream: Int32
+    let bytes: Int
+  }
+
+  private let limit: Int
+  /// Bytes of incomplete messages.
+  private(set) var held = 0
+  private var withheld: [Int32: Int] = [:]
+  /// Goes on although there is no room.
+  private var favoured: Int32?
+
+  var isWithholding: Bool { !withheld.isEmpty }
+
+  init(limit: Int) { self.limit = limit }
+
+  /// Whether a stream may be credited now; if not, it will be by `changed` or `closed`.
+  mutating func admits(_ stream: Int32, _ bytes: Int) -> Bool {
+    if held <= limit || favoured == stream { return true }
+    if favoured == nil {
+      favoured = stream
+      return true
+    }
+    withheld[stream, default: 0] += bytes
+    return false
+  }
+
+  /// Bytes of a stream's incomplete message came; below zero: it was completed.
+  mutating func changed(_ stream: Int32, by change: Int) -> [Credit] {
+    held += change
+    guard change < 0 else { return [] }
+    return released(from: stream)
+  }
+
+  mutating func closed(_ stream: Int32, partial: Int) -> [Credit] {
+    held -= partial
+    withheld[stream] = nil
+    return released(from: stream)
+  }
+
+  private mutating func released(from stream: Int32) -> [Credit] {
+    if favoured == stream { favoured = nil }
+    if held <= limit {
+      favoured = nil
+      defer { withheld = [:] }
+      return withheld.map { Credit(stream: $0.key, bytes: $0.value) }
+    }
+    guard favoured == nil, let next = withheld.keys.min(), let bytes = withheld.removeValue(forKey: next) else {
+      return []
+    }
+    favoured = next
+    return [Credit(stream: next, bytes: bytes)]
+  }
+}

@@ -1,0 +1,24 @@
+import NIOCore
+
+/// What a peer's TCP has acknowledged, in the kernel's `struct tcp_info` (linux/tcp.h) as far as it is needed here.
+///
+/// What the socket has taken would not tell how fast a peer reads: the kernel holds megabytes, and reports room only
+/// once a third of them has gone.
+struct TCPProgress: Sendable {
+  private let before:
+    (
+      UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64,
+      UInt64
+    ) = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+  /// `tcpi_bytes_acked`; zero before Linux 4.1.
+  let acknowledged: UInt64 = 0
+
+  /// Calls `body` with the bytes acknowledged so far: on the channel's loop at once; not at all for another socket.
+  static func read(_ channel: any Channel, _ body: @escaping @Sendable (Int) -> Void) {
+    #if os(Linux)
+    guard let provider = channel as? any SocketOptionProvider else { return }
+    let info: EventLoopFuture<TCPProgress> = provider.unsafeGetSocketOption(level: .tcp, name: .tcp_info)
+    info.whenSuccess { if $0.acknowledged > 0 { body(Int(clamping: $0.acknowledged)) } }
+    #endif
+  }
+}

@@ -1,0 +1,93 @@
+import Foundation
+import RPC
+
+/// The server that Tests/interop/hostile attacks, and the client that it serves badly. Both speak raw bytes, so that
+/// nothing but the runtime is measured.
+///
+///     rpc-test-peer server [option=value …]            prints its port, serves until it is killed
+///     rpc-test-peer client HOST:PORT METHOD [option=value …]   prints `grpc-status message` of each call it makes
+///
+/// An option is a field of `ServerOptions` or `ClientOptions`; times are in milliseconds.
+@main
+enum TestPeer {
+  static func main() async throws {
+    var arguments = CommandLine.arguments.dropFirst()
+    switch arguments.popFirst() {
+    case "server": try await serve(Settings(arguments))
+    case "client":
+      guard let address = arguments.popFirst(), let method = arguments.popFirst() else { throw UsageError("address") }
+      try await call(address, method, Settings(arguments))
+    default: throw UsageError("server or client")
+    }
+  }
+
+  private static func serve(_ settings: Settings) async throws {
+    var options = ServerOptions()
+    try settings.apply(to: &options, numbers: ServerOptions.numbers, times: ServerOptions.times)
+    let server = Server(router: Target.router, options: options, log: { say($0) })
+    let address = try await server.start(host: "127.0.0.1", port: 0)
+    say("listening on \(address.port)")
+    while true { try await Task.sleep(for: .seconds(3_600)) }
+  }
+
+  private static func call(_ address: String, _ method: String, _ settings: Settings) async throws {
+    guard let colon = address.lastIndex(of: ":"), let port = Int(address[address.index(after: colon)...]) else {
+      throw UsageError("HOST:PORT")
+    }
+    var settings = settings
+    let calls = settings.take("calls") ?? 1
+    let timeout = Duration.milliseconds(settings.take("timeout") ?? 5_000)
+    var options = ClientOptions()
+    try settings.apply(to: &options, numbers: ClientOptions.numbers, times: ClientOptions.times)
+    let client = Client(host: String(address[..<colon]), port: port, options: options)
+    for _ in 0..<calls {
+      do {
+        say("0 \(try await Target.call(method, client, timeout))")
+      } catch let status as Status {
+        say("\(status.code.rawValue) \(status.message)")
+      }
+    }
+    await client.close()
+  }
+
+  /// Prints a line at once, into a pipe too.
+  private static func say(_ line: String) {
+    print(line)
+    fflush(nil)
+  }
+}
+
+struct UsageError: Error, CustomStringConvertible {
+  let description: String
+  init(_ wanted: String) { description = "expected \(wanted)" }
+}
+
+/// `name=value` arguments.
+struct Settings {
+  private var values: [String: Int] = [:]
+
+  init(_ arguments: some Sequence<String>) throws {
+    for argument in arguments {
+      let parts = argument.split(separator: "=")
+      guard parts.count == 2, let value = Int(parts[1]) else { throw UsageError("name=value, not \(argument)") }
+      values[String(parts[0])] = value
+    }
+  }
+
+  mutating func take(_ name: String) -> Int? { values.removeValue(forKey: name) }
+
+  func apply<Options>(
+    to options: inout Options, numbers: [String: WritableKeyPath<Options, Int>],
+    times: [String: WritableKeyPath<Options, Duration>]
+  ) throws {
+    for (name, value) in values {
+      if let path = numbers[name] {
+        options[keyPath: path] = value
+      } else if let path = times[name] {
+        options[keyPath: path] = .milliseconds(value)
+      } else {
+        throw UsageError("an option that exists, not \(name)")
+      }
+    }
+  }
+}

@@ -1,0 +1,106 @@
+"""What an attacker can make the server keep."""
+
+import gzip
+import time
+
+import grpc
+from arena import MIB, wait_until
+from frames import DATA, END_STREAM, OK, RESOURCE_EXHAUSTED, frame, message, settings
+
+
+def test_a_message_that_claims_4_gib(arena):
+    """Refused by its prefix alone. `maximumRequestBytes`."""
+    with arena.attacked() as server:
+        peer = server.peer()
+        for method in ["Say", "Collect"]:
+            for _ in range(100):
+                stream, request = peer.request(method, message(b"x", 2**32 - 1), end=False)
+                peer.send(request)
+                assert peer.status(stream) == RESOURCE_EXHAUSTED
+
+
+def test_many_messages_half_sent(arena):
+    """A hundred streams that send all but the last byte of 4 MiB, as far as their windows let them: 400 MB, of which
+    `maximumBufferedBytes` are taken, and a `streamWindow` each."""
+    with arena.attacked(memory=48 * MIB) as server:
+        peer = server.peer()
+        left = {}
+        for _ in range(100):
+            stream, request = peer.request("Say", end=False)
+            left[stream] = 4 * MIB - 1
+            peer.send(request)
+            peer.send_data(stream, message(b"", 4 * MIB))
+        last = time.monotonic()
+        while time.monotonic() - last < 0.5:
+            peer.poll()
+            for stream in left:
+                count = min(peer.window(0), peer.window(stream), left[stream], 16_384)
+                if count > 0:
+                    peer.send_data(stream, bytes(count))
+                    left[stream] -= count
+                    last = time.monotonic()
+            assert not peer.is_closed
+        taken = sum(4 * MIB - rest for rest in left.values())
+        assert 20 * MIB < taken < 40 * MIB, taken
+
+
+def test_many_large_messages_of_an_honest_peer(arena):
+    """A hundred uploads of 1 MiB at once are over `maximumBufferedBytes`, and all of them are served."""
+    with arena.attacked(memory=300 * MIB) as server:
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            call = channel.unary_unary("/test.Target/Collect")
+            body = bytes(MIB)
+            answers = [call.future(body, timeout=60) for _ in range(100)]
+            assert {answer.result() for answer in answers} == {b"%d" % MIB}
+
+
+def test_a_message_in_tiny_pieces(arena):
+    """A message of 20 KB in DATA frames of one byte: no piece keeps the buffer that it arrived in."""
+    with arena.attacked() as server:
+        peer = server.peer()
+        streams = []
+        for _ in range(10):
+            stream, request = peer.request("Collect", end=False)
+            streams.append(stream)
+            peer.send(request)
+        body = message(bytes(2_000))
+        for start in range(0, len(body), 100):
+            for stream in streams:
+                pieces = (body[i : i + 1] for i in range(start, min(start + 100, len(body))))
+                peer.send(b"".join(frame(DATA, 0, stream, piece) for piece in pieces))
+        peer.send(b"".join(frame(DATA, END_STREAM, stream) for stream in streams))
+        assert [peer.status(stream) for stream in streams] == [OK] * 10
+
+
+def test_an_idle_connection_is_cheap(arena):
+    """A peer may open `maximumConnectionsPerPeer` connections and leave them: no more than 64 KiB each."""
+    with arena.attacked(memory=200 * 64 * 1024) as server:
+        for _ in range(200):
+            server.peer()
+        for peer in server.peers:
+            peer.pong()
+
+
+GZIP_BOMB = gzip.compress(bytes(4 * MIB + 1), 9)
+
+
+def test_gzip_bomb(arena):
+    """4 KB that inflate to more than `maximumRequestBytes`: a thousand times their size."""
+    assert len(GZIP_BOMB) * 900 < 4 * MIB
+    with arena.attacked() as server:
+        peer = server.peer()
+        for _ in range(50):
+            stream, request = peer.request("Say", message(GZIP_BOMB, flag=1), grpc_encoding="gzip")
+            peer.send(request)
+            assert peer.status(stream) == RESOURCE_EXHAUSTED
+
+
+def test_calls_leave_nothing_behind(arena):
+    """Calls, cancelled calls and failed ones, 3,000 of them: the server's memory does not grow with their number."""
+    with arena.attacked() as server:
+        for _ in range(3):
+            peer = server.peer(opening=settings())
+            for _ in range(500):
+                assert peer.call() == OK
+            peer.close()
+        wait_until(lambda: server.descriptors() > 0, "the server lives")
