@@ -12,7 +12,7 @@ extension Session {
       return nghttp2_submit_request(handle, nil, fields, count, &provider, nil)
     }
     guard stream > 0 else { throw failure(stream) }
-    if let output { outputs[stream] = output }
+    if let output { state.pointee.outputs[stream] = output }
     return stream
   }
 
@@ -23,7 +23,7 @@ extension Session {
       var provider = Callbacks.provider(output)
       return nghttp2_submit_response(handle, stream, fields, count, &provider)
     }
-    if code == 0, let output { outputs[stream] = output }
+    if code == 0, let output { state.pointee.outputs[stream] = output }
     try check(code)
   }
 
@@ -45,7 +45,7 @@ extension Session {
   }
 
   /// Reports `.endSent` when the last frame of our half goes out.
-  package func notifyEnd(stream: Int32) { endsToReport.insert(stream) }
+  package func notifyEnd(stream: Int32) { state.pointee.endsToReport.insert(stream) }
 
   /// Whether the peer could still send on this stream.
   package func isReceiving(stream: Int32) -> Bool { nghttp2_session_get_stream_remote_close(handle, stream) == 0 }

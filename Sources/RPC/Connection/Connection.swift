@@ -130,7 +130,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     // The flush made room again at once, while the turn was under way, which `schedule` leaves to the turn.
     if needsFlush, context.channel.isWritable { context.eventLoop.execute { self.runner.turn() } }
     if isClosing || !session.isAlive || (isFinished && !needsFlush) { closeWhenWritten(context) }
-    // The flush may have made the channel writable again at once, inside this turn, which its event then cannot ask for.
+    // The flush may have made the channel writable again at once: inside this turn its event cannot ask for another.
     return needsFlush && !isClosingChannel && context.channel.isWritable
   }
 

@@ -75,7 +75,8 @@ public struct Router: Sendable {
   public mutating func bidirectional<Q, R>(
     _ method: Method<Q, R>,
     _ handler:
-      nonisolated(nonsending) @escaping @Sendable (RequestStream<Q>, ResponseWriter<R>, ServerContext) async throws -> Void
+      nonisolated(nonsending) @escaping @Sendable (RequestStream<Q>, ResponseWriter<R>, ServerContext) async throws
+      -> Void
   ) {
     add(method.path, takesOneMessage: false) { call in
       let requests = RequestStream(call: call, codec: method.request)
