@@ -38,6 +38,7 @@ let rpcTargets: [Target] = [
   tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
   tests("StandardServices", ["RPC", "Messages", "Stubs"]),
   tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
+  tool("rpc-message-peer", ["RPC", "Messages", "Stubs"], path: "Tests/Tools/rpc-message-peer"),
   tool("rpc-test-peer", ["RPC", .nio("NIOCore")], path: "Tests/Tools/rpc-test-peer"),
   benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
   benchmark("rpc-bench-client", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),

@@ -30,6 +30,9 @@ package struct BufferQueue {
     return result
   }
 
+  /// What is in it, in bytes. Counts: for tests and reports, not for every message.
+  package var bytes: Int { (first?.readableBytes ?? 0) + rest[head...].reduce(0) { $0 + $1.readableBytes } }
+
   package mutating func removeAll() { self = BufferQueue() }
 
   /// Copies from the front into `target`; returns how many bytes.

@@ -75,6 +75,32 @@ struct DeadlineTests {
     await server.shutdown(grace: .zero)
   }
 
+  @Test(arguments: [
+    ("0n", 0), ("99999999n", 0), ("99999999u", 99), ("90000m", 90), ("90S", 90), ("90M", 5_400), ("90H", 324_000),
+    ("99999999S", 99_999_999), ("99999999H", Int.max),
+  ])
+  func everyUnitOnTheWire(timeout: String, seconds: Int) async throws {
+    var router = Router()
+    router.unary(Echo.say) { _, context in
+      guard let deadline = context.deadline else { throw Status(.internalError, "no deadline") }
+      return deadline == .never ? "\(Int.max)" : "\(deadline.remaining.components.seconds)"
+    }
+    let server = Server(router: router)
+    let address = try await server.start(host: "127.0.0.1", port: 0)
+    let peer = try await RawPeer.connect(to: address)
+    let stream = try peer.request(path: Echo.say.path, body: peer.frame("a"), extra: ["grpc-timeout": timeout])
+    let code = try await peer.trailers(stream)["grpc-status"]
+    if seconds != 0 {
+      #expect(code == "0")
+      let left = try #require(Int(try peer.body(stream)))
+      #expect(left <= seconds && left > seconds - 60)
+    } else {
+      #expect(code == "0" || code == "4")  // answered in the turn that it came in, or too late
+    }
+    await peer.close()
+    await server.shutdown(grace: .zero)
+  }
+
   @Test func anExpiredDeadlineIsNotEvenSent() async throws {
     try await withPair { (client, _) async throws in
       let status = await status { try await client.unary(Echo.say, "a", .timeout(.zero)) }

@@ -1,3 +1,4 @@
+import Foundation
 import NIOCore
 import TestSupport
 import Testing
@@ -59,7 +60,9 @@ struct GzipTests {
       let status = failure(ByteBuffer(bytes: bad))
       #expect(status?.code == .internalError, "byte \(index)")
     }
-    for other in ["", "plain text", "\u{78}\u{9c}"] { #expect(failure(ByteBuffer(string: other))?.code == .internalError) }
+    for other in ["", "plain text", "\u{78}\u{9c}"] {
+      #expect(failure(ByteBuffer(string: other))?.code == .internalError)
+    }
     for length in [1, 18, 100, 10_000] {
       let noise = ByteBuffer(bytes: (0..<length).map { _ in UInt8.random(in: 0...255, using: &random) })
       #expect(failure(noise)?.code == .internalError)
@@ -79,6 +82,22 @@ struct GzipTests {
     var short = try gzip(ByteBuffer(repeating: 0, count: 100))
     short.setBytes([0xFF, 0xFF, 0xFF, 0x7F], at: short.writerIndex - 4)
     #expect(failure(short)?.code == .internalError)
+  }
+
+  /// What it takes while it runs, too: 128 MiB of zeros, of which 4 MiB are allowed.
+  @Test func aBombTakesNoMoreMemoryThanTheLimit() throws {
+    let bomb = try gzip(ByteBuffer(repeating: 0, count: 128 << 20))
+    try "5".write(toFile: "/proc/self/clear_refs", atomically: false, encoding: .utf8)  // the peak counts from here
+    let before = try Self.kibibytes("VmHWM")
+    #expect(failure(bomb)?.code == .resourceExhausted)
+    #expect(try Self.kibibytes("VmHWM") - before < 64 * 1024)  // a sanitizer keeps several bytes for each
+  }
+
+  /// A figure of /proc/self/status.
+  private static func kibibytes(_ name: String) throws -> Int {
+    let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+    let line = try #require(status.split(separator: "\n").first { $0.hasPrefix(name + ":") })
+    return try #require(Int(line.split(separator: " ")[1]))
   }
 
   @Test func onlyWhatGainsIsCompressed() throws {

@@ -1,3 +1,4 @@
+import HTTP2
 import NIOCore
 import TestSupport
 import Testing
@@ -22,11 +23,11 @@ struct MetadataTests {
     metadata.addBinary([0, 1, 255], for: "key-bin")
     metadata.addBinary([], for: "key")
     #expect(metadata.allBinary("key-bin") == [[0, 1, 255], []])
-    metadata = ["padded-bin": "AAE=", "bare-bin": "AAE", "bad-bin": "A*", "joined-bin": "AAE,Ag=="]
+    metadata = ["padded-bin": "AAE=", "bare-bin": "AAE", "bad-bin": "A*", "joined-bin": "AAE,Ag==, ,AAE="]
     #expect(metadata.binary("padded-bin") == [0, 1])
     #expect(metadata.binary("bare-bin") == [0, 1])
     #expect(metadata.binary("bad-bin") == nil)
-    #expect(metadata.allBinary("joined-bin") == [[0, 1], [2]])
+    #expect(metadata.allBinary("joined-bin") == [[0, 1], [2], [], [0, 1]])
   }
 
   @Test func base64() {
@@ -78,6 +79,41 @@ struct MetadataTests {
     }
   }
 
+  @Test func whatIsPutRightAndWhatIsAllowed() async throws {
+    try await withPair(Self.mirror) { (client, _) async throws in
+      var metadata: Metadata = [
+        "x-spaces": "  a b ", "x-only-spaces": "  ", "x-a.b_c-0": "!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~",
+      ]
+      metadata.add("AAE=, Ag", for: "x-joined-bin")
+      metadata.add("grpc-trace-bin", for: "x-own")
+      metadata.addBinary([1], for: "grpc-trace-bin")
+      let response = try await client.unaryResponse(Echo.say, "early", CallOptions(metadata: metadata))
+      let seen = response.initialMetadata
+      #expect(seen["x-spaces"] == "a b")
+      #expect(seen["x-only-spaces"] == "")
+      #expect(seen["x-a.b_c-0"] == metadata["x-a.b_c-0"])
+      #expect(seen.allBinary("x-joined-bin") == [[0, 1], [2]])
+    }
+  }
+
+  /// What a handler can know of who calls.
+  @Test func whoCalls() async throws {
+    var router = Router()
+    router.unary(Echo.say) { _, context in
+      "\(context.service)|\(context.method)|\(context.path)|\(context.userAgent ?? "nobody")|\(context.peer)"
+    }
+    let own = "buddy-rpc/1.0"
+    for (given, name) in [("", own), ("orders/2.1", "orders/2.1 \(own)"), ("ä\n", own)] {
+      var options = ClientOptions()
+      options.userAgent = given
+      try await withPair(router, client: options) { (client, _) async throws in
+        let parts = try await client.unary(Echo.say, "").split(separator: "|")
+        #expect(parts.dropLast() == ["test.Echo", "Say", "/test.Echo/Say", Substring(name)])
+        #expect(parts.last?.hasPrefix("127.0.0.1:") == true)
+      }
+    }
+  }
+
   @Test func aroundAStream() async throws {
     try await withPair(Self.mirror) { (client, _) async throws in
       let responses = try await client.serverStreaming(Echo.expand, "")
@@ -87,7 +123,11 @@ struct MetadataTests {
     }
   }
 
-  @Test(arguments: [["a b": "1"], ["grpc-timeout": "1S"], ["x": "grün"], ["": "1"], [":path": "/"]] as [Metadata])
+  @Test(arguments: [
+    ["a b": "1"], ["grpc-timeout": "1S"], ["x": "grün"], ["": "1"], [":path": "/"], ["x": "a\u{7F}"],
+    ["x": "a\tb"], ["x": "a\nb"], ["x-a-bin": "no base64!"], ["x-a-bin": "A"], ["grpc-custom": "1"], ["te": "trailers"],
+    ["grpc-encoding": "gzip"], ["connection": "close"], ["x/y": "1"],
+  ] as [Metadata])
   func whatMayNotBeSentFailsTheCall(metadata: Metadata) async throws {
     try await withPair(Self.mirror) { (client, _) async throws in
       let status = await status { try await client.unary(Echo.say, "a", CallOptions(metadata: metadata)) }
@@ -112,6 +152,33 @@ struct MetadataTests {
       }
       #expect(try await client.unary(Echo.say, "a") != "")
     }
+  }
+
+  /// A response without messages is one block of headers that ends the stream.
+  @Test func trailersOnly() async throws {
+    var router = Self.mirror
+    router.unary(Echo.blob) { _, _ in throw Status(.notFound, "nothing", metadata: ["x-a": "1"]) }
+    let server = Server(router: router)
+    let address = try await server.start(host: "127.0.0.1", port: 0)
+    let peer = try await RawPeer.connect(to: address)
+    for path in [Echo.blob.path, "/no.Service/Method"] {
+      let stream = try peer.request(path: path, body: peer.frame("a"))
+      let trailers = try await peer.trailers(stream)
+      #expect(trailers[":status"] == "200")
+      #expect(trailers["content-type"] == "application/grpc")
+      #expect(trailers["grpc-status"] == (path == Echo.blob.path ? "5" : "12"))
+      #expect(try await peer.head(stream) == trailers)
+    }
+    await peer.close()
+    await server.shutdown(grace: .zero)
+    // At the client: a status and its metadata, in the first block.
+    let status = try await RawServer.outcome { session, stream in
+      let head: HeaderBlock = [
+        ":status": "200", "content-type": "application/grpc", "grpc-status": "9", "grpc-message": "a%20b", "x-a": "2",
+      ]
+      try session.respond(stream: stream, headers: head, output: nil)
+    }
+    #expect(status == Status(.failedPrecondition, "a b", metadata: ["x-a": "2"]))
   }
 
   @Test func tooMuchInAResponse() async throws {

@@ -77,6 +77,26 @@ final class RawPeer {
     return stream
   }
 
+  /// Gives the stream's window back for bytes that have come.
+  func consume(_ stream: Int32, bytes: Int) throws {
+    session.consume(stream: stream, bytes: bytes)
+    try flush()
+  }
+
+  /// The text of the one message that has come on a stream.
+  func body(_ stream: Int32) throws -> String {
+    var body = ByteBuffer()
+    for case .data(stream, let chunk) in try readEvents() { body.writeImmutableBuffer(chunk) }
+    return String(buffer: body).dropFirst(5).description
+  }
+
+  /// Body bytes that have come on a stream.
+  func bodyBytes(_ stream: Int32) throws -> Int {
+    try readEvents().reduce(0) { sum, event in
+      if case .data(stream, let chunk) = event { sum + chunk.readableBytes } else { sum }
+    }
+  }
+
   func reset(_ stream: Int32) throws {
     session.reset(stream: stream, code: .cancel)
     try flush()

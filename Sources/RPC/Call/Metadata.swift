@@ -2,9 +2,9 @@ import HTTP2
 
 /// The names and values that travel beside a call's messages, in order; a name may come more than once.
 ///
-/// Names are lower case (`a-z 0-9 _ - .`); text values are printable ASCII, without spaces at their ends. Names that end
-/// in `-bin` carry bytes, kept as base64. `grpc-status`, `grpc-message`, `grpc-timeout`, `grpc-encoding`,
-/// `content-type`, `te` and pseudo-headers belong to the protocol and are neither shown nor sent; other names that begin
+/// Names are lower case (`a-z 0-9 _ - .`); text values are printable ASCII, without spaces at their ends. Names that
+/// end in `-bin` carry bytes, kept as base64. `grpc-status`, `grpc-message`, `grpc-timeout`, `grpc-encoding`,
+/// `content-type`, `te` and pseudo-headers belong to the protocol and are neither shown nor sent. Other names that begin
 /// with `grpc-` are shown, and only those sent that gRPC has for everyone (`grpc-status-details-bin` and the like).
 public struct Metadata: Sendable, Hashable, ExpressibleByDictionaryLiteral, Sequence {
   private struct Entry: Sendable, Hashable {

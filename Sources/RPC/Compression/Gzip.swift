@@ -3,8 +3,8 @@ import Synchronization
 
 /// Whole messages to and from gzip (RFC 1952). From any thread.
 ///
-/// A message is compressed and unpacked in one go, so zlib's memory (about 270 KiB and 45 KiB) belongs to no call: it is
-/// borrowed from a pool, and idle streams hold none.
+/// A message is compressed and unpacked in one go, so zlib's memory (about 270 KiB and 45 KiB) belongs to no call: it
+/// is borrowed from a pool, and idle streams hold none.
 enum Gzip {
   private static let deflaters = Pool<Deflater>()
   private static let inflaters = Pool<Inflater>()

@@ -134,7 +134,8 @@ final class ServerConnection: Connection, @unchecked Sendable {
   private func refuse(_ headers: Event.Headers, _ status: Status) {
     for interceptor in interceptors { interceptor.refused(status) }
     if !headers.endStream { session.notifyEnd(stream: headers.stream) }
-    respond(headers.stream, HeaderBlock.refusalHead(acceptsCompressed: options.acceptsCompressed).ending(with: status), nil)
+    let head = HeaderBlock.refusalHead(acceptsCompressed: options.acceptsCompressed)
+    respond(headers.stream, head.ending(with: status), nil)
   }
 
   // MARK: - For calls
@@ -164,7 +165,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   /// Bytes of responses that wait for the peer's windows.
-  var heldBytes: Int { calls.values.reduce(0) { $0 + ($1.output?.bufferedBytes ?? 0) } }
+  var bufferedBytes: Int { calls.values.reduce(0) { $0 + ($1.output?.bufferedBytes ?? 0) } }
 
   /// Ends calls whose requests have not come in time.
   func checkRequests(_ limit: UInt32) {
