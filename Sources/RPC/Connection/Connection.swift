@@ -27,6 +27,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   var lingering: TimeAmount?
   /// Bytes handed to the channel so far.
   private(set) var writtenBytes = 0
+  /// Bytes came since somebody set this to false.
+  final var hasHeard = false
 
   final var loop: any EventLoop { runner.loop }
 
@@ -47,6 +49,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   func writabilityChanged(_ isWritable: Bool) {}
   /// Nothing is left to do: the channel is closed once all is written.
   var isFinished: Bool { false }
+  /// More may come although the session, which sent or got a GOAWAY and has no streams, sees no need to go on.
+  var outlivesSession: Bool { false }
   /// The channel reported an error, and is closed.
   func channelFailed(_ error: any Error) {}
   /// The channel is gone.
@@ -68,9 +72,10 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   }
 
   final func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    guard !isClosing else { return }
+    guard !isClosing, !isClosingChannel else { return }
     runner.hold()
     needsFlush = true
+    hasHeard = true
     do {
       try session.receive(unwrapInboundIn(data))
       handleEvents()
@@ -127,7 +132,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
       watch()
     }
     if hasWritten { context.flush() }
-    if isClosing || !session.isAlive || (isFinished && !needsFlush) { closeWhenWritten(context) }
+    let isOver = !session.isAlive && !outlivesSession
+    if isClosing || isOver || (isFinished && !needsFlush) { closeWhenWritten(context) }
     // The flush may have made the channel writable again at once: inside this turn its event cannot ask for another.
     return needsFlush && !isClosingChannel && context.channel.isWritable
   }
