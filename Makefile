@@ -1,6 +1,6 @@
 # Each target is one line that calls a script; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-rpc fuzz sanitize bench bench-missions bench-storage bench-progress chaos generate clean
+.PHONY: help setup run test test-rpc fuzz sanitize bench bench-rpc bench-missions bench-storage bench-progress chaos generate clean
 
 help:      ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -18,6 +18,8 @@ sanitize:  ## run the RPC runtime's tests under ThreadSanitizer
 	@deploy/scripts/sanitize.sh
 bench:     ## print speed figures of a release build beside their peers
 	@deploy/scripts/bench.sh
+bench-rpc: ## print the RPC runtime's figures beside gRPC C++'s, each with its goal; fails if one is missed
+	@Tests/Benchmarks/bench-rpc.sh
 bench-missions: ## print missions a second and how long one takes, with 1,000 and with 200,000 stored
 	@deploy/scripts/bench-missions.sh
 bench-storage: ## print how many durable rows a second group commit writes beside single commits

@@ -1,8 +1,8 @@
 import CNghttp2
 import NIOCore
 
-/// nghttp2's callbacks: each finds its session, appends an event or counts, and returns. None calls into nghttp2, with
-/// the one exception that its manual makes (`nghttp2_submit_trailer` in a data source).
+/// nghttp2's callbacks: each finds its session's state, appends an event or counts, and returns. None calls into
+/// nghttp2, with the one exception that its manual makes (`nghttp2_submit_trailer` in a data source).
 ///
 /// One table serves every session and lives as long as the process. `@unchecked Sendable`: nothing writes to it after
 /// `init`, and nghttp2 copies it into each session.
@@ -30,8 +30,8 @@ final class Callbacks: @unchecked Sendable {
   }
 }
 
-private func session(_ userData: UnsafeMutableRawPointer?) -> Session? {
-  userData.map { Unmanaged<Session>.fromOpaque($0).takeUnretainedValue() }
+private func state(_ userData: UnsafeMutableRawPointer?) -> UnsafeMutablePointer<SessionState>? {
+  userData?.assumingMemoryBound(to: SessionState.self)
 }
 
 /// Every frame begins with its header, so the union need not be copied to look at it.
@@ -50,50 +50,37 @@ private func has(_ head: nghttp2_frame_hd, _ flag: nghttp2_flag) -> Bool {
 // MARK: - Receiving
 
 private let onBeginHeaders: nghttp2_on_begin_headers_callback = { _, _, userData in
-  guard let session = session(userData) else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
-  session.headerBlock = HeaderBlock(reserving: 320)
-  session.headerBytes = 0
-  session.headersAreOversized = false
+  guard let state = state(userData) else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
+  state.pointee.beginHeaders()
   return 0
 }
 
 private let onHeader: nghttp2_on_header_callback = { _, _, name, nameLength, value, valueLength, _, userData in
-  guard let session = session(userData) else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
-  let limit = session.configuration.maximumHeaderBytes
-  session.headerBytes += nameLength + valueLength + 32
-  if session.headerBytes > limit || session.headerBlock.count >= session.configuration.maximumHeaderFields {
-    // A list a little too long still gets a gRPC answer; one four times too long gets its stream reset.
-    session.headersAreOversized = true
-    return session.headerBytes > 4 * limit ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue : 0
-  }
-  session.headerBlock.append(
+  guard let state = state(userData) else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
+  let isTaken = state.pointee.add(
     name: UnsafeBufferPointer(start: name, count: nameLength),
     value: UnsafeBufferPointer(start: value, count: valueLength))
-  return 0
+  return isTaken ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
 }
 
 private let onFrame: nghttp2_on_frame_recv_callback = { _, frame, userData in
-  guard let frame, let session = session(userData) else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
+  guard let frame, let state = state(userData) else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
   let head = head(frame)
   switch nghttp2_frame_type(UInt32(head.type)) {
   case NGHTTP2_HEADERS:
     let category = UnsafeRawPointer(frame).assumingMemoryBound(to: nghttp2_headers.self).pointee.cat
-    let headers = Event.Headers(
-      stream: head.stream_id, block: session.headerBlock, endStream: has(head, NGHTTP2_FLAG_END_STREAM),
-      isFirst: category != NGHTTP2_HCAT_HEADERS, isOversized: session.headersAreOversized)
-    session.headerBlock = HeaderBlock()
-    if session.role == .server || !headers.block.isInformational { session.noteProgress() }
-    session.report(.headers(headers))
+    state.pointee.endHeaders(
+      stream: head.stream_id, endStream: has(head, NGHTTP2_FLAG_END_STREAM), isFirst: category != NGHTTP2_HCAT_HEADERS)
   case NGHTTP2_DATA:
-    if has(head, NGHTTP2_FLAG_END_STREAM) { session.report(.end(stream: head.stream_id)) }
+    if has(head, NGHTTP2_FLAG_END_STREAM) { state.pointee.report(.end(stream: head.stream_id)) }
   case NGHTTP2_SETTINGS:
-    if has(head, NGHTTP2_FLAG_ACK) { session.isAcknowledged = true } else { session.report(.settings) }
+    if has(head, NGHTTP2_FLAG_ACK) { state.pointee.isAcknowledged = true } else { state.pointee.report(.settings) }
   case NGHTTP2_PING:
-    if has(head, NGHTTP2_FLAG_ACK) { session.report(.pong) }
+    if has(head, NGHTTP2_FLAG_ACK) { state.pointee.report(.pong) }
   case NGHTTP2_GOAWAY:
     let goAway = frame.pointee.goaway
     let reason = UnsafeBufferPointer(start: goAway.opaque_data, count: min(goAway.opaque_data_len, 256))
-    session.report(
+    state.pointee.report(
       .goAway(
         last: goAway.last_stream_id, code: goAway.error_code, reason: String(decoding: reason, as: UTF8.self)))
   default: break
@@ -102,60 +89,44 @@ private let onFrame: nghttp2_on_frame_recv_callback = { _, frame, userData in
 }
 
 private let onData: nghttp2_on_data_chunk_recv_callback = { _, _, stream, data, length, userData in
-  guard let data, let session = session(userData), let base = session.inputBase else {
+  guard let data, let state = state(userData), state.pointee.add(data: data, length: length, stream: stream) else {
     return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
   }
-  // nghttp2 hands DATA on without copying, so the chunk lies inside the input and can be a slice of it.
-  let offset = session.input.readerIndex + (UnsafeRawPointer(data) - base)
-  guard let chunk = session.input.getSlice(at: offset, length: length) else {
-    return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
-  }
-  session.dataBytes += length
-  session.noteProgress()
-  session.report(.data(stream: stream, chunk))
   return 0
 }
 
 private let onClose: nghttp2_on_stream_close_callback = { _, stream, code, userData in
-  guard let session = session(userData) else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
-  session.outputs[stream] = nil
-  if !session.endsToReport.isEmpty { session.endsToReport.remove(stream) }
-  session.report(.closed(stream: stream, code: code))
+  guard let state = state(userData) else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
+  state.pointee.closed(stream: stream, code: code)
   return 0
 }
 
 // MARK: - Sending
 
 private let onFrameSent: nghttp2_on_frame_send_callback = { _, frame, userData in
-  guard let frame, let session = session(userData) else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
+  guard let frame, let state = state(userData) else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
   let head = head(frame)
   if isType(head, NGHTTP2_RST_STREAM) {
     // Our own resets are NO_ERROR and CANCEL; any other code answers something the peer did wrong. A stream refused is
     // no mistake: before our SETTINGS arrive, an honest peer may open any number.
     switch ErrorCode(rawValue: frame.pointee.rst_stream.error_code) {
     case .noError, .cancel, .refusedStream: break
-    default: session.provoked += 1
+    default: state.pointee.provoked += 1
     }
   } else if isType(head, NGHTTP2_HEADERS) || isType(head, NGHTTP2_DATA) {
-    session.sentFrames += 1
-    if head.stream_id > session.lastSentStream { session.lastSentStream = head.stream_id }
-    if !session.endsToReport.isEmpty, has(head, NGHTTP2_FLAG_END_STREAM),
-      session.endsToReport.remove(head.stream_id) != nil
-    {
-      session.report(.endSent(stream: head.stream_id))
-    }
+    state.pointee.sent(stream: head.stream_id, endStream: has(head, NGHTTP2_FLAG_END_STREAM))
   }
   return 0
 }
 
 private let readOutput: nghttp2_data_source_read_callback = {
   handle, stream, target, length, flags, source, userData in
-  guard let target, let flags, let pointer = source?.pointee.ptr, let session = session(userData) else {
+  guard let target, let flags, let pointer = source?.pointee.ptr, let state = state(userData) else {
     return Int(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue)
   }
   let output = Unmanaged<StreamOutput>.fromOpaque(pointer).takeUnretainedValue()
   let count = output.read(into: UnsafeMutableRawBufferPointer(start: target, count: length))
-  if output.takeDrained() { session.report(.writable(stream: stream)) }
+  if output.takeDrained() { state.pointee.report(.writable(stream: stream)) }
   if output.bufferedBytes == 0, output.isEnded {
     flags.pointee |= UInt32(NGHTTP2_DATA_FLAG_EOF.rawValue)
     if let trailers = output.trailers {

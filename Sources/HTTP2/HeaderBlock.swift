@@ -1,3 +1,5 @@
+import Glibc
+
 /// A list of header fields in one allocation: each field is its two lengths, then its name, then its value.
 ///
 /// A call has one of these on its way in and one or two on its way out, so fields are not separate `String`s; what
@@ -43,19 +45,30 @@ package struct HeaderBlock: Sendable, Hashable, ExpressibleByDictionaryLiteral {
 
   /// Copies a field out of memory that belongs to nghttp2.
   mutating func append(name: UnsafeBufferPointer<UInt8>, value: UnsafeBufferPointer<UInt8>) {
-    appendPrefix(name: name.count, value: value.count)
-    bytes.append(contentsOf: name)
-    bytes.append(contentsOf: value)
+    let length = Self.prefixBytes + name.count + value.count
+    // Put together aside, so that the array grows, and asks whether it is shared, once a field instead of eight times.
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: length) { field in
+      let prefix = Self.prefix(name: name.count, value: value.count)
+      withUnsafeBytes(of: prefix) { UnsafeMutableRawBufferPointer(field).copyMemory(from: $0) }
+      let text = UnsafeMutableBufferPointer(rebasing: field[Self.prefixBytes...])
+      _ = text.update(fromContentsOf: name)
+      _ = UnsafeMutableBufferPointer(rebasing: text[name.count...]).update(fromContentsOf: value)
+      bytes.append(contentsOf: UnsafeBufferPointer(field))
+    }
+    count += 1
   }
 
   private mutating func appendPrefix(name: Int, value: Int) {
     count += 1
-    bytes.append(UInt8(truncatingIfNeeded: name))
-    bytes.append(UInt8(truncatingIfNeeded: name >> 8))
-    bytes.append(UInt8(truncatingIfNeeded: value))
-    bytes.append(UInt8(truncatingIfNeeded: value >> 8))
-    bytes.append(UInt8(truncatingIfNeeded: value >> 16))
-    bytes.append(UInt8(truncatingIfNeeded: value >> 24))
+    withUnsafeBytes(of: Self.prefix(name: name, value: value)) { bytes.append(contentsOf: $0) }
+  }
+
+  private static func prefix(name: Int, value: Int) -> (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8) {
+    (
+      UInt8(truncatingIfNeeded: name), UInt8(truncatingIfNeeded: name >> 8),
+      UInt8(truncatingIfNeeded: value), UInt8(truncatingIfNeeded: value >> 8),
+      UInt8(truncatingIfNeeded: value >> 16), UInt8(truncatingIfNeeded: value >> 24)
+    )
   }
 }
 
@@ -94,13 +107,9 @@ extension HeaderBlock: Sequence {
   package func starts(_ range: Range<Int>, with text: StaticString) -> Bool {
     let length = text.utf8CodeUnitCount
     guard range.count >= length else { return false }
-    let expected = text.utf8Start
-    var index = 0
-    while index < length {
-      if bytes[range.lowerBound + index] != expected[index] { return false }
-      index += 1
+    return bytes[range.lowerBound..<(range.lowerBound + length)].withUnsafeBytes {
+      memcmp($0.baseAddress ?? UnsafeRawPointer(text.utf8Start), text.utf8Start, length) == 0
     }
-    return true
   }
 
   package func ends(_ range: Range<Int>, with text: StaticString) -> Bool {

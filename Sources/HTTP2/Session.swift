@@ -6,7 +6,7 @@ package import NIOCore
 /// A session belongs to one event loop and is not `Sendable`. nghttp2's callbacks only append events and count; the
 /// owner acts on them after `receive` or `drain` has returned, because calling into nghttp2 from inside it crashes.
 ///
-/// Ownership: nghttp2 holds this object unretained and calls it only inside `receive` and `drain`; `deinit` frees it.
+/// Ownership: nghttp2 gets a pointer to `state` and calls back only inside `receive` and `drain`; `deinit` frees both.
 package final class Session {
   package enum Role: Sendable { case client, server }
 
@@ -28,31 +28,14 @@ package final class Session {
   let configuration: Configuration
   package let role: Role
 
-  private var events: [Event] = []
+  /// What the callbacks write; freed in `deinit`.
+  let state: UnsafeMutablePointer<SessionState>
   private var spareEvents: [Event] = []
-  private var gate: FrameGate
-
-  // Written by the callbacks.
-  var outputs: [Int32: StreamOutput] = [:]
-  var endsToReport: Set<Int32> = []
-  var headerBlock = HeaderBlock()
-  var headerBytes = 0
-  var headersAreOversized = false
-  var input = ByteBuffer()
-  var inputBase: UnsafeRawPointer?
-  var dataBytes = 0
-  var provoked = 0
-  var sentFrames = 0
-  /// The peer has acknowledged our SETTINGS.
-  package internal(set) var isAcknowledged = false
-  /// The highest stream of which anything was handed over to be written.
-  package internal(set) var lastSentStream: Int32 = 0
 
   /// - Throws: `HTTP2Error` when nghttp2 has no memory.
   package init(_ role: Role, configuration: Configuration = Configuration()) throws {
     self.role = role
     self.configuration = configuration
-    gate = FrameGate(prefaceBytes: role == .server ? 24 : 0)
 
     var options: OpaquePointer?
     try check(nghttp2_option_new(&options))
@@ -62,7 +45,7 @@ package final class Session {
     // `FloodGuard` counts resets: nghttp2 would answer too many with INTERNAL_ERROR, and go on.
     nghttp2_option_set_stream_reset_rate_limit(options, 1 << 40, 1 << 30)
 
-    // The session's address is not known before it exists: it is set below, before anything can call back.
+    // The state is made and set once the session exists, before anything can call back.
     var session: OpaquePointer?
     switch role {
     case .server: try check(nghttp2_session_server_new2(&session, Callbacks.shared.pointer, nil, options))
@@ -70,11 +53,17 @@ package final class Session {
     }
     guard let session else { throw HTTP2Error(code: NGHTTP2_ERR_NOMEM.rawValue, message: "no session") }
     handle = session
-    nghttp2_session_set_user_data(session, Unmanaged.passUnretained(self).toOpaque())
+    state = .allocate(capacity: 1)
+    state.initialize(to: SessionState(role, configuration))
+    nghttp2_session_set_user_data(session, state)
     try submitSettings()
   }
 
-  deinit { nghttp2_session_del(handle) }
+  deinit {
+    nghttp2_session_del(handle)
+    state.deinitialize(count: 1)
+    state.deallocate()
+  }
 
   private func submitSettings() throws {
     func entry(_ id: nghttp2_settings_id, _ value: Int) -> nghttp2_settings_entry {
@@ -99,35 +88,36 @@ package final class Session {
   ///   connection closed.
   package func receive(_ bytes: ByteBuffer) throws {
     var rest = bytes
-    if let header = gate.completeHeld(from: &rest) { try feed(header) }
-    guard let admitted = rest.readSlice(length: gate.admit(rest)), admitted.readableBytes > 0 else { return }
+    if let header = state.pointee.gate.completeHeld(from: &rest) { try feed(header) }
+    let length = state.pointee.gate.admit(rest)
+    guard length > 0, let admitted = rest.readSlice(length: length) else { return }
     try feed(admitted)
   }
 
   private func feed(_ bytes: ByteBuffer) throws {
-    input = bytes
-    dataBytes = 0
+    state.pointee.input = bytes
+    state.pointee.dataBytes = 0
     defer {
-      input = ByteBuffer()
-      inputBase = nil
+      state.pointee.input = ByteBuffer()
+      state.pointee.inputBase = nil
     }
     let count = bytes.withUnsafeReadableBytes { raw -> Int in
-      inputBase = raw.baseAddress
+      state.pointee.inputBase = raw.baseAddress
       return nghttp2_session_mem_recv(handle, raw.bindMemory(to: UInt8.self).baseAddress, raw.count)
     }
     guard count >= 0 else { throw failure(Int32(truncatingIfNeeded: count)) }
     // The connection's window is given back at once, so that one stream nobody reads cannot stop the others; each
     // stream's own window bounds what it can hold.
+    let dataBytes = state.pointee.dataBytes
     if dataBytes > 0 { try check(nghttp2_session_consume_connection(handle, dataBytes)) }
   }
 
   /// The events since the last call. Give the array back with `recycle` to save its allocation.
   package func takeEvents() -> [Event] {
-    defer {
-      events = spareEvents
-      spareEvents = []
-    }
-    return events
+    let spare = spareEvents
+    spareEvents = []
+    defer { state.pointee.events = spare }
+    return state.pointee.events
   }
 
   package func recycle(_ events: consuming [Event]) {
@@ -135,26 +125,28 @@ package final class Session {
     spareEvents = events
   }
 
-  func report(_ event: Event) { events.append(event) }
-
-  func noteProgress() { gate.noteProgress() }
-
-  package func takeFrameCounts() -> FrameCounts { gate.takeCounts() }
+  package func takeFrameCounts() -> FrameCounts { state.pointee.gate.takeCounts() }
 
   /// Resets sent because of what the peer did, since the last call.
   package func takeProvoked() -> Int {
-    defer { provoked = 0 }
-    return provoked
+    defer { state.pointee.provoked = 0 }
+    return state.pointee.provoked
   }
 
   /// DATA and HEADERS frames that went out since the last call.
   package func takeSentFrames() -> Int {
-    defer { sentFrames = 0 }
-    return sentFrames
+    defer { state.pointee.sentFrames = 0 }
+    return state.pointee.sentFrames
   }
 
+  /// The peer has acknowledged our SETTINGS.
+  package var isAcknowledged: Bool { state.pointee.isAcknowledged }
+
+  /// The highest stream of which anything was handed over to be written.
+  package var lastSentStream: Int32 { state.pointee.lastSentStream }
+
   /// A header block has begun and is not complete.
-  package var isInsideHeaders: Bool { gate.isInsideHeaders }
+  package var isInsideHeaders: Bool { state.pointee.gate.isInsideHeaders }
 
   // MARK: - Bytes out
 

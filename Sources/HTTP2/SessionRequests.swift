@@ -12,20 +12,20 @@ extension Session {
       return nghttp2_submit_request(handle, nil, fields, count, &provider, nil)
     }
     guard stream > 0 else { throw failure(stream) }
-    if let output { outputs[stream] = output }
+    if let output { state.pointee.outputs[stream] = output }
     return stream
   }
 
   /// Answers a request, once. Without an output the stream ends with these headers.
   package func respond(stream: Int32, headers: HeaderBlock, output: StreamOutput?) throws {
     // nghttp2 reads from the first output until the stream is closed: it must not be let go for another.
-    guard outputs[stream] == nil else { throw failure(NGHTTP2_ERR_DATA_EXIST.rawValue) }
+    guard state.pointee.outputs[stream] == nil else { throw failure(NGHTTP2_ERR_DATA_EXIST.rawValue) }
     let code = headers.withNameValues { fields, count in
       guard let output else { return nghttp2_submit_response(handle, stream, fields, count, nil) }
       var provider = Callbacks.provider(output)
       return nghttp2_submit_response(handle, stream, fields, count, &provider)
     }
-    if code == 0, let output { outputs[stream] = output }
+    if code == 0, let output { state.pointee.outputs[stream] = output }
     try check(code)
   }
 
@@ -47,7 +47,7 @@ extension Session {
   }
 
   /// Reports `.endSent` when the last frame of our half goes out.
-  package func notifyEnd(stream: Int32) { endsToReport.insert(stream) }
+  package func notifyEnd(stream: Int32) { state.pointee.endsToReport.insert(stream) }
 
   /// Whether the peer could still send on this stream.
   package func isReceiving(stream: Int32) -> Bool { nghttp2_session_get_stream_remote_close(handle, stream) == 0 }

@@ -53,6 +53,17 @@ struct CallTests {
     }
   }
 
+  /// What is left after the socket took a first large write at once goes out too, though nothing else wakes the server.
+  @Test func largeResponsesToAPeerWithLargeWindows() async throws {
+    var options = ClientOptions()
+    options.streamWindow = 16 * 1024 * 1024
+    options.connectionWindow = 64 * 1024 * 1024
+    try await withPair(client: options) { (client, _) async throws in
+      let blob = ByteBuffer(repeating: 7, count: 3 * 1024 * 1024)
+      for _ in 0..<20 { #expect(try await client.unary(Echo.blob, blob) == blob) }
+    }
+  }
+
   @Test(arguments: [0, 1, 5, 16_384, 65_535, 65_536, 1_000_000, 4 * 1024 * 1024])
   func messagesOfManySizes(bytes: Int) async throws {
     try await withPair { (client, _) async throws in

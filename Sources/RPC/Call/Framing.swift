@@ -72,8 +72,9 @@ struct Deframer {
 
   /// Moves an incomplete message out of the buffer it was received in, which may be much larger.
   private mutating func compacting(length: Int = 0) -> ByteBuffer? {
-    // A claimed length alone reserves no more than this; beyond it, the buffer grows with what really arrives.
-    let wanted = max(min(Framing.prefixBytes + length, 64 * 1024), buffer.readableBytes)
+    // A claimed length alone reserves no more than this, which holds a message of 64 KiB with its prefix; beyond it, the
+    // buffer grows with what really arrives.
+    let wanted = max(min(Framing.prefixBytes + length, 128 * 1024), buffer.readableBytes)
     if buffer.storageCapacity < wanted || buffer.storageCapacity > 4 * (wanted + 128) {
       var own = ByteBufferAllocator().buffer(capacity: wanted)
       own.writeImmutableBuffer(buffer)

@@ -123,8 +123,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     runner.schedule()
   }
 
-  final func turnEnded() {
-    guard needsFlush, let context else { return }
+  final func turnEnded() -> Bool {
+    guard needsFlush, let context else { return false }
     var hasWritten = false
     while needsFlush, context.channel.isWritable {
       needsFlush = false
@@ -136,10 +136,10 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
       watch()
     }
     if hasWritten { context.flush() }
-    // The flush made room again at once, while the turn was under way, which `schedule` leaves to the turn.
-    if needsFlush, context.channel.isWritable { context.eventLoop.execute { self.runner.turn() } }
     let isOver = !session.isAlive && !outlivesSession
     if isClosing || isOver || (isFinished && !needsFlush) { closeWhenWritten(context) }
+    // The flush may have made the channel writable again at once: inside this turn its event cannot ask for another.
+    return needsFlush && !isClosingChannel && context.channel.isWritable
   }
 
   /// A plain close would drop what the socket has not taken yet.
@@ -164,7 +164,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     } catch {
       isClosing = true
     }
-    lastWriteBytes = max(512, min(buffer.readableBytes, 64 * 1024))
+    // The next write is about as long: its buffer need not grow step by step, each a copy.
+    lastWriteBytes = max(512, min(buffer.readableBytes, Self.writeBytes))
     if buffer.readableBytes >= Self.writeBytes { needsFlush = true }
     return buffer.readableBytes > 0 ? buffer : nil
   }

@@ -3,7 +3,8 @@ import Synchronization
 
 /// What a connection does once all that could run has run: write, in one go, whatever came of it.
 protocol TurnDelegate: AnyObject {
-  func turnEnded()
+  /// - Returns: Whether another turn is needed, because there is more to write than one turn should.
+  func turnEnded() -> Bool
 }
 
 /// Runs tasks on an event loop, in turns: take in bytes, run every task that became ready, write once.
@@ -53,22 +54,24 @@ final class LoopRunner: TaskExecutor, @unchecked Sendable {
     guard !isRunning else { return }
     isRunning = true
     runJobs()
-    delegate?.turnEnded()
+    let isUnfinished = delegate?.turnEnded() ?? false
     isRunning = false
     isScheduled = false
-    if !jobs.isEmpty { schedule() }
+    if isUnfinished || !jobs.isEmpty { schedule() }
   }
 
   private func runJobs() {
-    jobs.append(contentsOf: remote.withLock { remote in
-      defer { remote.removeAll(keepingCapacity: true) }
-      return remote
-    })
+    remote.withLock { remote in
+      guard !remote.isEmpty else { return }
+      jobs.append(contentsOf: remote)
+      remote.removeAll(keepingCapacity: true)
+    }
+    let executor = asUnownedTaskExecutor()
     var count = 0
     while !jobs.isEmpty, count < Self.jobsPerTurn {
       swap(&jobs, &running)
       count += running.count
-      for job in running { job.runSynchronously(on: asUnownedTaskExecutor()) }
+      for job in running { job.runSynchronously(on: executor) }
       running.removeAll(keepingCapacity: true)
     }
   }

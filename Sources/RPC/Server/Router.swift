@@ -4,13 +4,19 @@ import NIOCore
 /// One registered method, its message types erased: everything behind this works on framed bytes.
 final class Route: Sendable {
   let path: String
+  /// The path as it comes over the wire.
+  fileprivate let bytes: [UInt8]
   /// The handler starts when the request is complete, because it is one message.
   let takesOneMessage: Bool
   /// Runs the handler. What it returns is the response's last message, framed.
-  let run: @Sendable (ServerCall) async throws -> ByteBuffer?
+  let run: nonisolated(nonsending) @Sendable (ServerCall) async throws -> ByteBuffer?
 
-  init(path: String, takesOneMessage: Bool, run: @escaping @Sendable (ServerCall) async throws -> ByteBuffer?) {
+  init(
+    path: String, takesOneMessage: Bool,
+    run: nonisolated(nonsending) @escaping @Sendable (ServerCall) async throws -> ByteBuffer?
+  ) {
     self.path = path
+    bytes = Array(path.utf8)
     self.takesOneMessage = takesOneMessage
     self.run = run
   }
@@ -34,7 +40,7 @@ public struct Router: Sendable {
 
   /// One request, one response. Registering a path again replaces its handler.
   public mutating func unary<Q, R>(
-    _ method: Method<Q, R>, _ handler: @escaping @Sendable (Q, ServerContext) async throws -> R
+    _ method: Method<Q, R>, _ handler: nonisolated(nonsending) @escaping @Sendable (Q, ServerContext) async throws -> R
   ) {
     add(method.path, takesOneMessage: true) { call in
       let response = try await handler(call.decodeRequest(method.request), ServerContext(call))
@@ -45,7 +51,7 @@ public struct Router: Sendable {
   /// One request, any number of responses.
   public mutating func serverStreaming<Q, R>(
     _ method: Method<Q, R>,
-    _ handler: @escaping @Sendable (Q, ResponseWriter<R>, ServerContext) async throws -> Void
+    _ handler: nonisolated(nonsending) @escaping @Sendable (Q, ResponseWriter<R>, ServerContext) async throws -> Void
   ) {
     add(method.path, takesOneMessage: true) { call in
       let request = try call.decodeRequest(method.request)
@@ -57,7 +63,7 @@ public struct Router: Sendable {
   /// Any number of requests, one response.
   public mutating func clientStreaming<Q, R>(
     _ method: Method<Q, R>,
-    _ handler: @escaping @Sendable (RequestStream<Q>, ServerContext) async throws -> R
+    _ handler: nonisolated(nonsending) @escaping @Sendable (RequestStream<Q>, ServerContext) async throws -> R
   ) {
     add(method.path, takesOneMessage: false) { call in
       let response = try await handler(RequestStream(call: call, codec: method.request), ServerContext(call))
@@ -68,7 +74,9 @@ public struct Router: Sendable {
   /// Any number of both, in any order.
   public mutating func bidirectional<Q, R>(
     _ method: Method<Q, R>,
-    _ handler: @escaping @Sendable (RequestStream<Q>, ResponseWriter<R>, ServerContext) async throws -> Void
+    _ handler:
+      nonisolated(nonsending) @escaping @Sendable (RequestStream<Q>, ResponseWriter<R>, ServerContext) async throws
+      -> Void
   ) {
     add(method.path, takesOneMessage: false) { call in
       let requests = RequestStream(call: call, codec: method.request)
@@ -78,7 +86,8 @@ public struct Router: Sendable {
   }
 
   private mutating func add(
-    _ path: String, takesOneMessage: Bool, run: @escaping @Sendable (ServerCall) async throws -> ByteBuffer?
+    _ path: String, takesOneMessage: Bool,
+    run: nonisolated(nonsending) @escaping @Sendable (ServerCall) async throws -> ByteBuffer?
   ) {
     let route = Route(path: path, takesOneMessage: takesOneMessage, run: run)
     let hash = Self.hash(path.utf8)
@@ -88,7 +97,7 @@ public struct Router: Sendable {
   }
 
   func route(_ path: ArraySlice<UInt8>) -> Route? {
-    byHash[Self.hash(path)]?.first { $0.path.utf8.elementsEqual(path) }
+    byHash[Self.hash(path)]?.first { $0.bytes.elementsEqual(path) }
   }
 
   /// FNV-1a. A collision only costs a comparison, and peers choose among our paths, not the table's contents.

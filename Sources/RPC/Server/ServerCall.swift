@@ -74,8 +74,10 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   }
 
   // MARK: - The handler
+  // `nonisolated(nonsending)`: these stay on the executor they are called on. Otherwise each call and each return asks
+  // the runtime for the task's executor, under a lock of the task: a tenth of all a unary call costs.
 
-  private func run() async {
+  private nonisolated(nonsending) func run() async {
     var last: ByteBuffer?
     var status = Status.ok
     do {
@@ -94,7 +96,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     }
   }
 
-  private func handle() async throws -> ByteBuffer? {
+  private nonisolated(nonsending) func handle() async throws -> ByteBuffer? {
     let interceptors = connection.interceptors
     return interceptors.isEmpty ? try await route.run(self) : try await intercepted(interceptors[...])
   }

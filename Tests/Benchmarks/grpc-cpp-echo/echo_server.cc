@@ -1,13 +1,46 @@
 // The peer our server is measured against: the same Echo service with gRPC C++'s callback API, its fastest.
-// Prints its port and serves until it is killed.
+// Prints its port and serves until it is killed. Arguments: none, or a certificate and its key (PEM files) for TLS.
 #include <grpcpp/grpcpp.h>
 
+#include <fstream>
 #include <iostream>
+#include <memory>
+#include <sstream>
+#include <string>
 
 #include "buddy/testing/v1/testing.grpc.pb.h"
 
 using buddy::testing::v1::Echo;
 using buddy::testing::v1::EchoMessage;
+using buddy::testing::v1::ExpandRequest;
+
+// Writes one message after another; gRPC takes the next when it has taken the last.
+class Expander final : public grpc::ServerWriteReactor<EchoMessage> {
+ public:
+  explicit Expander(const ExpandRequest& request) : left_(request.count()) {
+    message_.set_text(request.text());
+    Next();
+  }
+  void OnWriteDone(bool ok) override {
+    if (ok) {
+      Next();
+    } else {
+      Finish(grpc::Status::CANCELLED);
+    }
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  void Next() {
+    if (left_-- > 0) {
+      StartWrite(&message_);  // with a buffer hint, streams of 1.51's callback API stall
+    } else {
+      Finish(grpc::Status::OK);
+    }
+  }
+  EchoMessage message_;
+  int left_;
+};
 
 class EchoService final : public Echo::CallbackService {
   grpc::ServerUnaryReactor* Say(grpc::CallbackServerContext* context, const EchoMessage* request,
@@ -17,13 +50,30 @@ class EchoService final : public Echo::CallbackService {
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
+
+  grpc::ServerWriteReactor<EchoMessage>* Expand(grpc::CallbackServerContext*, const ExpandRequest* request) override {
+    return new Expander(*request);
+  }
 };
 
-int main() {
+static std::string Content(const char* path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+int main(int argc, char** argv) {
+  std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
+  if (argc == 3) {
+    grpc::SslServerCredentialsOptions options;
+    options.pem_key_cert_pairs.push_back({Content(argv[2]), Content(argv[1])});
+    credentials = grpc::SslServerCredentials(options);
+  }
   EchoService service;
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort("127.0.0.1:0", credentials, &port);
   builder.RegisterService(&service);
   auto server = builder.BuildAndStart();
   std::cout << "listening on " << port << std::endl;

@@ -5,14 +5,17 @@ import RPC
 import Stubs
 
 /// The peer of `grpc-cpp-echo`: the Echo service of proto/buddy/testing on one thread, with real decoding and encoding.
-/// Prints its port and serves until it is killed.
+/// Prints its port and serves until it is killed. Arguments: none, or a certificate and its key (PEM files) for TLS.
 @main
 enum EchoServer {
   static func main() async throws {
     var router = Router()
     router.register(Echo())
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    let server = Server(router: router, group: group)
+    var options = ServerOptions()
+    let files = CommandLine.arguments.dropFirst().map(\.self)
+    if files.count == 2 { options.tls = try ServerTLS(certificate: CertificateFiles(chain: files[0], key: files[1])) }
+    let server = Server(router: router, options: options, group: group)
     let address = try await server.start(host: "127.0.0.1", port: 0)
     print("listening on \(address.port)")
     fflush(nil)  // into a file, where it would wait for more
