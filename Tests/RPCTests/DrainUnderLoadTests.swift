@@ -101,7 +101,7 @@ struct DrainUnderLoadTests {
   @Test func whatWasNeverWrittenIsSentAgain() async throws {
     let server = Server(router: Echo.router)
     let address = try await server.start(host: "127.0.0.1", port: 0)
-    let client = Client(host: address.host, port: address.port)
+    let client = Client(host: address.host, port: address.port, options: options(.pickFirst))
     for _ in 0..<20 {
       try await client.connect()
       let (isHeld, release) = (Gate(), DispatchSemaphore(value: 0))

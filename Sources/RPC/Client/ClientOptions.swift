@@ -9,8 +9,8 @@ public struct ClientOptions: Sendable {
   public var minimumBackoff: Duration = .milliseconds(100)
   /// … then for this many times longer after each further failure …
   public var backoffMultiplier = 1.6
-  /// … up to this (gRPC: 120 s). Each is spread by ±20 %, so that many clients do not come at once. It begins anew once
-  /// a connection has lasted longer than `minimumBackoff`.
+  /// … up to this (gRPC: 120 s). Each is spread by ±20 %, so that many clients do not come at once. It begins anew with
+  /// a connection; after one that did not last `minimumBackoff`, that long passes before the next.
   public var maximumBackoff: Duration = .seconds(10)
   /// How calls are spread over the target's addresses.
   public var loadBalancing = LoadBalancing.pickFirst

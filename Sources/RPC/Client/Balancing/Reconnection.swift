@@ -15,7 +15,7 @@ struct Reconnection {
 
   private(set) var state = State.idle
   private var backoff: Backoff
-  /// A connection that ends sooner than this counts as one more failure for the next attempt's sake.
+  /// After a connection that ends sooner than this the next one is made only after the shortest rest.
   private let shortLife: Int64
   private var notBefore = Int64.min
 
@@ -66,12 +66,9 @@ struct Reconnection {
   /// the connection did not live long: a server that closes every one must not be connected to in a tight loop.
   mutating func lost(now: Int64, spread: Double) {
     guard case .ready(let since) = state else { return }
-    if now - since < shortLife {
-      notBefore = now + backoff.rest(spread: spread)
-    } else {
-      backoff.reset()
-      notBefore = .min
-    }
+    backoff.reset()
+    notBefore = now - since < shortLife ? now + backoff.rest(spread: spread) : .min
+    backoff.reset()
     state = .idle
   }
 
