@@ -11,7 +11,7 @@ let isFuzzed = part == "fuzz"
 
 let rpcProducts: [Product] = [
   .executable(name: "protoc-gen-buddy", targets: ["protoc-gen-buddy"]),
-  .library(name: "BuddyRPC", targets: ["RPC", "Stubs", "StandardServices"]),
+  .library(name: "BuddyRPC", targets: ["RPC", "Stubs", "StandardServices", "RPCTelemetry"]),
 ]
 
 let rpcTargets: [Target] = [
@@ -30,13 +30,23 @@ let rpcTargets: [Target] = [
     ["HTTP2", "CZlib", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOTLS"), .nioSSL, .certificates, .asn1]),
   library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
   library("StandardServices", ["RPC", "Messages", "Stubs", .nio("NIOCore")]),
+  library("RPCTelemetry", ["RPC", .log, .metrics, .tracing]),
   tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
   library("TestSupport", []),
   tests("HTTP2", [.nio("NIOCore")]),
   tests("RPC", [.nio("NIOCore"), .nio("NIOPosix"), .nioSSL, .certificates, .asn1, .crypto]),
   tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
-  tests("StandardServices", ["RPC", "Messages", "Stubs"]),
+  tests("StandardServices", ["RPC", "Messages", "Stubs", .nio("NIOCore")]),
+  tests(
+    "RPCTelemetry",
+    [
+      "RPC", .log, .metrics, .tracing, .nio("NIOCore"), .product(name: "InMemoryLogging", package: "swift-log"),
+      .product(name: "MetricsTestKit", package: "swift-metrics"),
+      .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+    ]),
+  tool(
+    "rpc-standard-server", ["RPC", "Messages", "Stubs", "StandardServices"], path: "Tests/Tools/rpc-standard-server"),
   tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
   tool("rpc-message-peer", ["RPC", "Messages", "Stubs"], path: "Tests/Tools/rpc-message-peer"),
   tool("rpc-test-peer", ["RPC", .nio("NIOCore")], path: "Tests/Tools/rpc-test-peer"),
@@ -74,7 +84,8 @@ let serviceTargets: [Target] = [
   library(
     "ServiceKit", exclude: ["README.md"],
     [
-      "RPC", "Messages", "Stubs", "StandardServices", "Storage", .log, .metrics, .tracing, .nio("NIOCore"),
+      "RPC", "Messages", "Stubs", "StandardServices", "RPCTelemetry", "Storage", .log, .metrics, .tracing,
+      .nio("NIOCore"),
       .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "Configuration", package: "swift-configuration"),
       .product(name: "Hummingbird", package: "hummingbird"),
@@ -122,8 +133,7 @@ let serviceTargets: [Target] = [
     "BuddyCLI", path: "cli",
     [
       .asyncHTTPClient, .nio("NIOHTTP1"), .nio("NIOPosix"), .nio("NIOWebSocket"),
-      .argumentParser,
-      .product(name: "Crypto", package: "swift-crypto"),
+      .argumentParser, .certificates, .asn1, .crypto,
       .product(name: "Subprocess", package: "swift-subprocess"),
       .product(name: "SystemPackage", package: "swift-system"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -143,7 +153,8 @@ let serviceTargets: [Target] = [
   tests(
     "ServiceKit",
     [
-      "ServiceTestSupport", "RPC", "Messages", "Storage", "StandardServices", "Stubs", .log, .metrics, .tracing,
+      "ServiceTestSupport", "RPC", "RPCTelemetry", "Messages", "Storage", "StandardServices", "Stubs", .log, .metrics,
+      .tracing,
       .asyncHTTPClient, .nio("NIOCore"), .nio("NIOHTTP1"), .nio("NIOPosix"), .product(name: "Crypto",
       package: "swift-crypto"),
     ]),
@@ -185,7 +196,7 @@ let serviceTargets: [Target] = [
     "BuddyCLI",
     [
       "ServiceTestSupport", "Messages", "RPC", "ServiceKit", "Stubs", .argumentParser, .asyncHTTPClient,
-      .nio("NIOCore"), .nio("NIOHTTP1"),
+      .certificates, .asn1, .nio("NIOCore"), .nio("NIOHTTP1"),
       .nio("NIOPosix"), .product(name: "Crypto", package: "swift-crypto"),
     ]),
 ]

@@ -48,11 +48,14 @@ c_target() {
 c_target CMessages $protos $known
 c_target CDescriptors $descriptors
 
-for kind in Messages Stubs; do
-  mkdir -p "$out/Sources/$kind/Generated"
-  protoc -Iproto --plugin="$plugin" --buddy_out="$out/Sources/$kind/Generated" \
-    --buddy_opt="$(echo $kind | tr 'A-Z' 'a-z')" $protos $known
-done
+# swift_code KIND TARGET: what the plugin makes of all protos.
+swift_code() {
+  mkdir -p "$out/Sources/$2/Generated"
+  protoc -Iproto --plugin="$plugin" --buddy_out="$out/Sources/$2/Generated" --buddy_opt="$1" $protos $known
+}
+swift_code messages Messages
+swift_code stubs Stubs
+swift_code descriptors Stubs
 
 generated="Sources/CMessages Sources/CDescriptors Sources/Messages/Generated Sources/Stubs/Generated"
 if [ "${1-}" = --check ]; then

@@ -1,5 +1,6 @@
 public import Logging
 public import RPC
+import RPCTelemetry
 public import Storage
 import Synchronization
 
@@ -11,21 +12,24 @@ public struct ServiceEnvironment: Sendable {
   /// What the admin port shows under `/metrics`.
   public let metrics: MetricsRegistry
   public let tracer: ServiceTracer
+  /// Nil: plain text.
+  let tls: ServiceTLS?
   let readiness = Readiness()
   private let clients: Clients
 
   init(
     name: ServiceName, settings: Settings, logger: Logger, metrics: MetricsRegistry = MetricsRegistry(),
-    tracer: ServiceTracer
+    tracer: ServiceTracer, tls: ServiceTLS? = nil
   ) {
     self.name = name
     self.settings = settings
     self.logger = logger
     self.metrics = metrics
     self.tracer = tracer
+    self.tls = tls
     let callMetrics = ClientMetrics(metrics)
-    clients = Clients(settings: settings) {
-      [ClientTracing(tracer: tracer, peer: "buddy-\($0.rawValue)"), callMetrics.interceptor($0)]
+    clients = Clients(settings: settings, tls: tls) {
+      [CallTracing(tracer, peerService: "buddy-\($0.rawValue)"), callMetrics.interceptor($0)]
     }
   }
 
@@ -66,11 +70,16 @@ public struct ServiceEnvironment: Sendable {
 /// One client for each service that is called.
 private final class Clients: Sendable {
   private let settings: Settings
+  private let tls: ServiceTLS?
   private let interceptors: @Sendable (ServiceName) -> [any ClientInterceptor]
   private let byName = Mutex<[ServiceName: Client]>([:])
 
-  init(settings: Settings, interceptors: @escaping @Sendable (ServiceName) -> [any ClientInterceptor]) {
+  init(
+    settings: Settings, tls: ServiceTLS?,
+    interceptors: @escaping @Sendable (ServiceName) -> [any ClientInterceptor]
+  ) {
     self.settings = settings
+    self.tls = tls
     self.interceptors = interceptors
   }
 
@@ -88,6 +97,7 @@ private final class Clients: Sendable {
     var options = ClientOptions()
     // A service that was away for long and is started again is found soon: its outboxes wait for that.
     options.maximumBackoff = .seconds(2)
+    options.tls = tls?.clients[peer]
     return Client(host: address.host, port: address.port, options: options, interceptors: interceptors(peer))
   }
 

@@ -7,49 +7,103 @@ import Synchronization
 public final class Health: GrpcHealthV1HealthHandler {
   public typealias ServingStatus = GrpcHealthV1HealthCheckResponse.ServingStatus
 
+  /// `list` answers with so many at the most, as gRPC's other servers do.
+  static let listLimit = 100
+
   private struct State {
+    /// As set; what is shown while the process stops is NOT_SERVING throughout.
     var statuses: [String: ServingStatus]
     var isStopping = false
-    var watchers: [Int: AsyncStream<Void>.Continuation] = [:]
+    /// By the service they watch, known or not.
+    var watchers: [String: [Int: AsyncStream<Void>.Continuation]] = [:]
     var nextWatcher = 0
+
+    func status(of service: String) -> ServingStatus? {
+      statuses[service].map { isStopping ? .notServing : $0 }
+    }
   }
 
   private let state: Mutex<State>
 
+  /// All of them are serving.
   public init(services: [String]) {
     let statuses = Dictionary((services + [""]).map { ($0, ServingStatus.serving) }) { first, _ in first }
     state = Mutex(State(statuses: statuses))
   }
 
-  /// From now on nothing is served; watchers are told and let go.
-  public func stop() {
-    let watchers = state.withLock { state in
-      state.isStopping = true
-      state.statuses = state.statuses.mapValues { _ in .notServing }
-      return Array(state.watchers.values)
+  // MARK: - What is said
+
+  /// Sets the status of a service, known or new, or of the whole process (""). Watchers are told; those that do not
+  /// read in time see the latest only.
+  public func set(_ status: ServingStatus, for service: String) {
+    change { state in
+      state.statuses[service] = status
+      return Array((state.watchers[service] ?? [:]).values)
     }
-    for watcher in watchers { watcher.yield() }
   }
+
+  /// The same for every service that is known, and the process.
+  public func setAll(_ status: ServingStatus) {
+    change { state in
+      state.statuses = state.statuses.mapValues { _ in status }
+      return state.watchers.values.flatMap(\.values)
+    }
+  }
+
+  /// From now on nothing is served; watchers are told and let go, for a stream that stayed would hold up a shutdown.
+  /// What is set meanwhile shows after `resume`.
+  public func stop() { setStopping(true) }
+
+  /// Takes `stop` back: everything has the status again that was set last.
+  public func resume() { setStopping(false) }
+
+  private func setStopping(_ isStopping: Bool) {
+    change { state in
+      state.isStopping = isStopping
+      return state.watchers.values.flatMap(\.values)
+    }
+  }
+
+  private func change(_ body: (inout State) -> [AsyncStream<Void>.Continuation]) {
+    for watcher in state.withLock({ body(&$0) }) { watcher.yield() }
+  }
+
+  /// What a check of the service would say; nil for an unknown one.
+  public func status(of service: String) -> ServingStatus? { state.withLock { $0.status(of: service) } }
+
+  // MARK: - What is asked
 
   public func check(
     _ request: GrpcHealthV1HealthCheckRequest, _ context: ServerContext
   ) async throws -> GrpcHealthV1HealthCheckResponse {
-    guard let status = state.withLock({ $0.statuses[request.service] }) else {
+    guard let status = status(of: request.service) else {
       throw Status(.notFound, "unknown service \"\(request.service)\"")
     }
     return GrpcHealthV1HealthCheckResponse(status: status)
   }
 
-  /// The status now and whenever it changes. An unknown service is SERVICE_UNKNOWN, as the protocol has it. Ends when
-  /// the process stops: a stream that stayed would hold up its shutdown.
+  public func list(
+    _ request: GrpcHealthV1HealthListRequest, _ context: ServerContext
+  ) async throws -> GrpcHealthV1HealthListResponse {
+    let statuses = state.withLock { state in state.statuses.mapValues { state.isStopping ? .notServing : $0 } }
+    guard statuses.count <= Self.listLimit else {
+      throw Status(.resourceExhausted, "there are more than \(Self.listLimit) services: check them one by one")
+    }
+    return GrpcHealthV1HealthListResponse(statuses: statuses.mapValues { GrpcHealthV1HealthCheckResponse(status: $0) })
+  }
+
+  /// The status now and whenever it changes. An unknown service is SERVICE_UNKNOWN until it is set, as the protocol has
+  /// it. Ends when the process stops.
   public func watch(
     _ request: GrpcHealthV1HealthCheckRequest, _ responses: ResponseWriter<GrpcHealthV1HealthCheckResponse>,
     _ context: ServerContext
   ) async throws {
-    let changes = addWatcher()
+    let changes = addWatcher(of: request.service)
     var last: ServingStatus?
     for await _ in changes {
-      let (status, isStopping) = state.withLock { ($0.statuses[request.service] ?? .serviceUnknown, $0.isStopping) }
+      let (status, isStopping) = state.withLock {
+        ($0.status(of: request.service) ?? .serviceUnknown, $0.isStopping)
+      }
       if status != last { try await responses.write(GrpcHealthV1HealthCheckResponse(status: status)) }
       last = status
       if isStopping { throw Status(.unavailable, "the service is stopping") }
@@ -57,17 +111,25 @@ public final class Health: GrpcHealthV1HealthHandler {
     throw CancellationError()
   }
 
-  private func addWatcher() -> AsyncStream<Void> {
+  private func addWatcher(of service: String) -> AsyncStream<Void> {
     let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     let id = state.withLock { state in
       state.nextWatcher += 1
-      state.watchers[state.nextWatcher] = continuation
+      state.watchers[service, default: [:]][state.nextWatcher] = continuation
       return state.nextWatcher
     }
-    continuation.onTermination = { [weak self] _ in
-      self?.state.withLock { _ = $0.watchers.removeValue(forKey: id) }
-    }
+    continuation.onTermination = { [weak self] _ in self?.removeWatcher(id, of: service) }
     continuation.yield()
     return stream
   }
+
+  private func removeWatcher(_ id: Int, of service: String) {
+    state.withLock { state in
+      state.watchers[service]?[id] = nil
+      if state.watchers[service]?.isEmpty == true { state.watchers[service] = nil }
+    }
+  }
+
+  /// How many watch at this moment.
+  var watcherCount: Int { state.withLock { $0.watchers.values.reduce(0) { $0 + $1.count } } }
 }

@@ -5,7 +5,8 @@ import Foundation
 /// A protoc plugin: reads a CodeGeneratorRequest from standard input, writes a CodeGeneratorResponse to standard
 /// output.
 ///
-/// `--buddy_opt=messages` gives the Swift values, `--buddy_opt=stubs` the handler protocols and clients.
+/// `--buddy_opt=messages` gives the Swift values, `--buddy_opt=stubs` the handler protocols and clients,
+/// `--buddy_opt=descriptors` what reflection serves: the files themselves.
 @main
 enum Main {
   static func main() {
@@ -18,7 +19,9 @@ enum Main {
       exit(1)
     }
     let result = Result {
-      try Generator.generate(SchemaReader.read(request.pointee), parameter: text(request.pointee.parameter))
+      let parameter = text(request.pointee.parameter)
+      if parameter == "descriptors" { return [DescriptorWriter.write(request.pointee)] }
+      return try Generator.generate(SchemaReader.read(request.pointee), parameter: parameter)
     }
     google__protobuf__compiler__code_generator_request__free_unpacked(request, nil)
     FileHandle.standardOutput.write(Data(Response.encode(result)))
@@ -46,7 +49,8 @@ enum Generator {
         writer.write(file).map { GeneratedFile(name: fileName(file.path), content: $0) }
       }
     default:
-      throw GeneratorError("unknown parameter \"\(parameter)\": pass --buddy_opt=messages or --buddy_opt=stubs")
+      throw GeneratorError(
+        "unknown parameter \"\(parameter)\": pass --buddy_opt=messages, --buddy_opt=stubs or --buddy_opt=descriptors")
     }
   }
 

@@ -144,7 +144,9 @@ struct BadPeerTests {
         sent += 1
         if sent % 100 == 0 { await Task.yield() }
       }
-      _ = try await peer.goAwayAndClose()
+      let goAway = try await peer.goAwayAndClose()
+      #expect(goAway?.code == ErrorCode.enhanceYourCalm.rawValue)
+      #expect(goAway?.reason == "too_many_resets")
     }
   }
 

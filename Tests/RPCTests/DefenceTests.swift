@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 
 @testable import RPC
@@ -27,6 +28,14 @@ import Testing
     #expect(value(counts.add(nil, limit: 0)))
     counts.remove(one)
     #expect(value(counts.add(one, limit: 2)))
+  }
+
+  @Test func aFloodOfLogLinesIsCounted() {
+    let lines = Mutex<[String]>([])
+    let limiter = LogLimiter(linesPerSecond: 2) { line in lines.withLock { $0.append(line) } }
+    for number in 0..<5 { limiter.log("\(number)", now: 0) }
+    limiter.log("later", now: 1_000_000_000)
+    #expect(lines.withLock { $0 } == ["0", "1", "3 more lines about connections were left out", "later"])
   }
 
   @Test func overTheBudgetOneRequestGoesOnAtATime() {

@@ -186,6 +186,14 @@ final class RawPeer {
     return nil
   }
 
+  /// How many bytes the server has sent, read or not.
+  var receivedBytes: Int { received.bytes.withLock { $0.count } }
+
+  /// The GOAWAYs so far: the last stream that each one lets live.
+  func goAways() throws -> [Int32] {
+    try readEvents().compactMap { if case .goAway(let last, _, _) = $0 { last } else { nil } }
+  }
+
   var isOpen: Bool { channel.isActive }
 
   func close() async { try? await channel.close() }

@@ -53,6 +53,21 @@ struct TLSHandshakeTests {
     }
   }
 
+  /// Whoever looks whether the port is open fills no log.
+  @Test func aPeerThatGoesAwayIsNoNews() async throws {
+    let log = Lines()
+    try await withTLSServer(tls, log: log) { (address) async throws in
+      let peer = try await RawPeer.connect(to: address)
+      await peer.close()
+      // One that is refused later has its line, so the first has had its chance.
+      let garbage = try await RawPeer.connect(to: address)
+      garbage.send([UInt8](repeating: 0, count: 64))
+      _ = try await garbage.goAwayAndClose()
+      try await eventually("a line") { !log.all.isEmpty }
+    }
+    #expect(log.all.count == 1)
+  }
+
   @Test func aServerThatNeverAnswersIsGivenUp() async throws {
     let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .bind(host: "127.0.0.1", port: 0).get()

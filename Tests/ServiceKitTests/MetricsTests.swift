@@ -1,6 +1,8 @@
 import Foundation
 import Metrics
+import NIOCore
 import RPC
+import RPCTelemetry
 import Synchronization
 import TestSupport
 import Testing
@@ -195,19 +197,34 @@ private func lines(_ text: String, _ name: String) -> [String] {
 
   // MARK: - Calls
 
-  @Test func methodsNobodyServesShareOneSeries() async {
+  @Test func methodsNobodyServesShareOneSeries() async throws {
     let metrics = MetricsRegistry()
-    let durations = CallDurations(BuddySeries.rpcServer, paths: ["/a.B/C"], in: metrics) { service, method in
-      [("service", service), ("method", method)]
+    let known = Method("/a.B/C", request: Codec<ByteBuffer>.bytes, response: Codec<ByteBuffer>.bytes)
+    let other = Method("/x.Y/Z", request: Codec<ByteBuffer>.bytes, response: Codec<ByteBuffer>.bytes)
+    var router = Router()
+    router.unary(known) { request, _ in
+      if request.readableBytes == 0 { throw Status(.notFound) }
+      return request
     }
-    for path in ["/a.B/C", "/x.Y/Z", "/random", ""] { durations.record(path, .ok, since: .now) }
-    durations.record("/a.B/C", .notFound, since: .now)
-    let counts = await lines(metrics.exposition(), "buddy_rpc_server_duration_seconds_count")
+    let server = Server(router: router, interceptors: [CallMetrics.server(metrics, methods: router.methods)])
+    let address = try await server.start(host: "127.0.0.1", port: 0)
+    let client = Client(
+      host: address.host, port: address.port, interceptors: [ClientMetrics(metrics).interceptor(.learning)])
+    _ = try await client.unary(known, ByteBuffer(string: "a"))
+    for method in [known, other, other] { _ = try? await client.unary(method, ByteBuffer()) }
+    await client.close()
+    await server.shutdown()
     #expect(
-      counts == [
+      await lines(metrics.exposition(), "buddy_rpc_server_duration_seconds_count") == [
         #"buddy_rpc_server_duration_seconds_count{code="NOT_FOUND",method="C",service="a.B"} 1"#,
         #"buddy_rpc_server_duration_seconds_count{code="OK",method="C",service="a.B"} 1"#,
-        #"buddy_rpc_server_duration_seconds_count{code="OK",method="unknown",service="unknown"} 3"#,
+        #"buddy_rpc_server_duration_seconds_count{code="UNIMPLEMENTED",method="unknown",service="unknown"} 2"#,
+      ])
+    #expect(
+      await lines(metrics.exposition(), "buddy_rpc_client_duration_seconds_count") == [
+        #"buddy_rpc_client_duration_seconds_count{code="NOT_FOUND",method="C",peer="learning"} 1"#,
+        #"buddy_rpc_client_duration_seconds_count{code="OK",method="C",peer="learning"} 1"#,
+        #"buddy_rpc_client_duration_seconds_count{code="UNIMPLEMENTED",method="Z",peer="learning"} 2"#,
       ])
   }
 

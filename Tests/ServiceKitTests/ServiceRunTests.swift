@@ -122,7 +122,7 @@ final class Run: Sendable {
     #expect(run.lines.text.contains("--insecure-allow-network"))
     let settings = try Settings(
       CommonSettings.all(.learning), arguments: ["--host", host, "--insecure-allow-network"], environment: [:])
-    #expect(throws: Never.self) { try LoopbackGuard.check(settings) }
+    #expect(throws: Never.self) { try LoopbackGuard.check(settings, .learning) }
   }
 
   @Test(arguments: ["127.0.0.1", "127.9.9.9", "::1", "localhost"])

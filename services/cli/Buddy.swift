@@ -19,7 +19,7 @@ struct Buddy: AsyncParsableCommand {
     subcommands: [
       UpCommand.self, RunCommand.self, MissionCommand.self, ArtifactCommand.self, FeedbackCommand.self,
       ToolCommand.self, BudgetCommand.self, AuditCommand.self, DeliveryCommand.self, HealthCommand.self,
-      BackupCommand.self, RestoreCommand.self,
+      BackupCommand.self, RestoreCommand.self, CertsCommand.self,
     ])
 
   static let version = "0.1.0"

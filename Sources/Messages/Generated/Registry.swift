@@ -139,6 +139,8 @@ enum Registry {
     GoogleRpcStatus.self,
     GrpcHealthV1HealthCheckRequest.self,
     GrpcHealthV1HealthCheckResponse.self,
+    GrpcHealthV1HealthListRequest.self,
+    GrpcHealthV1HealthListResponse.self,
     GrpcReflectionV1ErrorResponse.self,
     GrpcReflectionV1ExtensionNumberResponse.self,
     GrpcReflectionV1ExtensionRequest.self,
@@ -201,6 +203,7 @@ enum Registry {
     "buddy.testing.v1.EveryField.NumberMapEntry",
     "buddy.testing.v1.EveryField.StringMapEntry",
     "google.rpc.ErrorInfo.MetadataEntry",
+    "grpc.health.v1.HealthListResponse.StatusesEntry",
     "grpc.testing.TestOrcaReport.RequestCostEntry",
     "grpc.testing.TestOrcaReport.UtilizationEntry",
   ]

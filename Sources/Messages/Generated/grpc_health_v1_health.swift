@@ -91,6 +91,44 @@ public struct GrpcHealthV1HealthCheckResponse: ProtobufMessage {
   }
 }
 
+public struct GrpcHealthV1HealthListRequest: ProtobufMessage {
+  public static var messageName: String { "grpc.health.v1.HealthListRequest" }
+
+  public init() {
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
+public struct GrpcHealthV1HealthListResponse: ProtobufMessage {
+  public static var messageName: String { "grpc.health.v1.HealthListResponse" }
+
+  /// By the services' names.
+  public var statuses: [String: GrpcHealthV1HealthCheckResponse]
+
+  public init() {
+    self.statuses = [:]
+  }
+
+  public init(statuses: [String: GrpcHealthV1HealthCheckResponse] = [:]) {
+    self.statuses = statuses
+  }
+
+  public init(wire: ByteBuffer, limits: WireLimits) throws {
+    self = try Wire.decode(wire, limits)
+  }
+
+  public func encode(into buffer: inout ByteBuffer) throws {
+    try Wire.encode(self, into: &buffer)
+  }
+}
+
 extension GrpcHealthV1HealthCheckRequest: NativeMessage {
   nonisolated(unsafe) static let descriptor = CValue.descriptor(grpc__health__v1__health_check_request__init)
 
@@ -122,5 +160,44 @@ extension GrpcHealthV1HealthCheckResponse: NativeMessage {
 
   func fill(_ c: UnsafeMutablePointer<Grpc__Health__V1__HealthCheckResponse>, _ arena: inout Arena) throws {
     c.pointee.status = .init(rawValue: .init(truncatingIfNeeded: self.status.rawValue))
+  }
+}
+
+extension GrpcHealthV1HealthListRequest: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(grpc__health__v1__health_list_request__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Grpc__Health__V1__HealthListRequest>) {
+    grpc__health__v1__health_list_request__init(c)
+  }
+
+  init(c: UnsafePointer<Grpc__Health__V1__HealthListRequest>) {
+    self.init()
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Grpc__Health__V1__HealthListRequest>, _ arena: inout Arena) throws {
+  }
+}
+
+extension GrpcHealthV1HealthListResponse: NativeMessage {
+  nonisolated(unsafe) static let descriptor = CValue.descriptor(grpc__health__v1__health_list_response__init)
+
+  static func prepare(_ c: UnsafeMutablePointer<Grpc__Health__V1__HealthListResponse>) {
+    grpc__health__v1__health_list_response__init(c)
+  }
+
+  init(c: UnsafePointer<Grpc__Health__V1__HealthListResponse>) {
+    self.init()
+    self.statuses = CValue.map(c.pointee.statuses, c.pointee.n_statuses) {
+      (CValue.string($0.pointee.key), CValue.message($0.pointee.value) ?? .init())
+    }
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Grpc__Health__V1__HealthListResponse>, _ arena: inout Arena) throws {
+    (c.pointee.n_statuses, c.pointee.statuses) = try arena.map(
+      self.statuses, grpc__health__v1__health_list_response__statuses_entry__init
+    ) { entry, key, value, arena in
+      entry.pointee.key = try arena.string(key)
+      entry.pointee.value = try arena.message(value)
+    }
   }
 }

@@ -1,5 +1,5 @@
 /// Base64 for `-bin` metadata (RFC 4648 §4): written without padding, read with or without.
-enum Base64 {
+package enum Base64 {
   private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
   private static let values: [UInt8] = {
@@ -26,7 +26,7 @@ enum Base64 {
   }
 
   /// Nil if it is not base64.
-  static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
+  package static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
     var result: [UInt8] = []
     result.reserveCapacity(text.count * 3 / 4)
     var bits: UInt32 = 0

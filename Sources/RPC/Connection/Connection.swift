@@ -27,6 +27,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   var lingering: TimeAmount?
   /// Bytes handed to the channel so far.
   private(set) var writtenBytes = 0
+  /// Bytes came since somebody set this to false.
+  final var hasHeard = false
 
   final var loop: any EventLoop { runner.loop }
 
@@ -47,6 +49,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   func writabilityChanged(_ isWritable: Bool) {}
   /// Nothing is left to do: the channel is closed once all is written.
   var isFinished: Bool { false }
+  /// More may come although the session, which sent or got a GOAWAY and has no streams, sees no need to go on.
+  var outlivesSession: Bool { false }
   /// The channel reported an error, and is closed.
   func channelFailed(_ error: any Error) {}
   /// The channel is gone.
@@ -68,9 +72,10 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   }
 
   final func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    guard !isClosing else { return }
+    guard !isClosing, !isClosingChannel else { return }
     runner.hold()
     needsFlush = true
+    hasHeard = true
     do {
       try session.receive(unwrapInboundIn(data))
       handleEvents()
@@ -129,7 +134,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     if hasWritten { context.flush() }
     // The flush made room again at once, while the turn was under way, which `schedule` leaves to the turn.
     if needsFlush, context.channel.isWritable { context.eventLoop.execute { self.runner.turn() } }
-    if isClosing || !session.isAlive || (isFinished && !needsFlush) { closeWhenWritten(context) }
+    let isOver = !session.isAlive && !outlivesSession
+    if isClosing || isOver || (isFinished && !needsFlush) { closeWhenWritten(context) }
   }
 
   /// A plain close would drop what the socket has not taken yet.

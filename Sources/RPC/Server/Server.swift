@@ -88,15 +88,20 @@ public final class Server: Sendable {
     }
   }
 
+  /// Connections that are open at this moment, those that are being drained included.
+  public var connectionCount: Int { core.remaining.count }
+
   /// Takes no new connections or calls, lets the calls under way finish, then closes every connection.
-  /// - Parameter grace: After this, what still runs is cancelled. `ServerOptions.shutdownGrace` if nil.
+  /// - Parameter grace: After this, what still runs is cancelled, and its callers get UNAVAILABLE.
+  ///   `ServerOptions.shutdownGrace` if nil.
   public func shutdown(grace: Duration? = nil) async {
     let (channels, connections) = core.stop()
     for channel in channels { try? await channel.close() }
     for connection in connections { connection.loop.execute { connection.shutDown() } }
     let core = core
     let timer = group.next().scheduleTask(in: (grace ?? core.options.shutdownGrace).timeAmount) {
-      for connection in core.remaining { connection.loop.execute { connection.closeNow() } }
+      let status = Status(.unavailable, "the server is shutting down")
+      for connection in core.remaining { connection.loop.execute { connection.cutShort(status) } }
     }
     await core.untilEmpty()
     timer.cancel()
@@ -125,7 +130,12 @@ final class ServerCore: Sendable {
     self.router = router
     self.options = options
     self.interceptors = interceptors
-    self.log = log
+    if let log {
+      let limiter = LogLimiter(linesPerSecond: options.logLinesPerSecond, log)
+      self.log = { (line: String) in limiter.log(line, now: Deadline.now) }
+    } else {
+      self.log = nil
+    }
   }
 
   struct Refused: Error {}

@@ -9,6 +9,8 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   let headers: HeaderBlock
   let deadline: Deadline?
   var trailingMetadata: Metadata = [:]
+  /// What the timer waits for: the deadline, or less.
+  private var timerDeadline: Deadline?
   private var timer: NIOScheduledCallback?
   private var task: Task<Void, Never>?
   /// How the call ended: trailers are on their way, or nobody is there to get them.
@@ -20,7 +22,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   private(set) var requestWasCompressed = false
   private var requestIsComplete = false
   /// When the call began, in ticks of its connection's housekeeping: cheaper than a look at the clock for each call.
-  private let began: UInt32
+  private var began: UInt32
 
   init(connection: ServerConnection, stream: Int32, route: Route, headers: HeaderBlock, deadline: Deadline?) {
     self.connection = connection
@@ -41,9 +43,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   /// The headers are there.
   func begin() {
-    if let deadline, deadline != .never {
-      timer = try? loop.scheduleCallback(at: deadline.moment, handler: self)  // fails on a loop that has ended
-    }
+    if let deadline { shorten(to: deadline) }
     if !route.takesOneMessage { start() }
   }
 
@@ -147,6 +147,9 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   override func partialChanged(by change: Int) { connection.partialChanged(stream, by: change) }
 
+  /// The peer had to wait for window: its time begins now.
+  func requestMayGoOn() { began = connection.ticks }
+
   /// Ends a call whose one message has not come since that many ticks.
   func checkRequest(_ limit: UInt32, now: UInt32) {
     guard route.takesOneMessage, !requestIsComplete, !isOver, now &- began >= limit else { return }
@@ -185,6 +188,13 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     }
   }
 
+  /// Ends the call in place of its handler; what the caller has not been sent yet is dropped.
+  func cutShort(_ status: Status) {
+    guard !isOver else { return }
+    output?.discard()
+    finish(status)
+  }
+
   private var refusalHead: HeaderBlock {
     .refusalHead(acceptsCompressed: connection.options.acceptsCompressed)
   }
@@ -203,6 +213,14 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   }
 
   // MARK: - The deadline
+
+  /// The call is over by then, unless it has to be earlier: an interceptor may give it less time than its caller does.
+  func shorten(to deadline: Deadline) {
+    guard !isOver, deadline < timerDeadline ?? .never else { return }
+    timerDeadline = deadline
+    timer?.cancel()
+    timer = try? loop.scheduleCallback(at: deadline.moment, handler: self)  // fails on a loop that has ended
+  }
 
   func handleScheduledCallback(eventLoop: some EventLoop) {
     timer = nil

@@ -15,6 +15,10 @@ final class ServerConnection: Connection, @unchecked Sendable {
   var acknowledgedBytes: Int?
   var phase = Phase.serving
   var health: ConnectionHealth
+  var lifetime: ConnectionLifetime
+  /// Answers to keepalive PINGs that come before the one to the PING of the shutdown.
+  var pongsToSkip = 0
+  private var hadCalls = false
   /// Who the client is, where TLS says so. Set before anything is received, and not changed.
   var peerIdentity: PeerIdentity?
 
@@ -35,8 +39,11 @@ final class ServerConnection: Connection, @unchecked Sendable {
     peerKey = PeerKey(ipAddress: address)
     requests = RequestBudget(limit: core.options.maximumBufferedBytes)
     flood = FloodGuard(limits: core.options.flood)
-    health = ConnectionHealth(options: core.options, now: Deadline.now)
+    let now = Deadline.now
+    health = ConnectionHealth(options: core.options, now: now)
+    lifetime = ConnectionLifetime(options: core.options, now: now, spread: .random(in: -1...1))
     try super.init(session: Session(.server, configuration: core.options.session), loop: loop)
+    lingering = .seconds(1)
   }
 
   // MARK: - The connection
@@ -54,11 +61,16 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   override func channelFailed(_ error: any Error) {
-    guard !isClosing, let failure = TLSFailure(established: error, peer: .client) else { return }
+    guard !isClosing, let failure = TLSFailure(established: error, peer: .client), !failure.isHangUp else {
+      return
+    }
     core.log?("closing the connection from \(peer): \(failure)")
   }
 
   override var isFinished: Bool { phase == .draining && calls.isEmpty }
+
+  /// Between the two GOAWAYs a call may still arrive that the peer sent before it knew.
+  override var outlivesSession: Bool { phase == .announced }
 
   override func closed() {
     let abandoned = calls.values
@@ -104,7 +116,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
         touch()
       }
     case .settings: health.hasSettings = true
-    case .pong: if phase == .announced { drain() }
+    case .pong: gotPong()
     case .goAway: break
     }
   }
@@ -119,6 +131,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
         deadline: timeout.map(Timeout.deadline))
       call.expectEncoded(encoding)
       calls[headers.stream] = call
+      hadCalls = true
       call.begin()
       if headers.endStream { call.end() }
     case .refuse(let status): refuse(headers, status)
@@ -139,6 +152,15 @@ final class ServerConnection: Connection, @unchecked Sendable {
   }
 
   // MARK: - For calls
+
+  /// Those that have not been answered.
+  var runningCalls: [ServerCall] { calls.values.filter { !$0.isOver } }
+
+  /// Whether calls are under way or began since the last time.
+  func takeHadCalls() -> Bool {
+    defer { hadCalls = false }
+    return hadCalls || !calls.isEmpty
+  }
 
   func handlerStarted() { runningHandlers += 1 }
   func handlerEnded() { runningHandlers -= 1 }
@@ -161,7 +183,10 @@ final class ServerConnection: Connection, @unchecked Sendable {
   func partialChanged(_ stream: Int32, by change: Int) { give(requests.changed(stream, by: change)) }
 
   private func give(_ credits: [RequestBudget.Credit]) {
-    for credit in credits { consume(credit.stream, credit.bytes) }
+    for credit in credits {
+      calls[credit.stream]?.requestMayGoOn()
+      consume(credit.stream, credit.bytes)
+    }
   }
 
   /// Bytes of responses that wait for the peer's windows.

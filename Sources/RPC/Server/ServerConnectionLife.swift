@@ -6,16 +6,15 @@ import NIOCore
 extension ServerConnection {
   /// Looks after the connection a few times per timeout, so that no read or call needs a timer of its own.
   func startHousekeeping() {
-    let request = options.requestTimeout.nanoseconds
-    let shortest = min(options.handshakeTimeout.nanoseconds, options.writeStallTimeout.nanoseconds, request)
-    let interval = max(10_000_000, min(shortest / 4, 2_000_000_000))
-    let requestTicks = UInt32(clamping: request / interval)
-    loop.scheduleRepeatedTask(initialDelay: .nanoseconds(interval), delay: .nanoseconds(interval)) { [weak self] task in
+    let interval = ConnectionLifetime.checkInterval(options)
+    let requestTicks = UInt32(clamping: options.requestTimeout.nanoseconds / interval.nanoseconds)
+    loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] task in
       guard let self, let context = self.context, context.channel.isActive else { return task.cancel() }
       self.ticks &+= 1
       self.checkRequests(requestTicks)
       let vitals = self.vitals(context.channel)
-      guard let complaint = self.health.check(vitals, now: Deadline.now) else { return }
+      let now = Deadline.now
+      guard let complaint = self.health.check(vitals, now: now) else { return self.checkLifetime(now) }
       self.cutOff(complaint.code, complaint.rawValue)
       // To a peer that does not read nothing more can be said.
       if vitals.pending > 0 { context.close(promise: nil) }
@@ -31,10 +30,29 @@ extension ServerConnection {
       taken: acknowledgedBytes ?? writtenBytes - pending)
   }
 
-  /// Lets calls finish, then closes.
+  private func checkLifetime(_ now: Int64) {
+    let action = lifetime.check(hasHeard: hasHeard, hadCalls: takeHadCalls(), now: now)
+    hasHeard = false
+    switch action {
+    case .ping:
+      session.submitPing()
+      touch()
+    case .close:
+      core.log?("closing the connection from \(peer): a keepalive PING was not answered")
+      closeNow()
+    case .drain: shutDown()
+    case .cutShort: cutShort(Status(.unavailable, "the connection has reached its greatest age"))
+    case nil: break
+    }
+  }
+
+  /// Lets calls finish, then closes: a first GOAWAY says that the end is near, the second names the last call taken
+  /// (RFC 9113 §6.8), so that no call is lost that the peer had sent before it knew.
   func shutDown() {
     guard phase == .serving else { return }
     phase = .announced
+    lingering = .seconds(1)
+    pongsToSkip = lifetime.isAwaitingPong ? 1 : 0
     session.submitShutdownNotice()
     session.submitPing()
     touch()
@@ -42,10 +60,27 @@ extension ServerConnection {
     loop.scheduleTask(in: .seconds(1)) { [weak self] in self?.drain() }
   }
 
-  func drain() {
+  func gotPong() {
+    guard phase == .announced else { return }
+    if pongsToSkip > 0 { pongsToSkip -= 1 } else { drain() }
+  }
+
+  private func drain() {
     guard phase == .announced else { return }
     phase = .draining
     session.submitGoAway()
     touch()
+  }
+
+  /// The time to finish is over: the callers of what still runs are told why, and the connection closes. A peer that
+  /// does not read that within a second loses the connection without it.
+  func cutShort(_ status: Status) {
+    if phase != .draining {
+      phase = .draining
+      session.submitGoAway()
+    }
+    for call in runningCalls { call.cutShort(status) }
+    touch()
+    loop.scheduleTask(in: .seconds(1)) { [weak self] in self?.closeNow() }
   }
 }

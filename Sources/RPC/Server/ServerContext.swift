@@ -12,8 +12,15 @@ public struct ServerContext: Sendable {
   /// The metadata that came with the request. Made from the wire each time: keep it if it is used often.
   public var metadata: Metadata { Metadata(call.headers) }
 
-  /// When the caller stops waiting; nil if it never does. Also bound as `Deadline.current`.
+  /// When the caller stops waiting; nil if it never does. Also bound as `Deadline.current`, which an interceptor may
+  /// have made earlier.
   public var deadline: Deadline? { call.deadline }
+
+  /// Ends the call at this moment, unless it has to end earlier.
+  func shorten(to deadline: Deadline) {
+    let call = call
+    call.loop.perform { call.shorten(to: deadline) }
+  }
 
   /// The peer's address: `127.0.0.1:50123`.
   public var peer: String { call.connection.peer }

@@ -48,8 +48,8 @@ public struct ServerOptions: Sendable {
   public var pingStrikes = 2
   /// SETTINGS frames that a peer may send in a minute.
   public var settingsPerMinute = 10
-  /// Frames without progress (empty DATA, PRIORITY, WINDOW_UPDATE, unknown …) that a peer may send in 10 s. Each piece
-  /// of DATA and each header block, either way, makes good for four.
+  /// Frames without progress (empty DATA, PRIORITY, WINDOW_UPDATE, unknown) that a peer may send in 10 s. Each piece of
+  /// DATA and each header block, either way, makes good for four.
   public var maximumIdleFrames = 10_000
 
   /// A connection must have sent its preface and SETTINGS by then, and have acknowledged ours; it must finish each
@@ -63,8 +63,21 @@ public struct ServerOptions: Sendable {
   public var writeStallTimeout: Duration = .seconds(30)
   /// See `writeStallTimeout`.
   public var minimumReadRate = 1_024
+  /// Lines a second that the server logs of connections refused or cut off; it counts those it leaves out.
+  public var logLinesPerSecond = 20
   /// How long `shutdown` lets calls finish.
   public var shutdownGrace: Duration = .seconds(30)
+
+  /// A connection this old, ±10 %, is drained: GOAWAY, and closed when its calls have finished. Nil: however old.
+  public var maximumConnectionAge: Duration?
+  /// After this its calls are ended with UNAVAILABLE all the same. Nil: never.
+  public var maximumConnectionAgeGrace: Duration?
+  /// A connection without calls for that long is drained. Nil: never.
+  public var maximumConnectionIdle: Duration?
+  /// A peer that was silent for that long is sent a PING; nil for never …
+  public var keepaliveInterval: Duration? = .seconds(7_200)
+  /// … and one that does not answer for that long has gone: the connection is closed.
+  public var keepaliveTimeout: Duration = .seconds(20)
 
   /// TLS on every connection; nil for plain text. Its handshake is part of `handshakeTimeout`.
   public var tls: ServerTLS?

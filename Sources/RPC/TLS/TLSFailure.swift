@@ -5,8 +5,13 @@ import NIOSSL
 /// Why a connection could not be secured, for people.
 struct TLSFailure: Error, CustomStringConvertible {
   let description: String
+  /// The peer only went away, as those do that look whether a port is open.
+  let isHangUp: Bool
 
-  init(_ reason: String) { description = "TLS: \(reason)" }
+  init(_ reason: String, isHangUp: Bool = false) {
+    description = "TLS: \(reason)"
+    self.isHangUp = isHangUp
+  }
 }
 
 extension TLSFailure {
@@ -28,7 +33,7 @@ extension TLSFailure {
     case NIOSSLError.shutdownFailed: self = .late
     case let failure as NIOSSLExtraError where failure == .failedToValidateHostname:
       self.init("\(peer.rawValue)'s certificate is for another name")
-    case let failure as IOError: self.init("the connection was lost during the handshake: \(failure.reasonText)")
+    case let failure as IOError: self.init("the connection was lost during the handshake: \(failure.reasonText)", isHangUp: true)
     default: self.init("\(error)")
     }
   }
@@ -48,7 +53,7 @@ extension TLSFailure {
       return
     }
     if first == .eofDuringHandshake {
-      self.init("\(peer.rawValue) closed the connection during the handshake")
+      self.init("\(peer.rawValue) closed the connection during the handshake", isHangUp: true)
     } else {
       self.init(Self.text(Self.reason(first.description), peer.rawValue, certificate, now))
     }

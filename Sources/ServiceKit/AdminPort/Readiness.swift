@@ -66,6 +66,17 @@ final class Readiness: Sendable {
     return Report(phase: phase, problems: problems)
   }
 
+  /// Tells whether what the service rests on answers, whenever that changes, until the task is cancelled.
+  /// - Parameter interval: How often it looks. At first all is taken to answer.
+  func follow(every interval: Duration = .seconds(5), _ tell: (_ answers: Bool) -> Void) async {
+    var last = true
+    while (try? await Task.sleep(for: interval)) != nil {
+      let answers = await report().problems.isEmpty
+      if answers != last { tell(answers) }
+      last = answers
+    }
+  }
+
   /// Without what only the log may hold: paths and SQL.
   private static func text(of error: any Error) -> String {
     error is TimeLimitPassed ? "\(error)" : Status(reporting: error).message

@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import NIOCore
 import RPC
+import RPCTelemetry
 import ServiceLifecycle
 import StandardServices
 import Stubs
@@ -11,6 +12,8 @@ import Synchronization
 protocol Listener: Sendable {
   /// Returns where it listens. Throws `ListenError` where the address cannot be had.
   func start(host: String, port: Int) async throws -> PeerAddress
+  /// Says whether what is served works, or what it rests on does not answer.
+  func announce(works: Bool)
   /// Says from now on that nothing is served, while everything still is.
   func announceStop()
   /// Takes nothing new, lets what runs finish for at most `grace`, and ends.
@@ -34,7 +37,7 @@ struct ListenError: Error, CustomStringConvertible {
   }
 }
 
-/// A gRPC server with the health and admin services beside the definition's own.
+/// A gRPC server with the health, reflection and admin services beside the definition's own.
 struct RPCListener: Listener {
   private let server: Server
   private let health: Health
@@ -43,14 +46,20 @@ struct RPCListener: Listener {
     let logger = environment.logger
     var router = router
     if let admin { router.register(admin) }
-    health = Health(services: router.services + [GrpcHealthV1HealthMethods.serviceName])
+    health = Health(services: router.services + [GrpcHealthV1HealthMethods.serviceName] + Reflection.serviceNames)
     router.register(health)
+    router.register(Reflection(services: router.services))
     // A span goes outermost, so that what the others log has its ids.
-    let interceptors: [any ServerInterceptor] = [
-      ServerTracing(tracer: environment.tracer), ServerMetrics(environment.metrics, methods: router.methods),
+    var interceptors: [any ServerInterceptor] = [
+      CallTracing(environment.tracer), CallMetrics.server(environment.metrics, methods: router.methods),
       FailureLog(logger: logger),
     ]
-    server = Server(router: router, interceptors: interceptors) { line in
+    var options = ServerOptions()
+    if let tls = environment.tls {
+      options.tls = tls.server
+      interceptors.append(tls.accessList)
+    }
+    server = Server(router: router, options: options, interceptors: interceptors) { line in
       logger.warning("connection cut off", metadata: ["reason": "\(line)"])
     }
   }
@@ -63,6 +72,8 @@ struct RPCListener: Listener {
       throw ListenError(address: PeerAddress(host: host, port: port), reason: error.reason, isInUse: error.isInUse)
     }
   }
+
+  func announce(works: Bool) { health.setAll(works ? .serving : .notServing) }
 
   func announceStop() { health.stop() }
 
@@ -118,6 +129,7 @@ final class OtherListener: Listener {
   }
 
   /// Other protocols have no way to say so.
+  func announce(works: Bool) {}
   func announceStop() {}
 
   func shutdown(grace: Duration) async {

@@ -5,8 +5,8 @@ import Foundation
 ///
 /// Every service has the flags `--config`, `--host`, `--port`, `--data`, `--log-level`, `--log-format`,
 /// `--otlp-endpoint`, `--trace-sample`, `--shutdown-grace` and `--<peer>-address`, each also as a `BUDDY_*` variable and,
-/// but for `--config`, in the file that it names. It listens on loopback only, unless `--insecure-allow-network` is
-/// given. The log line `listening` tells its address.
+/// but for `--config`, in the file that it names. It listens on loopback only, unless `--insecure-allow-network` or,
+/// for its gRPC port, `--tls-folder` is given. The log line `listening` tells its address.
 ///
 /// - Parameters:
 ///   - settings: What can be set besides.

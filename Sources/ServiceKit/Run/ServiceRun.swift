@@ -36,7 +36,7 @@ struct ServiceRun: Sendable {
         output(settings.listing)
         return .success
       }
-      try LoopbackGuard.check(settings)
+      try LoopbackGuard.check(settings, name)
       return try await run(settings, make)
     } catch let error as SettingError {
       errors("\(program): \(LogText.oneLine(error.description))\nTry '\(program) --help'.\n")
@@ -53,7 +53,8 @@ struct ServiceRun: Sendable {
       "configuration",
       metadata: Dictionary(
         uniqueKeysWithValues: settings.effective.map { ($0.name, .string("\($0.value) (\($0.source))")) }))
-    if !LoopbackGuard.isLoopback(settings[CommonSettings.host]) {
+    let tls = try ServiceTLS(name, settings, logger: logger)
+    if tls?.server == nil, !LoopbackGuard.isLoopback(settings[CommonSettings.host]) {
       logger.warning("other machines can reach this service, which has no accounts and no encryption yet")
     }
     if isWholeProcess {
@@ -64,7 +65,7 @@ struct ServiceRun: Sendable {
     let metrics = makeMetrics()
     let traces = try Traces(name, settings, logger: logger)
     let environment = ServiceEnvironment(
-      name: name, settings: settings, logger: logger, metrics: metrics, tracer: traces.tracer)
+      name: name, settings: settings, logger: logger, metrics: metrics, tracer: traces.tracer, tls: tls)
     do {
       // Restoring is over before anybody could look at it.
       let isRestoring = name != .gateway && !settings[CommonSettings.restoreFrom].isEmpty
@@ -120,6 +121,7 @@ struct ServiceRun: Sendable {
     }
     return await withTaskGroup(of: Void.self) { group in
       for task in definition.background { group.addTask { await runBackground(task) } }
+      group.addTask { await environment.readiness.follow { listener.announce(works: $0) } }
       let reason = await stops.first()
       let code = log(reason, logger)
       // First it is said, so that nobody sends more; then what runs comes to its end.
@@ -195,21 +197,30 @@ struct ServiceRun: Sendable {
   }
 }
 
-/// Until accounts and encryption exist, a service is for its own machine.
+/// What is neither encrypted nor knows its callers is for its own machine: the gateway, admin ports, and services without
+/// `--tls-folder`.
 enum LoopbackGuard {
-  static func check(_ settings: Settings) throws {
+  static func check(_ settings: Settings, _ name: ServiceName) throws {
     if settings[CommonSettings.allowNetwork] { return }
-    try check(settings[CommonSettings.host], of: CommonSettings.host)
-    let adminHost = settings[CommonSettings.adminHost]
-    if !adminHost.isEmpty { try check(adminHost, of: CommonSettings.adminHost) }
+    let (host, adminHost) = (settings[CommonSettings.host], settings[CommonSettings.adminHost])
+    let isSecured = name != .gateway && !settings[CommonSettings.tlsFolder].isEmpty
+    if !isSecured { try check(host, of: CommonSettings.host) }
+    if !adminHost.isEmpty {
+      try check(adminHost, of: CommonSettings.adminHost)
+    } else if isSecured, !isLoopback(host) {
+      throw SettingError(
+        "the admin port would follow \(CommonSettings.host.flag) \(host), and TLS is not for it: "
+          + "give it another address with \(CommonSettings.adminHost.flag) 127.0.0.1, "
+          + "or use \(CommonSettings.allowNetwork.flag) if everybody may see it")
+    }
   }
 
   private static func check(_ host: String, of setting: Setting<String>) throws {
     if isLoopback(host) { return }
     throw SettingError(
-      "\(setting.flag) \(host) can be reached from other machines, and there are no accounts and no encryption yet: "
-        + "anyone who reaches the port could run missions. "
-        + "Use 127.0.0.1, or --insecure-allow-network if that is what you want")
+      "\(setting.flag) \(host) can be reached from other machines, without accounts and encryption: "
+        + "anyone who reaches the port could run missions. Use 127.0.0.1, a service's gRPC port with "
+        + "\(CommonSettings.tlsFolder.flag), or --insecure-allow-network if that is what you want")
   }
 
   /// Names are not looked up, but for the one that always means this machine (RFC 6761, section 6.3).

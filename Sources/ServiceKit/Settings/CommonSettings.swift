@@ -15,6 +15,12 @@ enum CommonSettings {
     "insecure-allow-network", default: false,
     help: "listen on an address that other machines can reach, without accounts or encryption: "
       + "anyone who reaches the port can run missions and read their results")
+  static let tlsFolder = Setting<String>(
+    "tls-folder", default: "",
+    help: "the folder of `buddy certs init`: gRPC between services speaks mutual TLS only, and each caller is known")
+  static let accessList = Setting<String>(
+    "access-list", default: "",
+    help: "a file of rules who may call what, instead of the built-in ones; needs --tls-folder")
   static let adminPort = Setting<AdminPortNumber>(
     "admin-port", default: .besideService,
     help: "the port of /metrics, /healthz and /readyz; 0 takes any that is free, and so does the default where --port is 0")
@@ -51,8 +57,8 @@ enum CommonSettings {
   static func all(_ service: ServiceName) -> [any SettingDeclaration] {
     let peers = ServiceName.allCases.filter { $0 != service && $0 != .gateway }
     let common: [any SettingDeclaration] = [
-      config, host, port(service), allowNetwork, adminPort, adminHost, data, database, logLevel, logFormat,
-      shutdownGrace, exitWithParent,
+      config, host, port(service), allowNetwork, tlsFolder, accessList, adminPort, adminHost, data, database, logLevel,
+      logFormat, shutdownGrace, exitWithParent,
     ]
     let restoring: [any SettingDeclaration] = service == .gateway ? [] : [restoreFrom, restoreReplaces]
     return common + restoring + TraceSettings.all + peers.map(address)

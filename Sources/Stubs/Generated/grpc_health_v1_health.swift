@@ -12,6 +12,10 @@ public protocol GrpcHealthV1HealthHandler: Sendable {
     _ responses: ResponseWriter<GrpcHealthV1HealthCheckResponse>,
     _ context: ServerContext
   ) async throws
+  /// The statuses of all services; RESOURCE_EXHAUSTED where they are too many for one answer.
+  func list(
+    _ request: GrpcHealthV1HealthListRequest, _ context: ServerContext
+  ) async throws -> GrpcHealthV1HealthListResponse
 }
 
 extension Router {
@@ -19,6 +23,7 @@ extension Router {
   public mutating func register(_ handler: some GrpcHealthV1HealthHandler) {
     unary(GrpcHealthV1HealthMethods.check) { try await handler.check($0, $1) }
     serverStreaming(GrpcHealthV1HealthMethods.watch) { try await handler.watch($0, $1, $2) }
+    unary(GrpcHealthV1HealthMethods.list) { try await handler.list($0, $1) }
   }
 }
 
@@ -30,6 +35,9 @@ public enum GrpcHealthV1HealthMethods {
   )
   public static let watch = Method<GrpcHealthV1HealthCheckRequest, GrpcHealthV1HealthCheckResponse>(
     "/grpc.health.v1.Health/Watch", request: .protobuf, response: .protobuf
+  )
+  public static let list = Method<GrpcHealthV1HealthListRequest, GrpcHealthV1HealthListResponse>(
+    "/grpc.health.v1.Health/List", request: .protobuf, response: .protobuf
   )
 }
 
@@ -49,5 +57,12 @@ public struct GrpcHealthV1HealthClient: Sendable {
     _ request: GrpcHealthV1HealthCheckRequest, _ options: CallOptions = .init()
   ) async throws -> ResponseStream<GrpcHealthV1HealthCheckResponse> {
     try await client.serverStreaming(GrpcHealthV1HealthMethods.watch, request, options)
+  }
+
+  /// The statuses of all services; RESOURCE_EXHAUSTED where they are too many for one answer.
+  public func list(
+    _ request: GrpcHealthV1HealthListRequest, _ options: CallOptions = .init()
+  ) async throws -> GrpcHealthV1HealthListResponse {
+    try await client.unary(GrpcHealthV1HealthMethods.list, request, options)
   }
 }

@@ -1,5 +1,6 @@
 import Messages
 import RPC
+import RPCTelemetry
 import ServiceTestSupport
 import StandardServices
 import Stubs
@@ -53,10 +54,10 @@ import Tracing
     var router = Router()
     router.register(Echo())
     router.register(Health(services: []))
-    let listening = Server(router: router, interceptors: [ServerTracing(tracer: server.tracer)])
+    let listening = Server(router: router, interceptors: [CallTracing(server.tracer)])
     let address = try await listening.start(host: "127.0.0.1", port: 0)
     let caller = Client(
-      host: address.host, port: address.port, interceptors: [ClientTracing(tracer: client.tracer, peer: "echo")])
+      host: address.host, port: address.port, interceptors: [CallTracing(client.tracer, peerService: "echo")])
     try await body(EchoClient(caller), caller)
     await caller.close()
     await listening.shutdown(grace: .zero)
@@ -155,7 +156,7 @@ import Tracing
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     var router = Router()
     router.register(Echo())
-    let listening = Server(router: router, interceptors: [ServerTracing(tracer: server.tracer)])
+    let listening = Server(router: router, interceptors: [CallTracing(server.tracer)])
     let address = try await listening.start(host: "127.0.0.1", port: 0)
     let caller = Client(host: address.host, port: address.port)
     for (metadata, isTaken) in [

@@ -4,6 +4,7 @@ way out; what comes back is read frame by frame."""
 import contextlib
 import socket
 import struct
+import threading
 import time
 
 import hpack
@@ -13,7 +14,6 @@ from hyperframe.frame import (
     GoAwayFrame,
     HeadersFrame,
     PingFrame,
-    PushPromiseFrame,
     RstStreamFrame,
     SettingsFrame,
     WindowUpdateFrame,
@@ -280,16 +280,12 @@ class BadServer:
     """Listens, and does to each connection what `behave(peer)` says; `peer` sends as a server would."""
 
     def __init__(self, behave):
-        import threading
-
         self.behave = behave
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
-        import threading
-
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self.listener.accept()
@@ -315,6 +311,3 @@ class BadServer:
 def first_request(peer):
     """The stream of the first request that a client sends, once its headers are there."""
     return peer.until(lambda f: isinstance(f, HeadersFrame), "a request").stream_id
-
-
-__all__ = [name for name in dir() if not name.startswith("_")] + ["PushPromiseFrame"]

@@ -8,6 +8,8 @@ struct InstallationBackup: Sendable {
   let holdLimit: Duration
   /// Is told once all are held, and of each service whose files are here.
   let progress: @Sendable (Progress) -> Void
+  /// Where the services speak TLS.
+  var tls: TLSFolder?
 
   enum Progress: Sendable {
     case held
@@ -38,7 +40,8 @@ struct InstallationBackup: Sendable {
     return try await withThrowingTaskGroup(of: (ServiceName, BackupManifest.Service).self) { group in
       for (index, (name, address)) in addresses.sorted(by: { $0.key.rawValue < $1.key.rawValue }).enumerated() {
         let service = ServiceBackup(
-          name: name, address: address, folder: "\(folder)/\(name.rawValue)", limit: holdLimit)
+          name: name, address: address, folder: "\(folder)/\(name.rawValue)", limit: holdLimit,
+          tls: try tls?.commandClient(of: name))
         group.addTask { [progress] in
           let state = try await service.run {
             try await barrier.arrive()

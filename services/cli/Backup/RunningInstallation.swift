@@ -7,10 +7,13 @@ struct RunningInstallation {
     struct Service: Decodable { let address: String }
 
     let services: [String: Service]
+    let tls: String?
   }
 
   /// Of every service that keeps something.
   let addresses: [ServiceName: PeerAddress]
+  /// Where their certificates are, if they speak TLS.
+  let tls: TLSFolder?
 
   /// Throws status 69 where nothing runs, or where something else wrote the file.
   init(data: String) throws {
@@ -23,6 +26,7 @@ struct RunningInstallation {
     guard let content = try? JSONDecoder().decode(Content.self, from: bytes) else {
       throw Self.notRunning("\(path) is not what `buddy up` writes")
     }
+    tls = content.tls.map { TLSFolder($0) }
     addresses = try ServiceFleet.stateful.reduce(into: [:]) { found, name in
       guard let address = content.services[name.rawValue].flatMap({ PeerAddress(settingText: $0.address) }) else {
         throw Self.notRunning("\(path) does not say where \(name.rawValue) listens")

@@ -13,12 +13,15 @@ struct ServiceBackup: Sendable {
   let folder: String
   /// How long the service waits for the others with its writers held.
   let limit: Duration
+  /// Where the service speaks TLS.
+  var tls: ClientTLS?
 
   /// - Parameter held: Returns when all services are held.
   func run(allHeld held: @escaping @Sendable () async throws -> Void) async throws -> BackupManifest.Service {
     var options = ClientOptions()
     // Copying takes a service as long as its state is large, so silence is no error: a service that died is one.
     options.keepaliveInterval = .seconds(301)
+    options.tls = tls
     let client = Client(host: address.host, port: address.port, options: options)
     do {
       let result = try await AdminClient(client).backup { writer, parts in

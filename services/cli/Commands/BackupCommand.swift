@@ -25,6 +25,8 @@ struct BackupCommand: AsyncParsableCommand {
     help: ArgumentHelp("Where a service listens, instead of --data; once for each.", valueName: "name=host:port"))
   var service: [String] = []
 
+  @OptionGroup var tls: TLSOptions
+
   @Option(help: ArgumentHelp("""
     The longest time that writing stops for, up to 1m (default: 4s). Where several processes share a PostgreSQL \
     schema, the others' writes are refused as busy after 5s.
@@ -51,12 +53,15 @@ struct BackupCommand: AsyncParsableCommand {
     let console = Console.system()
     if verify { return try await BackupReport(folder: folder, json: json).verified(console) }
     let start = ContinuousClock.now
-    let backup = InstallationBackup(addresses: try addresses(), holdLimit: holdLimit) { progress in
-      switch progress {
-      case .held: console.note("all services are held at one moment")
-      case .received(let name, let state): console.note(BackupReport.line(name.rawValue, state))
-      }
-    }
+    let (addresses, certificates) = try installation()
+    let backup = InstallationBackup(
+      addresses: addresses, holdLimit: holdLimit,
+      progress: { progress in
+        switch progress {
+        case .held: console.note("all services are held at one moment")
+        case .received(let name, let state): console.note(BackupReport.line(name.rawValue, state))
+        }
+      }, tls: certificates)
     let manifest = try await Interruption.guarding { [folder] () -> BackupManifest? in
       try await backup.run(into: folder)
     } interrupted: {
@@ -66,11 +71,12 @@ struct BackupCommand: AsyncParsableCommand {
     try BackupReport(folder: folder, json: json).made(manifest, in: start.duration(to: .now), console)
   }
 
-  private func addresses() throws -> [ServiceName: PeerAddress] {
+  private func installation() throws -> ([ServiceName: PeerAddress], TLSFolder?) {
     let named = try named()
-    guard named.isEmpty else { return named }
+    guard named.isEmpty else { return (named, tls.folder()) }
     let data = URL(fileURLWithPath: data ?? standardDataFolder()).standardizedFileURL.path
-    return try RunningInstallation(data: data).addresses
+    let running = try RunningInstallation(data: data)
+    return (running.addresses, tls.folder() ?? running.tls)
   }
 
   /// What `--service` says: nothing, or all services that keep state.

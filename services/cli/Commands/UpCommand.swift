@@ -32,6 +32,8 @@ struct UpCommand: AsyncParsableCommand {
     valueName: "file"))
   var config: String?
 
+  @OptionGroup var tls: TLSOptions
+
   @Option(help: ArgumentHelp("An OpenTelemetry collector for the services' traces: host:port, OTLP over gRPC.",
     valueName: "address"))
   var otlpEndpoint: String?
@@ -95,6 +97,7 @@ struct UpCommand: AsyncParsableCommand {
     var fleet = ServiceFleet(
       binaries: binaries ?? ServiceFleet.ownFolder(), data: "", ports: FleetPorts(), common: commonFlags)
     try fleet.checkPrograms()
+    try tls.folder()?.check(ServiceFleet.services)
     let folder = try DataFolder.open(data ?? standardDataFolder())
     fleet.data = folder.path
     if let attempt = try RestoreJournal(data: folder.path).interrupted() {
@@ -108,7 +111,7 @@ struct UpCommand: AsyncParsableCommand {
     if port != 0 { try await PortCheck.check(fleet.ports) }
     folder.rotateLogs(ServiceFleet.services)
     let installation = InstallationFile(data: folder.path)
-    try installation.write(fleet.ports)
+    try installation.write(fleet.ports, tls: tls.folder())
     defer { installation.remove() }
     let session = UpSession(
       fleet: fleet, console: console, order: order, verbose: verbose, startLimit: startLimit, grace: shutdownGrace)
@@ -119,7 +122,8 @@ struct UpCommand: AsyncParsableCommand {
 
   var commonFlags: [String] {
     let flags = [
-      ("--config", config), ("--otlp-endpoint", otlpEndpoint), ("--log-level", logLevel), ("--log-format", logFormat),
+      ("--config", config), ("--tls-folder", tls.folder()?.path), ("--otlp-endpoint", otlpEndpoint), ("--log-level", logLevel),
+      ("--log-format", logFormat),
     ]
     return flags.flatMap { flag, value in value.map { [flag, $0] } ?? [] }
   }

@@ -5,7 +5,7 @@ import ServiceKit
 ///
 ///     {"services": {"execution": {"address": "127.0.0.1:8421", "admin": "127.0.0.1:9421"}, …}}
 ///
-/// It is there while `buddy up` runs. One that was left by a killed run is replaced by the next.
+/// With `--tls-folder` its path stands beside, as `tls`. It is there while `buddy up` runs. One that was left by a killed run is replaced by the next.
 struct InstallationFile: Sendable {
   let path: String
 
@@ -14,11 +14,11 @@ struct InstallationFile: Sendable {
   }
 
   /// Whole or not at all: a reader never sees half a file.
-  func write(_ ports: FleetPorts) throws {
+  func write(_ ports: FleetPorts, tls: TLSFolder? = nil) throws {
     let content = Content(services: Dictionary(uniqueKeysWithValues: ports.service.map { name, port in
       let admin = "\(ServiceFleet.host):\(ports.admin[name] ?? 0)"
       return (name.rawValue, Content.Service(address: "\(ServiceFleet.host):\(port)", admin: admin))
-    }))
+    }), tls: tls?.path)
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     do {
@@ -37,5 +37,6 @@ struct InstallationFile: Sendable {
     }
 
     let services: [String: Service]
+    let tls: String?
   }
 }

@@ -1,23 +1,44 @@
-import RPC
-import Tracing
+public import RPC
+public import Tracing
 
-/// A SERVER span around every handler, in the trace that the caller's metadata names.
-struct ServerTracing: ServerInterceptor {
-  let tracer: ServiceTracer
+/// Spans around calls: a SERVER span around every handler, in the trace that the caller's metadata names, and a CLIENT
+/// span around every call that goes out, whose context goes along in the metadata. Which headers carry it is the
+/// tracer's matter: W3C's `traceparent` and `tracestate`, mostly.
+///
+/// Attributes are OpenTelemetry's for RPC and gRPC. A server's span is an error where the fault is the server's; a
+/// client's wherever the status is not OK. Put it outermost, so that what others log has the trace's ids.
+public struct CallTracing: ServerInterceptor, ClientInterceptor {
+  private let tracer: any Tracer
+  private let peerService: String?
+  private let methods: @Sendable (_ path: String) -> Bool
 
-  func intercept(_ context: ServerContext, _ next: @Sendable () async throws -> Void) async throws {
+  /// - Parameters:
+  ///   - tracer: The process's (`InstrumentationSystem.tracer`), unless given.
+  ///   - peerService: At a client: the name of the service that is called.
+  ///   - services: Left out, by their full names: by default health, whose probes come all the time and tell nothing.
+  public init(
+    _ tracer: (any Tracer)? = nil, peerService: String? = nil, except services: [String] = ["grpc.health.v1.Health"]
+  ) {
+    self.tracer = tracer ?? InstrumentationSystem.tracer
+    self.peerService = peerService
+    let prefixes = services.map { "/\($0)/" }
+    methods = { path in !prefixes.contains { path.hasPrefix($0) } }
+  }
+
+  public func intercept(_ context: ServerContext, _ next: @Sendable () async throws -> Void) async throws {
+    guard methods(context.path) else { return try await next() }
     let call = TracedCall(context.path)
-    guard call.isTraced else { return try await next() }
     var caller = ServiceContext.topLevel
     tracer.extract(context.metadata, into: &caller, using: MetadataHeaders())
     let span = tracer.startSpan(call.name, context: caller, ofKind: .server)
     if span.isRecording {
-      span.attributes = call.attributes
-      span.attributes["network.peer.address"] = context.peer
+      var attributes = call.attributes
+      attributes["network.peer.address"] = context.peer
+      span.attributes = attributes
     }
     do {
       try await ServiceContext.withValue(span.context) { try await next() }
-      span.end(.init(.ok), isError: false)
+      span.end(Status(.ok), isError: false)
     } catch {
       let status = Status(reporting: error)
       if call.isServersFault(status) { span.recordError(error) }
@@ -25,22 +46,16 @@ struct ServerTracing: ServerInterceptor {
       throw error
     }
   }
-}
 
-/// A CLIENT span around every call, whose context goes along in the metadata.
-struct ClientTracing: ClientInterceptor {
-  let tracer: ServiceTracer
-  /// The name of the service that is called.
-  let peer: String
-
-  func begin(_ call: inout OutgoingCall) -> CallEnd? {
+  public func begin(_ call: inout OutgoingCall) -> CallEnd? {
+    guard methods(call.path) else { return nil }
     let traced = TracedCall(call.path)
-    guard traced.isTraced else { return nil }
     let span = tracer.startSpan(traced.name, ofKind: .client)
     if span.isRecording {
-      span.attributes = traced.attributes
-      span.attributes["peer.service"] = peer
-      span.attributes["server.address"] = call.peer
+      var attributes = traced.attributes
+      if let peerService { attributes["peer.service"] = peerService }
+      attributes["server.address"] = call.peer
+      span.attributes = attributes
     }
     tracer.inject(span.context, into: &call.options.metadata, using: MetadataHeaders())
     return { status in span.end(status, isError: status.code != .ok) }
@@ -53,9 +68,6 @@ private struct TracedCall {
   let name: String
 
   init(_ path: String) { name = String(path.dropFirst()) }
-
-  /// Probes come all the time and tell nothing.
-  var isTraced: Bool { !name.hasPrefix("grpc.health.v1.Health/") }
 
   var attributes: SpanAttributes {
     let parts = name.split(separator: "/", maxSplits: 1).map { SpanAttribute.string(String($0)) }
@@ -71,9 +83,9 @@ private struct TracedCall {
   }
 }
 
-extension ServiceSpan {
+extension Span {
   fileprivate func end(_ status: Status, isError: Bool) {
-    guard isRecording else { return }
+    guard isRecording else { return end() }
     attributes["rpc.grpc.status_code"] = status.code.rawValue
     if isError { setStatus(SpanStatus(code: .error, message: status.description)) }
     end()

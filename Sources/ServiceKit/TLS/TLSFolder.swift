@@ -1,0 +1,36 @@
+public import RPC
+
+/// The certificates between services, as `buddy certs init` makes them: `ca.crt` and, for each name, `NAME.crt` and
+/// `NAME.key`, whose certificate says `spiffe://buddy/NAME`.
+public struct TLSFolder: Sendable, Hashable {
+  public let path: String
+
+  /// The command's own name among those of the services.
+  public static let command = "cli"
+
+  public init(_ path: String) { self.path = path }
+
+  public static func id(_ name: String) -> String { "spiffe://buddy/\(name)" }
+
+  public var authority: String { "\(path)/ca.crt" }
+  public func certificate(_ name: String) -> CertificateFiles {
+    CertificateFiles(chain: "\(path)/\(name).crt", key: "\(path)/\(name).key")
+  }
+
+  /// What a service's port demands: a certificate of our own authority from everybody.
+  public func server(
+    _ name: ServiceName, log: @escaping @Sendable (String) -> Void = { _ in }
+  ) throws(TLSFileError) -> ServerTLS {
+    try ServerTLS(
+      certificate: certificate(name.rawValue), clientCertificates: .required(ca: authority), log: log)
+  }
+
+  /// How the service or command of that name talks to another service, whose SPIFFE id is verified.
+  public func client(
+    _ name: String, of peer: ServiceName, log: @escaping @Sendable (String) -> Void = { _ in }
+  ) throws(TLSFileError) -> ClientTLS {
+    try ClientTLS(
+      trust: .ca(file: authority), certificate: certificate(name), verification: .spiffe(Self.id(peer.rawValue)),
+      log: log)
+  }
+}

@@ -1,0 +1,76 @@
+import Dispatch
+import Foundation
+import Messages
+import RPC
+import StandardServices
+import Stubs
+
+/// The Echo service of proto/buddy/testing with health and reflection beside it, for foreign clients.
+///
+/// `rpc-standard-server [--port N] [--connection-age MILLISECONDS] [--grace MILLISECONDS]` prints `listening on PORT` and
+/// serves until SIGTERM, then lets calls finish and ends. SIGHUP makes Echo NOT_SERVING, or SERVING again.
+@main
+enum StandardServer {
+  static func main() async throws {
+    var options = ServerOptions()
+    if let age = value(of: "--connection-age") { options.maximumConnectionAge = .milliseconds(age) }
+    if let grace = value(of: "--grace") { options.shutdownGrace = .milliseconds(grace) }
+    var router = Router()
+    router.register(Echo())
+    let health = Health(services: router.services)
+    router.register(health)
+    router.register(Reflection(services: router.services))
+    let server = Server(router: router, options: options)
+    let address = try await server.start(host: "127.0.0.1", port: value(of: "--port") ?? 0)
+    print("listening on \(address.port)")
+    fflush(nil)  // into a pipe, where it would wait for more
+    for await signal in signals(SIGTERM, SIGHUP) {
+      if signal == SIGTERM { break }
+      let isServing = health.status(of: "buddy.testing.v1.Echo") == .serving
+      health.set(isServing ? .notServing : .serving, for: "buddy.testing.v1.Echo")
+    }
+    health.stop()
+    await server.shutdown()
+  }
+
+  private static func value(of flag: String) -> Int? {
+    let arguments = CommandLine.arguments
+    guard let index = arguments.firstIndex(of: flag), index + 1 < arguments.count else { return nil }
+    return Int(arguments[index + 1])
+  }
+
+  /// The signals that came since, as long as the process lives.
+  private static func signals(_ numbers: Int32...) -> AsyncStream<Int32> {
+    let (stream, continuation) = AsyncStream.makeStream(of: Int32.self)
+    for number in numbers {
+      signal(number, SIG_IGN)
+      let source = DispatchSource.makeSignalSource(signal: number)
+      source.setEventHandler { continuation.yield(number) }
+      source.resume()
+      _ = Unmanaged.passRetained(source as AnyObject)  // for good: a source that is let go hears no more
+    }
+    return stream
+  }
+}
+
+struct Echo: EchoHandler {
+  func say(_ request: EchoMessage, _ context: ServerContext) async throws -> EchoMessage { request }
+
+  func expand(
+    _ request: ExpandRequest, _ responses: ResponseWriter<EchoMessage>, _ context: ServerContext
+  ) async throws {
+    for _ in 0..<request.count { try await responses.write(EchoMessage(text: request.text)) }
+  }
+
+  func collect(_ requests: RequestStream<EchoMessage>, _ context: ServerContext) async throws -> EchoMessage {
+    var text = ""
+    for try await request in requests { text += request.text }
+    return EchoMessage(text: text)
+  }
+
+  func chat(
+    _ requests: RequestStream<EchoMessage>, _ responses: ResponseWriter<EchoMessage>, _ context: ServerContext
+  ) async throws {
+    for try await request in requests { try await responses.write(request) }
+  }
+}
