@@ -138,6 +138,7 @@ private let onFrameSent: nghttp2_on_frame_send_callback = { _, frame, userData i
     }
   } else if isType(head, NGHTTP2_HEADERS) || isType(head, NGHTTP2_DATA) {
     session.sentFrames += 1
+    if head.stream_id > session.lastSentStream { session.lastSentStream = head.stream_id }
     if !session.endsToReport.isEmpty, has(head, NGHTTP2_FLAG_END_STREAM),
       session.endsToReport.remove(head.stream_id) != nil
     {

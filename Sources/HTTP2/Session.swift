@@ -45,6 +45,8 @@ package final class Session {
   var sentFrames = 0
   /// The peer has acknowledged our SETTINGS.
   package internal(set) var isAcknowledged = false
+  /// The highest stream of which anything was handed over to be written.
+  package internal(set) var lastSentStream: Int32 = 0
 
   /// - Throws: `HTTP2Error` when nghttp2 has no memory.
   package init(_ role: Role, configuration: Configuration = Configuration()) throws {

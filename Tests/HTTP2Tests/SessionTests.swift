@@ -183,6 +183,22 @@ import Testing
     try pair.client.receive(goAway)
     let code = pair.client.takeEvents().closeCode(stream)
     #expect(code == ErrorCode.refusedStream.rawValue)
+    #expect(pair.client.lastSentStream == stream)
+  }
+
+  @Test func aStreamThatNeverLeftIsTold() throws {
+    let pair = try SessionPair()
+    let (first, _) = try pair.request("a")
+    try pair.exchange()
+    pair.server.submitGoAway()
+    let goAway = try SessionPair.output(of: pair.server)
+    // The GOAWAY arrives while the request waits to be written.
+    let (stream, output) = try pair.request("b")
+    try pair.client.receive(goAway)
+    _ = try SessionPair.output(of: pair.client)
+    #expect(pair.client.takeEvents().closeCode(stream) == ErrorCode.refusedStream.rawValue)
+    #expect(pair.client.lastSentStream == first)
+    #expect(output?.bufferedBytes == 1)
   }
 
   @Test func endIsReportedWhenAskedFor() throws {
