@@ -44,6 +44,8 @@ def spellings(default):
         return [f"{number:,}", *[unit for unit in units if not unit.startswith("0 ")]]
     if found := re.fullmatch(r"(?:\w+)?(\.\w+)", default):
         return [found[1]]
+    if found := re.fullmatch(r"(\w+)\(\)", default):
+        return [f"`{found[1]}`"]
     return [default]
 
 
