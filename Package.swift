@@ -14,6 +14,9 @@ let rpcProducts: [Product] = [
   .library(name: "BuddyRPC", targets: ["RPC", "Stubs", "StandardServices", "RPCTelemetry"]),
 ]
 
+/// What the programs of gRPC's interoperability tests need.
+let interop: [Target.Dependency] = ["RPC", "Messages", "Stubs", .argumentParser]
+
 let rpcTargets: [Target] = [
   cLibrary("CNghttp2", pkgConfig: "libnghttp2", apt: "libnghttp2-dev"),
   cLibrary("CProtobufC", pkgConfig: "libprotobuf-c", apt: "libprotobuf-c-dev"),
@@ -48,6 +51,8 @@ let rpcTargets: [Target] = [
   tool(
     "rpc-standard-server", ["RPC", "Messages", "Stubs", "StandardServices"], path: "Tests/Tools/rpc-standard-server"),
   tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
+  tool("rpc-interop-server", interop, path: "Tests/Tools/rpc-interop-server"),
+  tool("rpc-interop-client", interop, path: "Tests/Tools/rpc-interop-client"),
   tool("rpc-message-peer", ["RPC", "Messages", "Stubs"], path: "Tests/Tools/rpc-message-peer"),
   tool("rpc-test-peer", ["RPC", .nio("NIOCore")], path: "Tests/Tools/rpc-test-peer"),
   benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),

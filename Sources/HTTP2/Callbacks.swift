@@ -23,7 +23,7 @@ final class Callbacks: @unchecked Sendable {
     pointer = callbacks
   }
 
-  /// nghttp2 keeps the output unretained: `Session.outputs` holds it until the stream is closed.
+  /// nghttp2 keeps the output unretained: `SessionState.outputs` holds it until the stream is closed.
   static func provider(_ output: StreamOutput) -> nghttp2_data_provider {
     nghttp2_data_provider(
       source: nghttp2_data_source(ptr: Unmanaged.passUnretained(output).toOpaque()), read_callback: readOutput)
@@ -68,7 +68,9 @@ private let onFrame: nghttp2_on_frame_recv_callback = { _, frame, userData in
   let head = head(frame)
   switch nghttp2_frame_type(UInt32(head.type)) {
   case NGHTTP2_HEADERS:
-    state.pointee.endHeaders(stream: head.stream_id, endStream: has(head, NGHTTP2_FLAG_END_STREAM))
+    let category = UnsafeRawPointer(frame).assumingMemoryBound(to: nghttp2_headers.self).pointee.cat
+    state.pointee.endHeaders(
+      stream: head.stream_id, endStream: has(head, NGHTTP2_FLAG_END_STREAM), isFirst: category != NGHTTP2_HCAT_HEADERS)
   case NGHTTP2_DATA:
     if has(head, NGHTTP2_FLAG_END_STREAM) { state.pointee.report(.end(stream: head.stream_id)) }
   case NGHTTP2_SETTINGS:

@@ -26,6 +26,8 @@ package enum Event {
     package let stream: Int32
     package let block: HeaderBlock
     package let endStream: Bool
+    /// False for what follows the first block of a stream: trailers, and a response behind a 1xx.
+    package let isFirst: Bool
     /// The list was larger than the limit; `block` holds what came before that.
     package let isOversized: Bool
   }

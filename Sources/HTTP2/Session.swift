@@ -41,7 +41,7 @@ package final class Session {
     try check(nghttp2_option_new(&options))
     defer { nghttp2_option_del(options) }
     nghttp2_option_set_no_auto_window_update(options, 1)
-    nghttp2_option_set_no_closed_streams(options, 1)
+    // Closed streams stay known, no more of them than may be open: frames for them are errors (RFC 9113 §5.1).
     // `FloodGuard` counts resets: nghttp2 would answer too many with INTERNAL_ERROR, and go on.
     nghttp2_option_set_stream_reset_rate_limit(options, 1 << 40, 1 << 30)
 
@@ -141,6 +141,9 @@ package final class Session {
 
   /// The peer has acknowledged our SETTINGS.
   package var isAcknowledged: Bool { state.pointee.isAcknowledged }
+
+  /// The highest stream of which anything was handed over to be written.
+  package var lastSentStream: Int32 { state.pointee.lastSentStream }
 
   /// A header block has begun and is not complete.
   package var isInsideHeaders: Bool { state.pointee.gate.isInsideHeaders }

@@ -29,6 +29,7 @@ struct SessionState {
   var provoked = 0
   var sentFrames = 0
   var isAcknowledged = false
+  var lastSentStream: Int32 = 0
 
   init(_ role: Session.Role, _ configuration: Session.Configuration) {
     self.role = role
@@ -59,9 +60,9 @@ struct SessionState {
     return true
   }
 
-  mutating func endHeaders(stream: Int32, endStream: Bool) {
+  mutating func endHeaders(stream: Int32, endStream: Bool, isFirst: Bool) {
     let headers = Event.Headers(
-      stream: stream, block: headerBlock, endStream: endStream, isOversized: headersAreOversized)
+      stream: stream, block: headerBlock, endStream: endStream, isFirst: isFirst, isOversized: headersAreOversized)
     headerBlock = HeaderBlock()
     if role == .server || !headers.block.isInformational { gate.noteProgress() }
     events.append(.headers(headers))
@@ -92,6 +93,7 @@ struct SessionState {
   /// HEADERS or DATA went out.
   mutating func sent(stream: Int32, endStream: Bool) {
     sentFrames += 1
+    if stream > lastSentStream { lastSentStream = stream }
     if endStream, !endsToReport.isEmpty, endsToReport.remove(stream) != nil { events.append(.endSent(stream: stream)) }
   }
 }

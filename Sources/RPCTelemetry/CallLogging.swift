@@ -1,8 +1,8 @@
 public import Logging
 public import RPC
 
-/// A line for every call when it is over: method, code, how long it took and who was at the other end, streams too. What
-/// is logged of a failure at the server is the error itself, of which callers only learn a status.
+/// A line for every call when it is over: method, code, how long it took and who was at the other end, streams too.
+/// What is logged of a failure at the server is the error itself, of which callers only learn a status.
 public struct CallLogging: ServerInterceptor, ClientInterceptor {
   private let logger: Logger
   private let level: @Sendable (Status) -> Logger.Level

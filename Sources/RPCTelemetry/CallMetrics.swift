@@ -23,9 +23,13 @@ public struct CallMetrics: ServerInterceptor, ClientInterceptor {
     }
 
     /// gRPC's own (gRFC A66): `grpc.server.call.duration`, labelled `grpc.method` and `grpc.status`.
-    public static let server = Series("grpc.server.call.duration", code: "grpc.status") { [("grpc.method", "\($0)/\($1)")] }
+    public static let server = Series("grpc.server.call.duration", code: "grpc.status") { service, method in
+      [("grpc.method", "\(service)/\(method)")]
+    }
     /// gRPC's own (gRFC A66): `grpc.client.call.duration`, labelled `grpc.method` and `grpc.status`.
-    public static let client = Series("grpc.client.call.duration", code: "grpc.status") { [("grpc.method", "\($0)/\($1)")] }
+    public static let client = Series("grpc.client.call.duration", code: "grpc.status") { service, method in
+      [("grpc.method", "\(service)/\(method)")]
+    }
   }
 
   /// How many methods have series of their own where they are not given.

@@ -21,7 +21,7 @@ public struct ServiceDefinition: Sendable {
   let willStop: (@Sendable () async -> Void)?
   let stop: (@Sendable () async -> Void)?
 
-  /// A gRPC service; `grpc.health.v1.Health` is added to its router, and `buddy.admin.v1.Admin` if it has a database.
+  /// A gRPC service; health and reflection are added to its router, and `buddy.admin.v1.Admin` if it has a database.
   ///
   /// - Parameters:
   ///   - database: Holds the service's state.

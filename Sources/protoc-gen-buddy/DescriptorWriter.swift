@@ -2,8 +2,8 @@ import CDescriptors
 import CProtobufC
 import Foundation
 
-/// Writes the FileDescriptorProto of every file, imported ones included, for reflection. As text the compiler takes them
-/// for constants, at no cost; without comments and positions they are small.
+/// Writes the FileDescriptorProto of every file, imported ones included, for reflection. As text the compiler takes
+/// them for constants, at no cost; without comments and positions they are small.
 enum DescriptorWriter {
   private static let lineLength = 110
 

@@ -6,6 +6,8 @@ import CDescriptors
 struct SchemaReader {
   private var comments: [[Int32]: String] = [:]
   private var package = ""
+  /// The file is deprecated, and so is all that it declares.
+  private var isDeprecated = false
 
   static func read(_ request: Google__Protobuf__Compiler__CodeGeneratorRequest) -> Schema {
     let requested = (0..<request.n_file_to_generate).map { text(request.file_to_generate[$0]) }
@@ -18,6 +20,7 @@ struct SchemaReader {
 
   private mutating func file(_ file: Google__Protobuf__FileDescriptorProto) -> ProtoFile {
     package = text(file.package)
+    isDeprecated = file.options.map { $0.pointee.deprecated != 0 } ?? false
     if let info = file.source_code_info { comments = Self.comments(info.pointee) }
     return ProtoFile(
       path: text(file.name), package: package, syntax: text(file.syntax),
@@ -45,7 +48,7 @@ struct SchemaReader {
     let options = message.options?.pointee
     return ProtoMessage(
       fullName: fullName, comment: comments[path] ?? "",
-      isDeprecated: options.map { $0.deprecated != 0 } ?? false,
+      isDeprecated: isDeprecated || options.map { $0.deprecated != 0 } ?? false,
       isMapEntry: options.map { $0.map_entry != 0 } ?? false,
       fields: list(message.field, message.n_field) { field($0, path: path + [2, $1]) },
       oneofs: list(message.oneof_decl, message.n_oneof_decl) {
@@ -94,7 +97,7 @@ struct SchemaReader {
   ) -> ProtoEnum {
     ProtoEnum(
       fullName: join(scope, text(descriptor.name)), comment: comments[path] ?? "",
-      isDeprecated: descriptor.options.map { $0.pointee.deprecated != 0 } ?? false,
+      isDeprecated: isDeprecated || descriptor.options.map { $0.pointee.deprecated != 0 } ?? false,
       values: list(descriptor.value, descriptor.n_value) {
         ProtoEnumValue(
           name: text($0.name), number: $0.number, comment: comments[path + [2, $1]] ?? "",
@@ -105,7 +108,7 @@ struct SchemaReader {
   private func service(_ service: Google__Protobuf__ServiceDescriptorProto, path: [Int32]) -> ProtoService {
     ProtoService(
       fullName: join(package, text(service.name)), comment: comments[path] ?? "",
-      isDeprecated: service.options.map { $0.pointee.deprecated != 0 } ?? false,
+      isDeprecated: isDeprecated || service.options.map { $0.pointee.deprecated != 0 } ?? false,
       methods: list(service.method, service.n_method) {
         ProtoMethod(
           name: text($0.name), input: String(text($0.input_type).drop { $0 == "." }),

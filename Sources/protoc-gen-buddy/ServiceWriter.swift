@@ -1,4 +1,7 @@
-/// Writes a file's services: a handler protocol with its registration, the methods, and a client.
+/// Writes a file's services: a handler protocol with its registration, the methods, and (`ClientWriter`) a client.
+///
+/// What is deprecated in the .proto carries `@available(*, deprecated)` where only callers use it. Whoever serves it must
+/// go on doing so, so handlers are told in words alone.
 struct ServiceWriter {
   let symbols: Symbols
 
@@ -7,59 +10,114 @@ struct ServiceWriter {
     guard !file.services.isEmpty else { return nil }
     var text = SourceText.header(file.path, imports: ["public import Messages", "public import RPC"])
     for service in file.services {
-      let name = Symbols.serviceName(service, package: file.package)
+      let code = ServiceCode(service, package: file.package, symbols)
+      let partial = service.methods.count > 1 ? [partialHandler] : []
+      for write in [handler] + partial + [registration, methods] {
+        text.line()
+        write(code, &text)
+      }
       text.line()
-      handler(service, name, into: &text)
-      text.line()
-      registration(service, name, into: &text)
-      text.line()
-      methods(service, name, into: &text)
-      text.line()
-      client(service, name, into: &text)
+      ClientWriter.write(code, into: &text)
     }
     return text.text
   }
 
-  private func types(_ method: ProtoMethod) -> (request: String, response: String) {
-    (symbols.swiftName(method.input), symbols.swiftName(method.output))
-  }
-
-  private func function(_ method: ProtoMethod) -> String {
-    SwiftNames.escaped(SwiftNames.lowerFirst(method.name))
-  }
-
-  private func handler(_ service: ProtoService, _ name: String, into text: inout SourceText) {
+  private func handler(_ service: ServiceCode, into text: inout SourceText) {
     text.doc(service.comment, isDeprecated: service.isDeprecated)
-    text.block("public protocol \(name)Handler: Sendable") { text in
+    text.line("///")
+    text.line("/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.")
+    text.block("public protocol \(service.name)Handler: Sendable") { text in
       for method in service.methods {
-        let (request, response) = types(method)
         text.doc(method.comment, isDeprecated: method.isDeprecated)
-        var parameters = [
-          method.isClientStreaming ? "_ requests: RequestStream<\(request)>" : "_ request: \(request)"
-        ]
-        if method.isServerStreaming { parameters.append("_ responses: ResponseWriter<\(response)>") }
-        parameters.append("_ context: ServerContext")
-        let tail = method.isServerStreaming ? ") async throws" : ") async throws -> \(response)"
-        text.list("func \(function(method))(", parameters, tail)
+        text.list("func \(method.function)(", method.handlerParameters, method.handlerResult)
       }
     }
   }
 
-  private func registration(_ service: ProtoService, _ name: String, into text: inout SourceText) {
+  /// A type that forgets a method should not compile; one that serves only some says so by the protocol it adopts.
+  private func partialHandler(_ service: ServiceCode, into text: inout SourceText) {
+    text.line("/// Serves some methods of \(service.fullName): those that are not there end with UNIMPLEMENTED.")
+    text.list("public protocol \(service.name)PartialHandler: ", ["\(service.name)Handler"], " {}")
+    text.line()
+    text.block("extension \(service.name)PartialHandler") { text in
+      for (index, method) in service.methods.enumerated() {
+        if index > 0 { text.line() }
+        text.list("public func \(method.function)(", method.handlerParameters, method.handlerResult + " {")
+        text.indented { $0.line("throw \(service.name)Methods.\(method.function).unimplemented") }
+        text.line("}")
+      }
+    }
+  }
+
+  private func registration(_ service: ServiceCode, into text: inout SourceText) {
     text.block("extension Router") { text in
       text.line("/// Serves every method of \(service.fullName) with the handler.")
-      text.block("public mutating func register(_ handler: some \(name)Handler)") { text in
+      text.block("public mutating func register(_ handler: some \(service.name)Handler)") { text in
         for method in service.methods {
-          let call = method.isServerStreaming ? "{ try await handler.\(function(method))($0, $1, $2) }"
-            : "{ try await handler.\(function(method))($0, $1) }"
-          text.line("\(kind(method))(\(name)Methods.\(function(method))) \(call)")
+          let arguments = method.isServerStreaming ? "$0, $1, $2" : "$0, $1"
+          text.statement(
+            "\(method.kind)(\(service.name)Methods.\(method.function)) "
+              + "{ try await handler.\(method.function)(\(arguments)) }")
         }
       }
     }
   }
 
-  private func kind(_ method: ProtoMethod) -> String {
-    switch (method.isClientStreaming, method.isServerStreaming) {
+  private func methods(_ service: ServiceCode, into text: inout SourceText) {
+    text.line("/// Paths and message types of \(service.fullName).")
+    text.block("public enum \(service.name)Methods") { text in
+      text.line("public static let serviceName = \"\(service.fullName)\"")
+      for method in service.methods {
+        text.list(
+          "public static let \(method.function) = Method<", [method.request, method.response],
+          ">(\"/\(service.fullName)/\(method.name)\")")
+      }
+    }
+  }
+}
+
+/// The pieces of Swift that one service needs.
+struct ServiceCode {
+  let name: String
+  let fullName: String
+  let comment: String
+  let isDeprecated: Bool
+  let methods: [MethodCode]
+
+  init(_ service: ProtoService, package: String, _ symbols: Symbols) {
+    name = Symbols.serviceName(service, package: package)
+    fullName = service.fullName
+    comment = service.comment.isEmpty ? "The service \(service.fullName)." : service.comment
+    isDeprecated = service.isDeprecated
+    methods = service.methods.map { MethodCode($0, symbols) }
+  }
+}
+
+/// The pieces of Swift that one method needs.
+struct MethodCode {
+  let name: String
+  let function: String
+  let request: String
+  let response: String
+  let comment: String
+  let isDeprecated: Bool
+  let isClientStreaming: Bool
+  let isServerStreaming: Bool
+
+  init(_ method: ProtoMethod, _ symbols: Symbols) {
+    name = method.name
+    function = SwiftNames.escaped(SwiftNames.lowerFirst(method.name))
+    request = symbols.swiftName(method.input)
+    response = symbols.swiftName(method.output)
+    comment = method.comment
+    isDeprecated = method.isDeprecated
+    isClientStreaming = method.isClientStreaming
+    isServerStreaming = method.isServerStreaming
+  }
+
+  /// The function of `Router` and of `Client` for this kind of method.
+  var kind: String {
+    switch (isClientStreaming, isServerStreaming) {
     case (false, false): "unary"
     case (false, true): "serverStreaming"
     case (true, false): "clientStreaming"
@@ -67,58 +125,11 @@ struct ServiceWriter {
     }
   }
 
-  private func methods(_ service: ProtoService, _ name: String, into text: inout SourceText) {
-    text.line("/// Paths and message types of \(service.fullName).")
-    text.block("public enum \(name)Methods") { text in
-      text.line("public static let serviceName = \"\(service.fullName)\"")
-      for method in service.methods {
-        let (request, response) = types(method)
-        text.list(
-          "public static let \(function(method)) = Method<\(request), \(response)>(",
-          ["\"/\(service.fullName)/\(method.name)\"", "request: .protobuf", "response: .protobuf"], ")")
-      }
-    }
+  var handlerParameters: [String] {
+    let input = isClientStreaming ? "_ requests: RequestStream<\(request)>" : "_ request: \(request)"
+    let output = isServerStreaming ? ["_ responses: ResponseWriter<\(response)>"] : []
+    return [input] + output + ["_ context: ServerContext"]
   }
 
-  private func client(_ service: ProtoService, _ name: String, into text: inout SourceText) {
-    text.doc(service.comment, isDeprecated: service.isDeprecated)
-    if !service.comment.isEmpty || service.isDeprecated { text.line("///") }
-    text.line("/// Every call throws `Status`, and nothing else.")
-    text.block("public struct \(name)Client: Sendable") { text in
-      text.line("private let client: Client")
-      text.line()
-      text.line("public init(_ client: Client) { self.client = client }")
-      for method in service.methods {
-        text.line()
-        text.doc(method.comment)
-        if method.isDeprecated { text.line("@available(*, deprecated)") }
-        call(method, name, into: &text)
-      }
-    }
-  }
-
-  private func call(_ method: ProtoMethod, _ name: String, into text: inout SourceText) {
-    let (request, response) = types(method)
-    let options = "_ options: CallOptions = .init()"
-    let isBidirectional = method.isClientStreaming && method.isServerStreaming
-    let parameters: [String]
-    if isBidirectional {
-      let body = "_ body: @Sendable (RequestWriter<\(request)>, ResponseStream<\(response)>) async throws -> Result"
-      parameters = [options, body]
-    } else if method.isClientStreaming {
-      parameters = [options, "_ produce: @escaping @Sendable (RequestWriter<\(request)>) async throws -> Void"]
-    } else {
-      parameters = ["_ request: \(request)", options]
-    }
-    let result = isBidirectional ? "Result" : method.isServerStreaming ? "ResponseStream<\(response)>" : response
-    text.list(
-      "public func \(function(method))\(isBidirectional ? "<Result: Sendable>" : "")(", parameters,
-      ") async throws -> \(result) {")
-    text.indented {
-      let arguments =
-        isBidirectional ? "options, body" : method.isClientStreaming ? "options, produce" : "request, options"
-      $0.line("try await client.\(kind(method))(\(name)Methods.\(function(method)), \(arguments))")
-    }
-    text.line("}")
-  }
+  var handlerResult: String { isServerStreaming ? ") async throws" : ") async throws -> \(response)" }
 }

@@ -34,13 +34,21 @@ struct SourceText {
   mutating func list(_ head: String, _ items: [String], _ tail: String) {
     let flat = head + items.joined(separator: ", ") + tail
     if flat.count + indentation * 2 <= 120 { return line(flat) }
-    line(head)
+    line(head.hasSuffix(" ") ? String(head.dropLast()) : head)
     indented { text in
       let inner = items.joined(separator: ", ")
       if inner.count + text.indentation * 2 <= 120 { return text.line(inner) }
-      for (index, item) in items.enumerated() { text.line(item + (index + 1 < items.count ? "," : "")) }
+      for (index, item) in items.enumerated() { text.item(item + (index + 1 < items.count ? "," : "")) }
     }
-    line(tail)
+    line(String(tail.drop { $0 == " " }))
+  }
+
+  /// One item on a line of its own; a function type that does not fit there is broken at its parentheses.
+  private mutating func item(_ item: String) {
+    let isTooLong = item.count + indentation * 2 > 120
+    guard isTooLong, let start = item.firstIndex(of: "("), let end = item.lastIndex(of: ")") else { return line(item) }
+    let inner = item[item.index(after: start)..<end].split(separator: ",").map { String($0.drop { $0 == " " }) }
+    list(String(item[...start]), inner, String(item[end...]))
   }
 
   /// A statement that ends in a closure, on three lines where it does not fit into 120 columns.

@@ -64,7 +64,7 @@ struct Symbols {
 
   private mutating func claimServices(of file: ProtoFile) throws {
     for service in file.services {
-      for suffix in ["Handler", "Methods", "Client"] {
+      for suffix in ["Handler", "PartialHandler", "Methods", "Client"] {
         try claim(Self.serviceName(service, package: file.package) + suffix, service.fullName, file.path)
       }
     }

@@ -30,6 +30,23 @@ import Testing
     #expect(pair.serverEvents.closeCode(stream) == 0)
   }
 
+  /// nghttp2 goes on reading from the first answer's output.
+  @Test func aSecondAnswerIsRefused() throws {
+    let pair = try SessionPair()
+    let (stream, _) = try pair.request("ping")
+    try pair.exchange()
+    func answer(_ text: String) throws {
+      let output = StreamOutput()
+      output.append(ByteBuffer(string: text))
+      output.end()
+      try pair.server.respond(stream: stream, headers: [":status": "200"], output: output)
+    }
+    try answer("first")
+    #expect(throws: HTTP2Error.self) { try answer("second") }
+    try pair.exchange()
+    #expect(pair.clientEvents.body(stream) == "first")
+  }
+
   @Test func headersAlone() throws {
     let pair = try SessionPair()
     let (stream, _) = try pair.request()
@@ -166,6 +183,22 @@ import Testing
     try pair.client.receive(goAway)
     let code = pair.client.takeEvents().closeCode(stream)
     #expect(code == ErrorCode.refusedStream.rawValue)
+    #expect(pair.client.lastSentStream == stream)
+  }
+
+  @Test func aStreamThatNeverLeftIsTold() throws {
+    let pair = try SessionPair()
+    let (first, _) = try pair.request("a")
+    try pair.exchange()
+    pair.server.submitGoAway()
+    let goAway = try SessionPair.output(of: pair.server)
+    // The GOAWAY arrives while the request waits to be written.
+    let (stream, output) = try pair.request("b")
+    try pair.client.receive(goAway)
+    _ = try SessionPair.output(of: pair.client)
+    #expect(pair.client.takeEvents().closeCode(stream) == ErrorCode.refusedStream.rawValue)
+    #expect(pair.client.lastSentStream == first)
+    #expect(output?.bufferedBytes == 1)
   }
 
   @Test func endIsReportedWhenAskedFor() throws {

@@ -133,7 +133,7 @@ private struct Protoc {
       ], "stubs")
     let text = try #require(files["a.swift"])
     for line in [
-      "/// Does things.\npublic protocol ThingsHandler: Sendable {",
+      "/// Does things.\n///\n/// `router.register` takes one.", "public protocol ThingsHandler: Sendable {",
       "  /// One to one.\n  func one(_ request: Q, _ context: ServerContext) async throws -> R\n",
       "  func `import`(_ request: Q, _ responses: ResponseWriter<R>, _ context: ServerContext) async throws\n",
       "  func up(_ requests: RequestStream<Q>, _ context: ServerContext) async throws -> R\n",
@@ -142,9 +142,45 @@ private struct Protoc {
       "    bidirectional(ThingsMethods.both) { try await handler.both($0, $1, $2) }\n",
       "  public static let serviceName = \"buddy.test.v1.Things\"\n",
       "\"/buddy.test.v1.Things/One\"", "  @available(*, deprecated)\n  public func up(",
-      "public struct ThingsClient: Sendable {",
+      "public struct ThingsClient: Sendable {", "public protocol ThingsPartialHandler: ThingsHandler {}",
+      "    throw ThingsMethods.one.unimplemented\n",
+      "  /// - Parameter produce: Writes the requests, which end when it returns.\n",
     ] { #expect(text.contains(line), "\(line) in:\n\(text)") }
     #expect(text.split(separator: "\n").count / 4 <= 60)
+  }
+
+  @Test func whatIsDeprecatedWarnsCallersAndTellsOthers() throws {
+    let proto = """
+      package buddy.test.v1;
+      message Q { string old = 1 [deprecated = true]; oneof o { int32 x = 2 [deprecated = true]; } }
+      message Gone { option deprecated = true; }
+      enum Kind { option deprecated = true; KIND_NONE = 0; KIND_OLD = 1 [deprecated = true]; }
+      service Things { option deprecated = true; rpc One(Q) returns (Q); }
+      """
+    let note = "/// Deprecated in the .proto file.\n"
+    let messages = try #require(try generate(["a.proto": proto])["a.swift"])
+    for line in [
+      "  @available(*, deprecated)\n  public var old: String {", "    \(note)    case x(Int32)\n",
+      "\(note)public struct Gone:", "\(note)public enum Kind:", "  \(note)  case old\n",
+    ] { #expect(messages.contains(line), "\(line) in:\n\(messages)") }
+    let stubs = try #require(try generate(["a.proto": proto], "stubs")["a.swift"])
+    #expect(stubs.contains("@available(*, deprecated)\npublic struct ThingsClient: Sendable {"))
+    #expect(!stubs.contains("@available(*, deprecated)\npublic protocol"))
+  }
+
+  @Test func aDeprecatedFileDeprecatesAllThatItDeclares() throws {
+    let proto = """
+      package buddy.test.v1;
+      option deprecated = true;
+      message Q {}
+      enum Kind { KIND_NONE = 0; }
+      service Things { rpc One(Q) returns (Q); }
+      """
+    let note = "/// Deprecated in the .proto file.\n"
+    let messages = try #require(try generate(["a.proto": proto])["a.swift"])
+    #expect(messages.contains("\(note)public struct Q:") && messages.contains("\(note)public enum Kind:"))
+    let stubs = try #require(try generate(["a.proto": proto], "stubs")["a.swift"])
+    #expect(stubs.contains("@available(*, deprecated)\npublic struct ThingsClient: Sendable {"))
   }
 
   @Test func sameInputGivesTheSameOutput() throws {

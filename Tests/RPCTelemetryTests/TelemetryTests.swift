@@ -101,7 +101,8 @@ struct TelemetryTests {
       }
     }
     let both = [
-      "test.Echo/Say OK": 1, "test.Echo/Say UNKNOWN": 1, "test.Echo/Say NOT_FOUND": 1, "test.Echo/Say UNAVAILABLE": 1,
+      "test.Echo/Say OK": 1, "test.Echo/Say UNKNOWN": 1, "test.Echo/Say NOT_FOUND": 1,
+      "test.Echo/Say UNAVAILABLE": 1,
       "test.Echo/Expand OK": 1, "test.Echo/Expand DATA_LOSS": 1, "test.Echo/Collect OK": 1, "test.Echo/Chat OK": 1,
     ]
     #expect(
@@ -135,7 +136,8 @@ struct TelemetryTests {
       logger.logLevel = .debug
       return logger
     }
-    try await withPair(server: CallLogging(logger(server)), client: CallLogging(logger(client))) { (caller) async throws in
+    try await withPair(server: CallLogging(logger(server)), client: CallLogging(logger(client))) {
+      (caller) async throws in
       _ = try await caller.unary(Self.check, ByteBuffer())  // is not worth a line
       try await callAll(caller)
       await fail(caller)
@@ -175,7 +177,8 @@ struct TelemetryTests {
 
   @Test func callsAreTracedAcrossTheSocket() async throws {
     let (server, client) = (InMemoryTracer(), InMemoryTracer())
-    try await withPair(server: CallTracing(server), client: CallTracing(client, peerService: "echo")) { (caller) async throws in
+    try await withPair(server: CallTracing(server), client: CallTracing(client, peerService: "echo")) {
+      (caller) async throws in
       _ = try await caller.unary(Self.check, ByteBuffer())
       try await callAll(caller)
       await fail(caller)

@@ -60,21 +60,6 @@ struct BadServerTests {
     #expect(try await outcome { $0.reset(stream: $1, code: code) }?.code == status)
   }
 
-  @Test func aRefusedStreamIsTriedAgain() async throws {
-    let attempts = Counter()
-    let recovered = try await outcome { session, stream in
-      attempts.add(1)
-      if attempts.value < 3 { return session.reset(stream: stream, code: .refusedStream) }
-      let output = StreamOutput()
-      output.append(ByteBuffer(bytes: Self.message))
-      output.end(trailers: ["grpc-status": "0"])
-      try session.respond(stream: stream, headers: Self.head, output: output)
-    }
-    #expect(recovered == nil)
-    #expect(attempts.value == 3)
-    #expect(try await outcome { $0.reset(stream: $1, code: .refusedStream) }?.code == .unavailable)
-  }
-
   @Test func aConnectionThatBreaks() async throws {
     let status = try await outcome { session, _ in session.terminate(code: .internalError) }
     #expect(status?.code == .unavailable)

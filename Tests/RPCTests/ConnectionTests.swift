@@ -157,31 +157,4 @@ struct ConnectionTests {
       #expect(await status { try await client.unary(Echo.missing, "a") }?.message == "outer(inner(handler))")
     }
   }
-
-  @Test func connectivity() {
-    var machine = Connectivity(minimumBackoff: 100, maximumBackoff: 1_000)
-    #expect(machine.callArrived(waitsForReady: false, now: 0) == .wait(connect: true))
-    #expect(machine.callArrived(waitsForReady: false, now: 0) == .wait(connect: false))
-    var expected: [Int64] = [100, 200, 400, 800, 1_000, 1_000]
-    var now: Int64 = 0
-    while !expected.isEmpty {
-      #expect(machine.attemptFailed("refused", now: now, spread: 0) == expected.removeFirst())
-      #expect(machine.callArrived(waitsForReady: false, now: now) == .fail)
-      #expect(machine.callArrived(waitsForReady: true, now: now) == .wait(connect: false))
-      now += 2_000
-      #expect(machine.callArrived(waitsForReady: false, now: now) == .wait(connect: true))
-    }
-    #expect(machine.attemptFailed("refused", now: 0, spread: 1) == 1_200)
-    let connectsAgain = machine.restEnded(callsWait: true)
-    #expect(connectsAgain)
-    machine.connected()
-    #expect(machine.callArrived(waitsForReady: false, now: now) == .start)
-    let connectsAtOnce = machine.lost(callsWait: false)
-    #expect(!connectsAtOnce)
-    #expect(machine.state == .idle)
-    #expect(machine.callArrived(waitsForReady: false, now: now) == .wait(connect: true))
-    #expect(machine.attemptFailed("again", now: now, spread: 0) == 100)
-    machine.close()
-    #expect(machine.callArrived(waitsForReady: true, now: now) == .fail)
-  }
 }

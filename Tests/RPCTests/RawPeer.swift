@@ -171,27 +171,33 @@ final class RawPeer {
     return (head, String(buffer: body))
   }
 
-  /// Waits for the server to hang up; the GOAWAY it sent before, if any, read without the session: what was sent raw
-  /// may have left it in no state to go on.
+  /// Waits for the server to hang up; the GOAWAY it sent before, if any.
   func goAwayAndClose() async throws -> (code: UInt32, reason: String)? {
     try await channel.closeFuture.get()
+    return goAwayFrames.first.map { ($0.code, $0.reason) }
+  }
+
+  /// Read without the session: what was sent raw may have left it in no state to go on, and after a GOAWAY, with no
+  /// stream open, nghttp2 looks at nothing any more.
+  private var goAwayFrames: [(last: Int32, code: UInt32, reason: String)] {
     var rest = ByteBuffer(bytes: received.bytes.withLock { $0 })
+    var found: [(last: Int32, code: UInt32, reason: String)] = []
     while let head = rest.readBytes(length: 9) {
       let length = Int(head[0]) << 16 | Int(head[1]) << 8 | Int(head[2])
-      guard var payload = rest.readSlice(length: length) else { return nil }
-      guard head[3] == 7, payload.readInteger(as: UInt32.self) != nil else { continue }
-      guard let code = payload.readInteger(as: UInt32.self) else { return nil }
-      return (code, String(buffer: payload))
+      guard var payload = rest.readSlice(length: length) else { break }
+      guard head[3] == 7, let (last, code) = payload.readMultipleIntegers(as: (Int32, UInt32).self) else { continue }
+      found.append((last, code, String(buffer: payload)))
     }
-    return nil
+    return found
   }
 
   /// How many bytes the server has sent, read or not.
   var receivedBytes: Int { received.bytes.withLock { $0.count } }
 
-  /// The GOAWAYs so far: the last stream that each one lets live.
+  /// The GOAWAYs so far: the last stream that each one lets live. Answers what else has come.
   func goAways() throws -> [Int32] {
-    try readEvents().compactMap { if case .goAway(let last, _, _) = $0 { last } else { nil } }
+    _ = try readEvents()
+    return goAwayFrames.map(\.last)
   }
 
   var isOpen: Bool { channel.isActive }

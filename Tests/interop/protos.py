@@ -4,6 +4,7 @@ import pathlib
 import sys
 import tempfile
 
+import grpc
 from grpc_tools import protoc
 
 PROTO = pathlib.Path(__file__).parent.parent.parent / "proto"
@@ -23,4 +24,7 @@ def _compile():
     return folder
 
 
-sys.path.insert(0, _compile())
+FOLDER = _compile()
+sys.path.insert(0, FOLDER)
+# The package of gRPC's own test services has the name of grpcio's.
+grpc.__path__.append(f"{FOLDER}/grpc")

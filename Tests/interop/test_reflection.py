@@ -36,7 +36,8 @@ def pool_of(channel):
 def call(channel, pool, service, method, **fields):
     """Calls a unary method by its descriptor."""
     descriptor = pool.FindServiceByName(service).FindMethodByName(method)
-    request, response = (message_factory.GetMessageClass(kind) for kind in (descriptor.input_type, descriptor.output_type))
+    request = message_factory.GetMessageClass(descriptor.input_type)
+    response = message_factory.GetMessageClass(descriptor.output_type)
     invoke = channel.unary_unary(
         f"/{service}/{method}", request_serializer=request.SerializeToString, response_deserializer=response.FromString
     )
@@ -114,7 +115,8 @@ def test_a_service_of_buddy_is_called_by_reflection():
             pool = pool_of(channel)
             answer = call(channel, pool, "buddy.learning.v1.Learning", "GetMultipliers", tools=["data_analyze"])
             assert [multiplier.tool for multiplier in answer.multipliers] == ["data_analyze"]
-            assert call(channel, pool, "grpc.health.v1.Health", "Check", service="buddy.learning.v1.Learning").status == 1
+            health = call(channel, pool, "grpc.health.v1.Health", "Check", service="buddy.learning.v1.Learning")
+            assert health.status == 1
 
 
 def test_health_is_watched_while_it_changes(server, channel):

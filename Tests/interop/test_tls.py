@@ -216,3 +216,26 @@ def test_a_renewed_certificate_is_shown_without_a_restart(certificates, setting)
     # Who was known by the old ones has to show who it is again.
     assert not resumed(certificates, address, session, "-sess_in")
     assert "new certificates are used from now on" in installation.log("artifact")
+
+
+def test_rules_of_ones_own(certificates):
+    rules = certificates / "rules"
+    rules.write_text("# the command may ask\nspiffe://buddy/cli  buddy.learning.v1.Learning/ListFeedback\n")
+    environment = {"BUDDY_TLS_FOLDER": str(certificates), "BUDDY_ACCESS_LIST": str(rules)}
+    with Installation(services=["learning"], environment=environment) as installation:
+        address = installation.address("learning")
+        with channel(certificates, address, "cli") as cli:
+            stub = learning_pb2_grpc.LearningStub(cli)
+            stub.ListFeedback(learning_pb2.ListFeedbackRequest(mission_id="m"), timeout=30)
+            asks = learning_pb2.GetMultipliersRequest()
+            assert code_of(lambda: stub.GetMultipliers(asks, timeout=30)) == grpc.StatusCode.PERMISSION_DENIED
+        # The built-in rules do not count beside it.
+        with channel(certificates, address, "gateway") as gateway:
+            stub = learning_pb2_grpc.LearningStub(gateway)
+            listing = learning_pb2.ListFeedbackRequest(mission_id="m")
+            assert code_of(lambda: stub.ListFeedback(listing, timeout=30)) == grpc.StatusCode.PERMISSION_DENIED
+    rules.write_text("spiffe://buddy/cli\n")
+    with tempfile.TemporaryDirectory() as data:
+        started = run(f"{BIN}/buddy-learning", "--data", data, env={**os.environ, **environment})
+    assert started.returncode == 64
+    assert "rules: line 1: spiffe://buddy/cli may call nothing" in started.stderr

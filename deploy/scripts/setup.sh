@@ -4,8 +4,9 @@
 set -euo pipefail
 
 build=(make git ca-certificates tzdata pkg-config libnghttp2-dev libprotobuf-c-dev libsqlite3-dev libxml2-dev libpq-dev zlib1g-dev)
-test=("${build[@]}" postgresql openssl protobuf-c-compiler protobuf-compiler python3 python3-venv)
-bench=("${test[@]}" g++ libgrpc++-dev protobuf-compiler-grpc nghttp2-client)
+test=("${build[@]}" postgresql openssl protobuf-c-compiler protobuf-compiler python3 python3-venv
+  g++ libgrpc++-dev protobuf-compiler-grpc nghttp2-server)
+bench=("${test[@]}" nghttp2-client)
 
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;
@@ -28,8 +29,8 @@ if command -v dpkg-query >/dev/null; then
 else
   # Without dpkg: look for what the packages are needed for.
   commands=(make git pkg-config)
-  [[ $1 == build ]] || commands+=(protoc protoc-c python3 psql openssl setpriv)
-  [[ $1 == bench ]] && commands+=(g++ h2load grpc_cpp_plugin taskset)
+  [[ $1 == build ]] || commands+=(protoc protoc-c python3 psql openssl setpriv g++ grpc_cpp_plugin nghttpd)
+  [[ $1 == bench ]] && commands+=(h2load taskset)
   for command in "${commands[@]}"; do
     command -v "$command" >/dev/null || missing+=("$command")
   done

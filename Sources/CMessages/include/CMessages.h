@@ -9,6 +9,7 @@
 #include "buddy/mission/v1/mission.pb-c.h"
 #include "buddy/mission/v1/storage.pb-c.h"
 #include "buddy/progress/v1/progress.pb-c.h"
+#include "buddy/testing/v1/former.pb-c.h"
 #include "buddy/testing/v1/testing.pb-c.h"
 #include "google/protobuf/any.pb-c.h"
 #include "google/protobuf/duration.pb-c.h"

@@ -156,10 +156,11 @@ class Call: @unchecked Sendable {
     }
   }
 
-  private var hasRoom: Bool { (output?.bufferedBytes ?? 0) <= Self.highWater }
+  /// Whether a writer may go on.
+  var hasRoom: Bool { (output?.bufferedBytes ?? 0) <= Self.highWater }
 
   /// - Returns: Whether there is room for more.
-  private func enqueue(_ frame: ByteBuffer, _ choice: Bool?, _ shared: CompressedFrame?) throws -> Bool {
+  func enqueue(_ frame: ByteBuffer, _ choice: Bool?, _ shared: CompressedFrame?) throws -> Bool {
     if let failure { throw failure }
     let output = try openOutput()
     if let outgoing {

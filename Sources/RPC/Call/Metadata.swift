@@ -4,8 +4,8 @@ import HTTP2
 ///
 /// Names are lower case (`a-z 0-9 _ - .`); text values are printable ASCII, without spaces at their ends. Names that
 /// end in `-bin` carry bytes, kept as base64. `grpc-status`, `grpc-message`, `grpc-timeout`, `grpc-encoding`,
-/// `content-type`, `te` and pseudo-headers belong to the protocol and are neither shown nor sent. Other names that begin
-/// with `grpc-` are shown, and only those sent that gRPC has for everyone (`grpc-status-details-bin` and the like).
+/// `content-type`, `te` and pseudo-headers belong to the protocol and are neither shown nor sent. Other names that
+/// begin with `grpc-` are shown, and only those sent that gRPC has for all (`grpc-status-details-bin` and the like).
 public struct Metadata: Sendable, Hashable, ExpressibleByDictionaryLiteral, Sequence {
   private struct Entry: Sendable, Hashable {
     let name: String

@@ -1,24 +1,37 @@
 public import NIOCore
 import NIOPosix
 
-/// A gRPC client for one server: connects when it is first needed, reconnects by itself, and runs all calls over one
-/// connection. Share one client a server.
+/// A gRPC client for one target, which may be several servers: connects when it is first needed, reconnects by itself,
+/// and spreads its calls as `ClientOptions` say, by default over one connection. Share one client a target.
 ///
 /// Every method throws `Status`. Cancelling the task that waits for a call cancels the call, at the server too.
 public final class Client: Sendable {
-  private let channel: ClientChannel
+  let channel: ClientChannel
+  private let retries: RetryState
+  /// Nil where no method is configured.
+  private let methods: MethodTable?
   private let interceptors: [any ClientInterceptor]
 
   /// - Parameters:
   ///   - interceptors: Around every call, the first outermost.
   ///   - group: The threads to run on, of which the client takes one; the process-wide group unless given.
   public init(
-    host: String, port: Int, options: ClientOptions = .init(), interceptors: [any ClientInterceptor] = [],
+    _ target: Target, options: ClientOptions = .init(), interceptors: [any ClientInterceptor] = [],
     group: (any EventLoopGroup)? = nil
   ) {
     self.interceptors = interceptors
     let group = group ?? MultiThreadedEventLoopGroup.singleton
-    channel = ClientChannel(host: host, port: port, options: options, loop: group.next())
+    channel = ClientChannel(target: target, options: options, loop: group.next())
+    retries = RetryState(channel: channel)
+    methods = MethodTable(options.methods)
+  }
+
+  /// The same as `init(.host(host, port: port))`.
+  public convenience init(
+    host: String, port: Int, options: ClientOptions = .init(), interceptors: [any ClientInterceptor] = [],
+    group: (any EventLoopGroup)? = nil
+  ) {
+    self.init(.host(host, port: port), options: options, interceptors: interceptors, group: group)
   }
 
   deinit {
@@ -27,7 +40,10 @@ public final class Client: Sendable {
   }
 
   /// Ends the calls under way with UNAVAILABLE and closes the connection. Later calls fail.
-  public func close() async { await channel.closeAndWait() }
+  public func close() async {
+    channel.loop.execute { [retries] in retries.close() }
+    await channel.closeAndWait()
+  }
 
   /// One request, one response.
   public func unary<Q, R>(
@@ -54,7 +70,7 @@ public final class Client: Sendable {
     _ method: Method<Q, R>, _ request: Q, _ options: CallOptions = .init()
   ) async throws -> ResponseStream<R> {
     let call = try oneRequest(method, request, options, hasOneResponse: false)
-    channel.submit(call)
+    submit(call)
     return ResponseStream(call: call, codec: method.response)
   }
 
@@ -65,10 +81,10 @@ public final class Client: Sendable {
     _ produce: @Sendable (RequestWriter<Q>) async throws -> Void
   ) async throws -> R {
     let call = call(method.path, options, request: nil, hasOneResponse: true)
-    channel.submit(call)
+    submit(call)
     let frame = try await withTaskCancellationHandler {
       do {
-        let writer = RequestWriter(call: call, codec: method.request, limit: channel.options.maximumRequestBytes)
+        let writer = RequestWriter(call: call, codec: method.request, limit: requestLimit(method.path))
         try await produce(writer)
         call.loop.perform { call.halfClose() }
       } catch {
@@ -91,8 +107,8 @@ public final class Client: Sendable {
     _ produce: @escaping @Sendable (RequestWriter<Q>) async throws -> Void
   ) async throws -> ResponseStream<R> {
     let call = call(method.path, options, request: nil, hasOneResponse: false)
-    channel.submit(call)
-    let writer = RequestWriter(call: call, codec: method.request, limit: channel.options.maximumRequestBytes)
+    submit(call)
+    let writer = RequestWriter(call: call, codec: method.request, limit: requestLimit(method.path))
     let producer = Task {
       do {
         try await produce(writer)
@@ -112,9 +128,9 @@ public final class Client: Sendable {
     _ body: @Sendable (RequestWriter<Q>, ResponseStream<R>) async throws -> Result
   ) async throws -> Result {
     let call = call(method.path, options, request: nil, hasOneResponse: false)
-    channel.submit(call)
+    submit(call)
     defer { call.cancel() }
-    let writer = RequestWriter(call: call, codec: method.request, limit: channel.options.maximumRequestBytes)
+    let writer = RequestWriter(call: call, codec: method.request, limit: requestLimit(method.path))
     return try await withTaskCancellationHandler {
       try await body(writer, ResponseStream(call: call, codec: method.response))
     } onCancel: {
@@ -127,22 +143,49 @@ public final class Client: Sendable {
   private func oneRequest<Q, R>(
     _ method: Method<Q, R>, _ request: Q, _ options: CallOptions, hasOneResponse: Bool
   ) throws -> ClientCall {
-    let frame = try Framing.encode(request, method.request, limit: channel.options.maximumRequestBytes)
+    let frame = try Framing.encode(request, method.request, limit: requestLimit(method.path))
     return call(method.path, options, request: frame, hasOneResponse: hasOneResponse)
+  }
+
+  private func requestLimit(_ path: String) -> Int {
+    guard let methods, let limit = methods[path: path]?.maximumRequestBytes else {
+      return channel.options.maximumRequestBytes
+    }
+    return min(limit, channel.options.maximumRequestBytes)
   }
 
   private func call(
     _ path: String, _ options: CallOptions, request: ByteBuffer?, hasOneResponse: Bool
   ) -> ClientCall {
-    guard !interceptors.isEmpty else {
+    guard !interceptors.isEmpty || methods != nil || channel.options.retryThrottling != nil else {
       return ClientCall(
-        channel: channel, path: path, options: options, request: request, hasOneResponse: hasOneResponse)
+        channel: channel, path: path, options: options, request: request, hasOneResponse: hasOneResponse,
+        replay: request == nil ? retries.replayBuffer() : nil)
     }
     var outgoing = OutgoingCall(path: path, peer: channel.authority, options: options)
-    let ends = interceptors.compactMap { $0.begin(&outgoing) }
-    return ClientCall(
-      channel: channel, path: path, options: outgoing.options, request: request, hasOneResponse: hasOneResponse,
-      ends: ends)
+    var ends = interceptors.compactMap { $0.begin(&outgoing) }
+    if let counts = retries.countsSuccesses { ends.insert(counts, at: 0) }
+    let configuration = methods?[path: path] ?? MethodConfiguration()
+    configuration.apply(to: &outgoing.options)
+    let policy = retries.policy(configuration.attempts, request: request)
+    let call = ClientCall(
+      channel: channel, path: path, options: outgoing.options, request: policy == nil ? request : nil,
+      hasOneResponse: hasOneResponse, ends: ends,
+      replay: policy == nil && request == nil ? retries.replayBuffer() : nil,
+      responseLimit: configuration.maximumResponseBytes.map { min($0, channel.options.maximumResponseBytes) })
+    if let policy {
+      call.attempts = AttemptRunner(policy, of: call, options: outgoing.options, request: request, state: retries)
+    }
+    return call
+  }
+
+  /// From any thread.
+  private func submit(_ call: ClientCall, _ continuation: UnsafeContinuation<ByteBuffer, any Error>? = nil) {
+    guard let attempts = call.attempts else { return channel.submit(call, continuation) }
+    call.loop.perform {
+      call.arrived(continuation)
+      attempts.begin()
+    }
   }
 
   private func response(to call: ClientCall, isSubmitted: Bool) async throws -> ByteBuffer {
@@ -151,7 +194,7 @@ public final class Client: Sendable {
         if isSubmitted {
           call.loop.perform { call.expectResponse(continuation) }
         } else {
-          channel.submit(call, continuation)
+          submit(call, continuation)
         }
       }
     } onCancel: {

@@ -16,9 +16,20 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   weak var connection: ClientConnection?
   var stream: Int32 = 0
+  /// Where the call waits for a connection, while it does.
+  var queued: (channel: ClientChannel, place: Int)?
   private var timer: NIOScheduledCallback?
-  private var attempts = 0
-  private(set) var status: Status?
+  /// What of a request of several messages was sent, as long as it may have to be sent again.
+  private var replay: ReplayBuffer?
+  private var mustReplay = false
+  /// The server has refused it once.
+  private var wasRefused = false
+  /// Makes the attempts where a policy allows several: until it is committed to one, this call has no stream.
+  var attempts: AttemptRunner?
+  /// Set where this is such an attempt.
+  var attempt: Attempt?
+  var previousAttempts = 0
+  var status: Status?
   private var initial: HeaderBlock?
   private var awaitingInitial: [Waiter<Metadata>] = []
   private var awaitingResponse: UnsafeContinuation<ByteBuffer, any Error>?
@@ -32,9 +43,13 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   var isOver: Bool { status != nil }
 
+  /// - Parameters:
+  ///   - request: The framed request, where it is one message.
+  ///   - replay: Where to keep a request of several messages.
+  ///   - responseLimit: `ClientOptions.maximumResponseBytes`, or less.
   init(
     channel: ClientChannel, path: String, options: CallOptions, request: ByteBuffer?, hasOneResponse: Bool,
-    ends: [CallEnd] = []
+    ends: [CallEnd] = [], replay: ReplayBuffer? = nil, responseLimit: Int? = nil
   ) {
     self.path = path
     self.ends = ends
@@ -46,10 +61,12 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     self.request = request.map { policy.apply(to: $0, nil) }
     compression = policy
     self.hasOneResponse = hasOneResponse
+    self.replay = replay
     metadata = options.metadata
     deadline = options.effectiveDeadline
     waitsForReady = options.waitForReady
-    super.init(loop: channel.loop, limit: channel.options.maximumResponseBytes, isStreaming: !hasOneResponse)
+    super.init(
+      loop: channel.loop, limit: responseLimit ?? channel.options.maximumResponseBytes, isStreaming: !hasOneResponse)
     output = StreamOutput()
   }
 
@@ -59,7 +76,7 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   /// - Parameter continuation: Gets the one response, where there is one.
   func arrived(_ continuation: UnsafeContinuation<ByteBuffer, any Error>?) {
     if let continuation { expectResponse(continuation) }
-    if let deadline, deadline != .never, !isOver {
+    if let deadline, deadline != .never, !isOver, attempt == nil {
       timer = try? loop.scheduleCallback(at: deadline.moment, handler: self)  // fails on a loop that has ended
     }
   }
@@ -71,22 +88,34 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   /// Gets ready to be sent, the first time or again.
   func prepareAttempt() -> StreamOutput {
-    attempts += 1
-    guard let request else {
-      let output = output ?? StreamOutput()
-      self.output = output
-      return output
+    let output: StreamOutput
+    if let request {
+      output = StreamOutput()
+      output.append(request)
+      output.end()
+    } else if let attempt {
+      output = attempt.runner.output()
+    } else {
+      output = preparedStream()
     }
-    let output = StreamOutput()
-    output.append(request)
-    output.end()
     self.output = output
+    return output
+  }
+
+  private func preparedStream() -> StreamOutput {
+    let current = output ?? StreamOutput()
+    guard mustReplay, let replay else { return current }
+    mustReplay = false
+    let output = replay.output()
+    output.drainMark = current.drainMark
     return output
   }
 
   /// The request ends here.
   func halfClose() {
+    if let attempts { return attempts.halfClose() }
     guard let output, !output.isEnded else { return }
+    replay?.isEnded = true
     output.end()
     outputChanged()
   }
@@ -104,14 +133,21 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   func receivedHeaders(_ headers: Event.Headers) {
     guard !isOver else { return }
-    switch ResponseHead(headers, acceptsCompressed: acceptsCompressed) {
+    let head = ResponseHead(headers, acceptsCompressed: acceptsCompressed)
+    if let attempt, !headers.endStream {
+      if case .informational = head { return }
+      return attempt.runner.answered(attempt.number, headers)
+    }
+    switch head {
     case .informational: break
     case .open(let encoding):
       expectEncoded(encoding)
       initial = headers.block
+      if replay != nil { dropReplay() }
+      if previousAttempts > 0 { initial?.append(AttemptRunner.countName, String(previousAttempts)) }
       let waiting = awaitingInitial
       awaitingInitial = []
-      for waiter in waiting { waiter.resume(.success(Metadata(headers.block))) }
+      for waiter in waiting { waiter.resume(initialResult) }
     case .over(let status):
       // The server is done; if we are not, nobody reads the rest.
       finish(status, reset: !headers.endStream || output?.isEnded != true || output?.bufferedBytes != 0)
@@ -122,8 +158,8 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   /// - Returns: Whether the server certainly did not process the call, and it may be sent again.
   func streamClosed(code: UInt32) -> Bool {
     guard !isOver else { return false }
+    if code == ErrorCode.refusedStream.rawValue, initial == nil { return streamRefused() }
     stream = 0
-    if code == ErrorCode.refusedStream.rawValue, request != nil, attempts < 3 { return true }
     if code == ErrorCode.noError.rawValue {
       finish(Status(.internalError, "the server ended the call without a status"))
     } else if code == ErrorCode.cancel.rawValue, deadline?.isExpired == true {
@@ -134,6 +170,27 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     return false
   }
 
+  /// The server did not look at the call: a stream that never left is sent again without limit, one that the server
+  /// refused once (gRFC A6, "Transparent Retries").
+  private func streamRefused() -> Bool {
+    let neverLeft = connection.map { $0.session.lastSentStream < stream } ?? false
+    stream = 0
+    if let attempt {
+      self.attempt = nil
+      status = .refusedStream
+      attempt.runner.refused(attempt.number, neverLeft: neverLeft)
+      return false
+    }
+    if neverLeft { return true }  // with its output as it is: nothing was taken from it
+    guard request != nil || replay != nil, !wasRefused else {
+      finish(.refusedStream)
+      return false
+    }
+    wasRefused = true
+    mustReplay = true
+    return true
+  }
+
   /// The requests come from this task: it ends with the call.
   func producing(in task: Task<Void, Never>) {
     if isOver { task.cancel() } else { producer = task }
@@ -141,24 +198,34 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   func finish(_ status: Status, reset: Bool = false) {
     guard !isOver else { return }
+    if let attempt { return finish(attempt, status, reset: reset) }
+    if let attempts {
+      self.attempts = nil
+      attempts.callEnded()
+    }
+    if replay != nil { dropReplay() }
     let status = status.code == .ok && hasOneResponse ? takeResponse() ?? status : status
     self.status = status
+    if let queued { queued.channel.leftQueue(self, queued.place) }
     for end in ends.reversed() { end(status) }
     ends = []
     producer?.cancel()
     producer = nil
     timer?.cancel()
     timer = nil
-    if reset, stream != 0 {
-      output?.discard()
-      connection?.reset(stream)
-    }
+    if reset { resetStream() }
     if status.code == .ok { finishInbound(.success(())) }
     fail(status.code == .ok ? CancellationError() : status)
     let waiting = awaitingInitial
     awaitingInitial = []
     for waiter in waiting { waiter.resume(initialResult) }
     deliverResponse()
+  }
+
+  func resetStream() {
+    guard stream != 0 else { return }
+    output?.discard()
+    connection?.reset(stream)
   }
 
   /// Keeps the one response.
@@ -215,13 +282,33 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   func handleScheduledCallback(eventLoop: some EventLoop) {
     timer = nil
-    finish(Status(.deadlineExceeded, "the deadline passed"), reset: true)
+    finish(Status(.deadlineExceeded, attempts?.lateness ?? "the deadline passed"), reset: true)
   }
 
   func didCancelScheduledCallback(eventLoop: some EventLoop) {}
 
   /// From any thread.
   func cancel() {
-    loop.execute { self.finish(Status(.cancelled, "the call was cancelled"), reset: true) }
+    loop.execute { self.finish(.cancelled, reset: true) }
+  }
+
+  // MARK: - Several attempts
+
+  /// Keeps the message where it may have to be sent again.
+  override func enqueue(_ frame: ByteBuffer, _ choice: Bool?, _ shared: CompressedFrame?) throws -> Bool {
+    if let attempts {
+      if let failure { throw failure }
+      attempts.append(frame)
+      return hasRoom
+    }
+    if replay != nil, replay?.append(frame) == false { dropReplay() }
+    return try super.enqueue(frame, choice, shared)
+  }
+
+  override var hasRoom: Bool { attempts?.hasRoom ?? super.hasRoom }
+
+  private func dropReplay() {
+    replay?.release()
+    replay = nil
   }
 }

@@ -1,24 +1,42 @@
-import Glibc
 import HTTP2
 import NIOCore
-import NIOPosix
 import Synchronization
 
-/// A client's connections: at most one takes new calls, older ones finish theirs.
+/// A client's calls on their way to a connection: the ready addresses take turns, what finds no room waits, in order.
+/// Which addresses are connected to is the balancer's decision (`ClientChannel+Balancing`).
 ///
 /// `@unchecked Sendable`: all but `inbox` and the constants is only touched on `loop`.
 final class ClientChannel: @unchecked Sendable {
   let loop: any EventLoop
-  let host: String
-  let port: Int
+  let target: Target
   let authority: String
   let options: ClientOptions
 
-  private var connectivity: Connectivity
-  private var current: ClientConnection?
-  private var retiring: [ObjectIdentifier: ClientConnection] = [:]
-  private var attempt: ClientConnection?
-  private var waiting: [ClientCall] = []
+  /// The addresses with at least one connection that takes calls.
+  var ready: [Subchannel] = []
+  private var turn = 0
+  private(set) var queue = WaitingList<ClientCall>()
+
+  // For the parts in other files.
+  var balancer: any Balancer
+  var subchannels: [ServerAddress: Subchannel] = [:]
+  var schedule: ResolutionSchedule
+  /// The resolution under way has taken too long for calls to go on waiting for it.
+  var resolutionIsLate = false
+  var resolveTimer: Scheduled<Void>?
+  var isClosed = false
+  /// As last told to observers.
+  var told = Connectivity.idle
+  var observers = Observers()
+  /// In nanoseconds; nil for no PINGs.
+  var keepaliveInterval: Int64?
+  var idleCheck: Scheduled<Void>?
+  var idleLooks = 0
+  /// A call waited since the last look for idleness.
+  var wasNeeded = false
+
+  /// All connections that are open, those too that only finish their calls.
+  private var connections: [ObjectIdentifier: ClientConnection] = [:]
   private var closing: [UnsafeContinuation<Void, Never>] = []
 
   private struct Submission {
@@ -28,14 +46,14 @@ final class ClientChannel: @unchecked Sendable {
   /// Calls from other threads, taken over all at once.
   private let inbox = Mutex<[Submission]>([])
 
-  init(host: String, port: Int, options: ClientOptions, loop: any EventLoop) {
+  init(target: Target, options: ClientOptions, loop: any EventLoop) {
     self.loop = loop
-    self.host = host
-    self.port = port
+    self.target = target
     self.options = options
-    authority = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-    connectivity = Connectivity(
-      minimumBackoff: options.minimumBackoff.nanoseconds, maximumBackoff: options.maximumBackoff.nanoseconds)
+    authority = options.authority ?? target.authority
+    keepaliveInterval = options.keepaliveInterval?.nanoseconds
+    schedule = ResolutionSchedule(minimumInterval: options.minimumResolveInterval.nanoseconds)
+    balancer = Self.balancer(for: target, options)
   }
 
   // MARK: - Calls
@@ -68,128 +86,97 @@ final class ClientChannel: @unchecked Sendable {
     if let problem = call.metadata.problem {
       return call.finish(Status(.internalError, "the metadata cannot be sent: \(problem)"))
     }
-    switch connectivity.callArrived(waitsForReady: call.waitsForReady, now: Deadline.now) {
-    case .start: current?.start(call)
-    case .wait(let connect):
-      waiting.append(call)
-      if connect { self.connect() }
-    case .fail:
-      let isClosed = connectivity.state == .closed
-      call.finish(isClosed ? Self.closedStatus : unreachable)
+    if queue.isEmpty, let connection = pick() { return connection.start(call) }
+    wait(call)
+  }
+
+  /// A connection with room, of the address whose turn it is.
+  private func pick() -> ClientConnection? {
+    for _ in 0..<ready.count {
+      if turn >= ready.count { turn = 0 }
+      defer { turn += 1 }
+      if let connection = ready[turn].connectionWithRoom { return connection }
+    }
+    return nil
+  }
+
+  private func wait(_ call: ClientCall) {
+    let state = state
+    if state == .shutdown { return call.finish(Self.closedStatus) }
+    if state == .transientFailure, !call.waitsForReady { return call.finish(unreachable) }
+    guard queue.count < options.maximumQueuedCalls else {
+      return call.finish(Status(.resourceExhausted, "\(queue.count) calls wait for \(authority) already"))
+    }
+    wasNeeded = true
+    call.queued = (self, queue.append(call))
+    if state == .ready { grow() } else if state == .idle { settle() }
+  }
+
+  /// Every connection is at its server's limit: makes one more, where one is allowed.
+  private func grow() {
+    for subchannel in ready where subchannel.grow() { return }
+  }
+
+  /// A stream has ended, or a connection been made: calls that wait may go.
+  func roomMade() {
+    guard !queue.isEmpty else { return }
+    while !queue.isEmpty, let connection = pick(), let call = queue.popFirst() {
+      call.queued = nil
+      connection.start(call)
+    }
+    if !queue.isEmpty { grow() }
+  }
+
+  /// It is over before it could be sent.
+  func leftQueue(_ call: ClientCall, _ place: Int) {
+    call.queued = nil
+    queue.remove(at: place)
+  }
+
+  /// Ends those calls that do not wait for readiness.
+  func failImpatient() {
+    guard !queue.isEmpty else { return }
+    let status = unreachable
+    for call in queue.removeAll(where: { !$0.waitsForReady }) {
+      call.queued = nil
+      call.finish(status)
     }
   }
 
-  private static let closedStatus = Status(.unavailable, "the client was closed")
-  private var unreachable: Status { Status(.unavailable, "\(authority) cannot be reached: \(connectivity.lastError)") }
+  static let closedStatus = Status(.unavailable, "the client was closed")
+  var unreachable: Status { Status(.unavailable, "\(authority) cannot be reached: \(balancer.lastError)") }
 
-  // MARK: - Connecting
+  // MARK: - Connections
 
-  private func connect() {
-    let bootstrap = ClientBootstrap(group: loop)
-      .connectTimeout(options.connectTimeout.timeAmount)
-      .channelOption(.socketOption(.tcp_nodelay), value: 1)
-      .channelOption(.maxMessagesPerRead, value: 8)
-      .channelOption(
-        .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 8192, maximum: 65536)
-      )
-      .channelOption(.writeBufferWaterMark, value: .init(low: 64 * 1024, high: 512 * 1024))
-      .channelInitializer { [weak self] channel in
-        channel.eventLoop.makeCompletedFuture {
-          guard let self else { throw ChannelError.inputClosed }
-          let connection = try ClientConnection(channel: self, loop: channel.eventLoop)
-          try self.options.tls?.add(to: channel, serverName: self.host)
-          try channel.pipeline.syncOperations.addHandler(connection)
-        }
-      }
-    bootstrap.connect(host: host, port: port).whenComplete { [weak self] result in
-      switch result {
-      case .success(let channel): self?.expectSettings(channel)
-      case .failure(let error): self?.attemptFailed(Self.reason(error))
-      }
-    }
+  func opened(_ connection: ClientConnection) {
+    guard !isClosed else { return connection.closeNow() }
+    connections[ObjectIdentifier(connection)] = connection
   }
 
-  /// A server is only there once it has spoken HTTP/2.
-  private func expectSettings(_ channel: any Channel) {
-    let handler = try? channel.pipeline.syncOperations.handler(type: ClientConnection.self)
-    guard let connection = handler, !connection.isReady else { return }
-    attempt = connection
-    loop.scheduleTask(in: options.connectTimeout.timeAmount) { [weak self, weak connection] in
-      guard let self, let connection, self.attempt === connection else { return }
-      connection.closeNow()
-    }
-  }
-
-  func becameReady(_ connection: ClientConnection) {
-    guard attempt == nil || attempt === connection, connectivity.state == .connecting else {
-      return connection.retire()
-    }
-    attempt = nil
-    current = connection
-    connectivity.connected()
-    let calls = waiting
-    waiting = []
-    for call in calls { start(call) }
-  }
-
-  private func attemptFailed(_ reason: String) {
-    attempt = nil
-    let spread = Double.random(in: -1...1)
-    guard connectivity.state == .connecting else { return }
-    let rest = connectivity.attemptFailed(reason, now: Deadline.now, spread: spread)
-    let calls = waiting
-    waiting = calls.filter { $0.waitsForReady && !$0.isOver }
-    for call in calls where !call.waitsForReady { call.finish(unreachable) }
-    loop.scheduleTask(in: .nanoseconds(rest)) { [weak self] in self?.restEnded() }
-  }
-
-  private func restEnded() {
-    waiting.removeAll { $0.isOver }
-    if connectivity.restEnded(callsWait: !waiting.isEmpty) { connect() }
-  }
-
-  private static func reason(_ error: any Error) -> String {
-    guard let connection = error as? NIOConnectionError else { return text(error) }
-    if let first = connection.connectionErrors.first { return text(first.error) }
-    return text(connection.dnsAAAAError ?? connection.dnsAError ?? connection)
-  }
-
-  /// The system's own words for an error of a socket: NIO's add where in NIO it came up.
-  private static func text(_ error: any Error) -> String {
-    (error as? IOError).map { String(cString: strerror($0.errnoCode)).lowercased() } ?? "\(error)"
-  }
-
-  // MARK: - The end of a connection
-
-  /// It takes no more calls.
-  func retired(_ connection: ClientConnection) {
-    guard connection === current else { return }
-    current = nil
-    retiring[ObjectIdentifier(connection)] = connection
-    if connectivity.lost(callsWait: !waiting.isEmpty) { connect() }
-  }
-
-  func closed(_ connection: ClientConnection, reason: String) {
-    retiring[ObjectIdentifier(connection)] = nil
-    if connection === attempt { attemptFailed(reason) }
+  func closed(_ connection: ClientConnection) {
+    connections[ObjectIdentifier(connection)] = nil
     finishClosing()
   }
+
+  /// The server has had too many PINGs: the connections to come send half as many (gRFC A8).
+  func pingLess() { keepaliveInterval = keepaliveInterval.map { min($0, .max / 2) * 2 } }
+
+  // MARK: - The end
 
   /// Takes no more calls. From the loop.
   /// - Parameter aborting: End those under way; otherwise they finish.
   func close(aborting: Bool) {
-    connectivity.close()
-    let calls = waiting
-    waiting = []
-    for call in calls { call.finish(Self.closedStatus) }
-    attempt?.closeNow()
-    if let connection = current {
-      retiring[ObjectIdentifier(connection)] = connection
-      current = nil
+    isClosed = true
+    resolveTimer?.cancel()
+    idleCheck?.cancel()
+    for call in queue.removeAll(where: { _ in true }) {
+      call.queued = nil
+      call.finish(Self.closedStatus)
     }
-    for connection in Array(retiring.values) {
-      if aborting { connection.abort(Self.closedStatus) } else { connection.retire() }
-    }
+    let open = Array(connections.values)
+    disconnect()
+    if aborting { for connection in open { connection.abort(Self.closedStatus) } }
+    settle()
     finishClosing()
   }
 
@@ -203,7 +190,7 @@ final class ClientChannel: @unchecked Sendable {
   }
 
   private func finishClosing() {
-    guard connectivity.state == .closed, retiring.isEmpty else { return }
+    guard isClosed, connections.isEmpty else { return }
     let waiting = closing
     closing = []
     for continuation in waiting { continuation.resume() }

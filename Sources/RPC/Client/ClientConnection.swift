@@ -1,29 +1,32 @@
 import HTTP2
 import NIOCore
 
-/// One connection at the client. Calls beyond what the server lets us open at once wait here.
+/// One connection at the client. It belongs to the `Subchannel` of its address, which is told what becomes of it.
 final class ClientConnection: Connection, @unchecked Sendable {
   /// nghttp2 sends no header block that might not fit in 64 KiB.
   private static let maximumHeaderBytes = 60_000
 
-  private weak var channel: ClientChannel?
+  /// Holds this connection as well: until `closed`.
+  private var owner: Subchannel?
   private let options: ClientOptions
   /// The headers that every request begins and ends with.
   private let requestStart: HeaderBlock
   private let requestEnd: HeaderBlock
   private var calls: [Int32: ClientCall] = [:]
-  private var pending: [ClientCall] = []
-  private var pendingHead = 0
   /// The server's SETTINGS have come.
   private(set) var isReady = false
   /// No more calls are to be started here.
   private(set) var isDraining = false
   private var failure = "the connection was lost"
-  private var keepalive = Keepalive()
   private var flood: FloodGuard
+  private var keepalive: Keepalive?
+  /// Since the last look at whether it is idle.
+  private var wasUsed = false
+  /// How many looks in a row found it idle.
+  private var idleLooks = 0
 
-  init(channel: ClientChannel, loop: any EventLoop) throws {
-    self.channel = channel
+  init(channel: ClientChannel, owner: Subchannel, loop: any EventLoop) throws {
+    self.owner = owner
     options = channel.options
     flood = FloodGuard(limits: channel.options.flood)
     requestStart = [
@@ -35,11 +38,10 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
   // MARK: - Calls
 
-  func start(_ call: ClientCall) {
-    if calls.count < session.peerMaximumStreams { open(call) } else { pending.append(call) }
-  }
+  /// Whether another call can be opened now.
+  var hasRoom: Bool { calls.count < session.peerMaximumStreams && !isDraining }
 
-  private func open(_ call: ClientCall) {
+  func start(_ call: ClientCall) {
     guard !call.isOver else { return }
     if call.deadline?.isExpired == true {
       return call.finish(Status(.deadlineExceeded, "the deadline passed before the call was sent"))
@@ -53,13 +55,18 @@ final class ClientConnection: Connection, @unchecked Sendable {
       call.stream = stream
       call.connection = self
       calls[stream] = call
+      wasUsed = true
       touch()
     } catch {
       // Ids have run out, or a GOAWAY came: another connection can take it.
+      let channel = owner?.channel
       retire()
       channel?.start(call)
     }
   }
+
+  /// A call takes over the stream of one of its attempts.
+  func replace(_ stream: Int32, with call: ClientCall) { if calls[stream] != nil { calls[stream] = call } }
 
   private func headers(of call: ClientCall) -> HeaderBlock {
     var block = HeaderBlock(reserving: 320)
@@ -74,28 +81,15 @@ final class ClientConnection: Connection, @unchecked Sendable {
     return block
   }
 
-  private func startPending() {
-    while pendingHead < pending.count, calls.count < session.peerMaximumStreams, !isDraining {
-      pendingHead += 1
-      open(pending[pendingHead - 1])
-    }
-    if pendingHead == pending.count || pendingHead > 1024 {
-      pending.removeFirst(pendingHead)
-      pendingHead = 0
-    }
-  }
-
-  private func takePending() -> [ClientCall] {
-    defer { (pending, pendingHead) = ([], 0) }
-    return Array(pending[pendingHead...])
-  }
-
   // MARK: - Events
 
-  override func activated() { startKeepalive() }
+  override func activated() {
+    owner?.channel.opened(self)
+    if let interval = owner?.channel.keepaliveInterval { startKeepalive(interval: interval) }
+  }
 
   override func handle(_ event: Event) {
-    keepalive.heard()
+    keepalive?.heard(now: Deadline.now)
     switch event {
     case .headers(let headers): calls[headers.stream]?.receivedHeaders(headers)
     case .data(let stream, let chunk): calls[stream]?.received(chunk)
@@ -103,32 +97,31 @@ final class ClientConnection: Connection, @unchecked Sendable {
       calls[stream]?.finish(Status(.internalError, "the server ended the call without a status"), reset: true)
     case .closed(let stream, let code):
       guard let call = calls.removeValue(forKey: stream) else { return }
-      if call.streamClosed(code: code) { channel?.start(call) }
-      startPending()
-      if isDraining { touch() }
+      if call.streamClosed(code: code) { owner?.channel.start(call) }
+      if isDraining { touch() } else { owner?.channel.roomMade() }
     case .writable(let stream): calls[stream]?.outputDrained()
     case .settings:
       if !isReady {
         isReady = true
-        channel?.becameReady(self)
+        owner?.becameReady(self)
+      } else {
+        owner?.channel.roomMade()
       }
-      startPending()
     case .goAway(_, let code, let reason):
       if code != ErrorCode.noError.rawValue {
         failure = "the server went away with HTTP/2 error code \(code)\(reason.isEmpty ? "" : ": \(reason)")"
       }
+      if code == ErrorCode.enhanceYourCalm.rawValue, reason == "too_many_pings" { owner?.channel.pingLess() }
       retire()
     case .endSent, .pong: break
     }
   }
 
-  /// Takes no more calls; those under way go on. Those that wait go elsewhere.
+  /// Takes no more calls; those under way go on.
   func retire() {
     guard !isDraining else { return }
     isDraining = true
-    let moved = takePending()
-    channel?.retired(self)
-    for call in moved { channel?.start(call) }
+    owner?.retired(self)
     touch()
   }
 
@@ -158,60 +151,64 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
   override func closed() {
     retire()
-    let lost = calls.values
+    let lost = calls
     calls = [:]
-    for call in lost { call.finish(Status(.unavailable, failure)) }
-    channel?.closed(self, reason: failure)
+    let owner = owner
+    self.owner = nil
+    owner?.closed(self, reason: failure)
+    for (stream, call) in lost {
+      // What was never written was certainly not processed, and can be sent again.
+      if stream > session.lastSentStream, call.streamClosed(code: ErrorCode.refusedStream.rawValue) {
+        owner?.channel.start(call)
+      } else {
+        call.finish(Status(.unavailable, failure))
+      }
+    }
   }
 
   /// Ends every call and the connection.
   func abort(_ status: Status) {
     isDraining = true
-    let ended = Array(calls.values) + takePending()
-    for call in ended { call.finish(status, reset: true) }
+    for call in Array(calls.values) { call.finish(status, reset: true) }
     session.submitGoAway()
     isClosing = true
     touch()
   }
-}
 
-// MARK: - Keepalive
-
-extension ClientConnection {
-  struct Keepalive {
-    private var hasHeard = true
-    private var pingSent: Int64?
-
-    mutating func heard() {
-      hasHeard = true
-      pingSent = nil
-    }
-
-    enum Action { case nothing, ping, close }
-
-    mutating func check(isInUse: Bool, now: Int64, timeout: Int64) -> Action {
-      if let pingSent { return now - pingSent >= timeout ? .close : .nothing }
-      defer { hasHeard = false }
-      guard isInUse, !hasHeard else { return .nothing }
-      pingSent = now
-      return .ping
-    }
+  /// Closes without another word.
+  func giveUp(_ reason: String) {
+    failure = reason
+    closeNow()
   }
 
-  private func startKeepalive() {
-    guard let interval = options.keepaliveInterval?.timeAmount else { return }
-    let timeout = options.keepaliveTimeout.nanoseconds
-    let period = min(interval, .nanoseconds(max(1_000_000, timeout)))
-    loop.scheduleRepeatedTask(initialDelay: period, delay: period) { [weak self] task in
-      guard let self, self.context?.channel.isActive == true else { return task.cancel() }
-      switch self.keepalive.check(isInUse: !self.calls.isEmpty, now: Deadline.now, timeout: timeout) {
-      case .nothing: break
-      case .ping:
+  /// Called now and then: how many times in a row, this one included, there was nothing to do.
+  func lookForIdleness() -> Int {
+    idleLooks = calls.isEmpty && !wasUsed ? idleLooks + 1 : 0
+    wasUsed = false
+    return idleLooks
+  }
+
+  // MARK: - Keepalive
+
+  private func startKeepalive(interval: Int64) {
+    let machine = Keepalive(
+      interval: interval, timeout: options.keepaliveTimeout.nanoseconds,
+      withoutCalls: options.keepaliveWithoutCalls, now: Deadline.now)
+    keepalive = machine
+    checkKeepalive(in: interval)
+  }
+
+  private func checkKeepalive(in nanoseconds: Int64) {
+    loop.scheduleTask(in: .nanoseconds(nanoseconds)) { [weak self] in
+      guard let self, self.context?.channel.isActive == true else { return }
+      switch self.keepalive?.check(isInUse: !self.calls.isEmpty, now: Deadline.now) {
+      case .wait(let time): self.checkKeepalive(in: time)
+      case .ping(let time):
         self.session.submitPing()
         self.touch()
-      case .close:
-        self.failure = "the server did not answer a keepalive PING"
-        self.closeNow()
+        self.checkKeepalive(in: time)
+      case .close: self.giveUp("the server did not answer a keepalive PING")
+      case nil: break
       }
     }
   }

@@ -2,12 +2,34 @@ import HTTP2
 
 /// How a client connects, and what it takes from a server.
 public struct ClientOptions: Sendable {
-  /// To connect and to hear the server's SETTINGS.
+  /// To connect and to hear the server's SETTINGS; also to resolve the name. With pick first, an address gets its part
+  /// of it, at least 1 s (gRPC waits 20 s for each).
   public var connectTimeout: Duration = .seconds(5)
-  /// After a failed attempt no other is made for about this long, doubled with each failure …
+  /// After a failed attempt no other is made for about this long (gRPC: 1 s) …
   public var minimumBackoff: Duration = .milliseconds(100)
-  /// … up to this. Each is spread by ±20 %, so that many clients do not come at once.
+  /// … then for this many times longer after each further failure …
+  public var backoffMultiplier = 1.6
+  /// … up to this (gRPC: 120 s). Each is spread by ±20 %, so that many clients do not come at once. It begins anew once
+  /// a connection has lasted longer than `minimumBackoff`.
   public var maximumBackoff: Duration = .seconds(10)
+  /// How calls are spread over the target's addresses.
+  public var loadBalancing = LoadBalancing.pickFirst
+  /// The most connections to one address: one more is made while every one is at the server's limit of streams.
+  public var connectionsPerAddress = 1
+  /// Calls that wait for a connection or for room on one; those beyond end with RESOURCE_EXHAUSTED.
+  public var maximumQueuedCalls = 100_000
+  /// A client that nothing was called on for this long closes its connections, until the next call; so do connections
+  /// that are more than needed. Up to a quarter later. Nil for never.
+  public var idleTimeout: Duration? = .seconds(1800)
+  /// Finds a name's addresses.
+  public var resolver: any NameResolver = SystemResolver()
+  /// A name is resolved again when connections fail or are lost, and this long after the last answer, while the client
+  /// is in use; nil for only the former.
+  public var resolveInterval: Duration? = .seconds(300)
+  /// … but no sooner than this after the last answer.
+  public var minimumResolveInterval: Duration = .seconds(30)
+  /// What requests say they are for (`:authority`); nil for the target's host and port.
+  public var authority: String?
   /// The longest response message taken, in bytes; a longer one ends its call with RESOURCE_EXHAUSTED.
   public var maximumResponseBytes = 4 * 1024 * 1024
   /// The longest request message sent, in bytes.
@@ -18,10 +40,13 @@ public struct ClientOptions: Sendable {
   public var streamWindow = 256 * 1024
   /// Bytes that may be on their way on one connection.
   public var connectionWindow = 1024 * 1024
-  /// While calls are open and nothing comes, a PING is sent after this long; nil for never.
+  /// While calls are open and nothing comes, a PING is sent after this long; nil for never. Doubled each time that a
+  /// server says "too_many_pings" (gRFC A8), as it does when asked more often than its `minimumPingInterval`.
   public var keepaliveInterval: Duration?
-  /// A PING that is not answered for this long ends the connection.
+  /// A PING after which nothing comes for this long ends the connection, its calls with UNAVAILABLE.
   public var keepaliveTimeout: Duration = .seconds(20)
+  /// Send PINGs while no calls are open, too.
+  public var keepaliveWithoutCalls = false
   /// SETTINGS frames that a server may send in a minute; over it the connection ends.
   public var settingsPerMinute = 10
   /// Frames without progress (PING, 1xx responses, WINDOW_UPDATE) that a server may send in 10 s; over it the
@@ -38,6 +63,16 @@ public struct ClientOptions: Sendable {
   public var compressionThreshold = 1024
   /// Tells servers that responses may be compressed. Otherwise one that is ends its call with INTERNAL.
   public var acceptsCompressed = true
+
+  /// What is done with calls of certain methods: timeouts, limits, retries, hedging.
+  public var methods: [MethodConfiguration] = []
+  /// Stops retries and hedging while the server fails too often; nil: they are not stopped.
+  public var retryThrottling: RetryThrottling?
+  /// Bytes of a call's request that are kept to send it again, until the server's headers come; a longer request is no
+  /// longer retried. Zero: only requests of one message are sent again, and only if the server did not look at them.
+  public var replayBytes = 256 * 1024
+  /// Bytes of all calls' requests together that are kept so.
+  public var replayBytesOfAllCalls = 16 * 1024 * 1024
 
   public init() {}
 

@@ -66,7 +66,11 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   }
 
   final func channelActive(context: ChannelHandlerContext) {
-    if let address = context.remoteAddress { peer = "\(address.ipAddress ?? "unix"):\(address.port ?? 0)" }
+    if let address = context.remoteAddress, let host = address.ipAddress {
+      peer = "\(host):\(address.port ?? 0)"
+    } else if case .unixDomainSocket? = context.localAddress ?? context.remoteAddress {
+      peer = "unix"
+    }
     activated()
     touch()
   }

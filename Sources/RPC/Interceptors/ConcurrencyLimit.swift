@@ -4,8 +4,8 @@ import Synchronization
 /// served, until their deadline. When too many wait, calls end with RESOURCE_EXHAUSTED.
 ///
 /// A call counts from its handler's start to its end, a stream to the stream's end. One that waits counts for
-/// `ServerOptions.maximumHandlers` of its connection; one whose caller gives up leaves the queue at once. A call must not
-/// wait for another call of the same server, which may wait behind it.
+/// `ServerOptions.maximumHandlers` of its connection; one whose caller gives up leaves the queue at once. A call must
+/// not wait for another call of the same server, which may wait behind it.
 ///
 /// At the client nothing like this is needed: calls over the server's `maximumStreams` wait in the channel.
 public final class ConcurrencyLimit: ServerInterceptor {

@@ -18,7 +18,8 @@ struct RequestHead {
     var fields = Fields()
     for field in block { fields.take(field, of: block) }
     guard fields.isPost else {
-      return .http([":status": "405", "allow": "POST", "content-type": "text/plain"], body: "gRPC uses POST\n")
+      let body = fields.isHead ? "" : "gRPC uses POST\n"  // the answer to HEAD has none (RFC 9110 §9.3.2)
+      return .http([":status": "405", "allow": "POST", "content-type": "text/plain"], body: body)
     }
     guard fields.isGRPC else {
       return .http(
@@ -51,6 +52,7 @@ struct RequestHead {
   /// Where the fields that matter lie in the block.
   private struct Fields {
     var isPost = false
+    var isHead = false
     var isGRPC = false
     var path: Range<Int>?
     var timeout: Range<Int>?
@@ -60,7 +62,9 @@ struct RequestHead {
     mutating func take(_ field: HeaderBlock.Field, of block: HeaderBlock) {
       switch field.name.count {
       case 5 where block.equals(field.name, ":path"): path = field.value
-      case 7 where block.equals(field.name, ":method"): isPost = block.equals(field.value, "POST")
+      case 7 where block.equals(field.name, ":method"):
+        isPost = block.equals(field.value, "POST")
+        isHead = !isPost && block.equals(field.value, "HEAD")
       case 12 where block.equals(field.name, "content-type"): isGRPC = Self.isGRPC(field.value, of: block)
       case 12 where block.equals(field.name, "grpc-timeout"): timeout = field.value
       case 13 where block.equals(field.name, "grpc-encoding"): encoding = field.value

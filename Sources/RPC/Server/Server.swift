@@ -4,10 +4,15 @@ import Synchronization
 
 /// Where a server listens.
 public struct BoundAddress: Sendable, Hashable, CustomStringConvertible {
+  /// An IP address, or `unix:` and the path of a socket.
   public let host: String
+  /// 0 for a Unix domain socket.
   public let port: Int
 
-  public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  public var description: String {
+    if unixSocketPath != nil { return host }
+    return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+  }
 }
 
 /// An address that cannot be listened on.
@@ -45,6 +50,15 @@ public final class Server: Sendable {
   /// - Parameter port: 0 for any that is free.
   /// - Throws: `BindError`.
   public func start(host: String, port: Int) async throws -> BoundAddress {
+    let address = BoundAddress(host: host, port: port)
+    return try await listen(at: address) { try await $0.bind(host: host, port: port).get() }
+  }
+
+  /// Listens on what `bind` makes of the bootstrap.
+  /// - Parameter address: What errors name.
+  func listen(
+    at address: BoundAddress, _ bind: (ServerBootstrap) async throws -> any Channel
+  ) async throws -> BoundAddress {
     let core = core
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 1024)
@@ -72,19 +86,19 @@ public final class Server: Sendable {
         }
       }
     do {
-      let channel = try await bootstrap.bind(host: host, port: port).get()
+      let channel = try await bind(bootstrap)
       guard core.listening(on: channel) else {
         try? await channel.close()
-        throw BindError(address: BoundAddress(host: host, port: port), reason: "the server was stopped", isInUse: false)
+        throw BindError(address: address, reason: "the server was stopped", isInUse: false)
       }
-      let address = channel.localAddress
-      return BoundAddress(host: address?.ipAddress ?? host, port: address?.port ?? port)
+      let local = channel.localAddress
+      return BoundAddress(host: local?.ipAddress ?? address.host, port: local?.port ?? address.port)
     } catch let error as BindError {
       throw error
     } catch {
       let isInUse = (error as? IOError)?.errnoCode == EADDRINUSE
       let reason = isInUse ? "the address is already in use" : "\(error)"
-      throw BindError(address: BoundAddress(host: host, port: port), reason: reason, isInUse: isInUse)
+      throw BindError(address: address, reason: reason, isInUse: isInUse)
     }
   }
 
@@ -97,6 +111,8 @@ public final class Server: Sendable {
   public func shutdown(grace: Duration? = nil) async {
     let (channels, connections) = core.stop()
     for channel in channels { try? await channel.close() }
+    // Not before all that was to be done after a listener's end is done.
+    for channel in channels { try? await channel.closeFuture.get() }
     for connection in connections { connection.loop.execute { connection.shutDown() } }
     let core = core
     let timer = group.next().scheduleTask(in: (grace ?? core.options.shutdownGrace).timeAmount) {

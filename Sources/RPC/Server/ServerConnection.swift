@@ -98,7 +98,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
     case .headers(let headers):
       if let call = calls[headers.stream] {
         if headers.endStream { call.end() }
-      } else {
+      } else if headers.isFirst {  // else trailers of a request that was answered without a call
         begin(headers)
       }
     case .data(let stream, let chunk): calls[stream]?.received(chunk)
@@ -140,7 +140,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
       output.append(ByteBuffer(string: body))
       output.end()
       if !headers.endStream { session.notifyEnd(stream: headers.stream) }
-      respond(headers.stream, head, output)
+      respond(headers.stream, head, body.isEmpty ? nil : output)
     }
   }
 

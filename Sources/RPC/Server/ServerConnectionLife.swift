@@ -51,7 +51,6 @@ extension ServerConnection {
   func shutDown() {
     guard phase == .serving else { return }
     phase = .announced
-    lingering = .seconds(1)
     pongsToSkip = lifetime.isAwaitingPong ? 1 : 0
     session.submitShutdownNotice()
     session.submitPing()

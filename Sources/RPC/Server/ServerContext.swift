@@ -22,8 +22,11 @@ public struct ServerContext: Sendable {
     call.loop.perform { call.shorten(to: deadline) }
   }
 
-  /// The peer's address: `127.0.0.1:50123`.
+  /// The peer's address: `127.0.0.1:50123`, or `unix`.
   public var peer: String { call.connection.peer }
+
+  /// What the caller thinks it calls (`:authority`): `example.org:8421`. Whatever it likes to say.
+  public var authority: String { call.headers[":authority"] ?? "" }
 
   /// Who the caller is, by a certificate that was verified (`ServerTLS.clientCertificates`); nil where it showed none.
   public var peerIdentity: PeerIdentity? { call.connection.peerIdentity }

@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import Messages
 import NIOCore
 import RPC
 import RPCTelemetry

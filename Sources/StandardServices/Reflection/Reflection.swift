@@ -3,8 +3,8 @@ public import RPC
 public import Stubs
 import Synchronization
 
-/// gRPC's server reflection, v1 and v1alpha: what is served here, and the .proto files that describe it, so that a caller
-/// without them (grpcurl, Postman) can call.
+/// gRPC's server reflection, v1 and v1alpha: what is served here, and the .proto files that describe it, so that a
+/// caller without them (grpcurl, Postman) can call.
 public final class Reflection: GrpcReflectionV1ServerReflectionHandler {
   private typealias Request = GrpcReflectionV1ServerReflectionRequest
   private typealias Response = GrpcReflectionV1ServerReflectionResponse
@@ -20,10 +20,10 @@ public final class Reflection: GrpcReflectionV1ServerReflectionHandler {
   private let index = Mutex<DescriptorIndex?>(nil)
 
   /// - Parameters:
-  ///   - services: The full names of what is served: `router.services`, when all others are registered. Reflection's own
-  ///     are added.
-  ///   - files: FileDescriptorProtos in base64, as `protoc-gen-buddy` writes them for `--buddy_opt=descriptors`; looked
-  ///     at when somebody asks.
+  ///   - services: The full names of what is served: `router.services`, when all others are registered. Reflection's
+  ///     own are added.
+  ///   - files: FileDescriptorProtos in base64, as `protoc-gen-buddy` writes them for `--buddy_opt=descriptors`;
+  ///     looked at when somebody asks.
   public init(services: [String], files: [StaticString] = Descriptors.files) {
     self.services = Set(services + Self.serviceNames).sorted()
     encoded = files

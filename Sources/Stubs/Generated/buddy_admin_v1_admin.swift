@@ -4,6 +4,8 @@ public import Messages
 public import RPC
 
 /// What whoever runs an installation needs of each service that keeps state.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol AdminHandler: Sendable {
   /// Copies the service's state as of one moment. The caller sends `hold`; the service stops writing, fixes that moment
   /// and answers `held`. When every service of the installation is held, the caller sends `copy` to each: the service
@@ -20,6 +22,29 @@ public protocol AdminHandler: Sendable {
   func dropRefused(_ request: DropRefusedRequest, _ context: ServerContext) async throws -> RefusedDelivery
 }
 
+/// Serves some methods of buddy.admin.v1.Admin: those that are not there end with UNIMPLEMENTED.
+public protocol AdminPartialHandler: AdminHandler {}
+
+extension AdminPartialHandler {
+  public func backup(
+    _ requests: RequestStream<BackupRequest>, _ responses: ResponseWriter<BackupPart>, _ context: ServerContext
+  ) async throws {
+    throw AdminMethods.backup.unimplemented
+  }
+
+  public func listRefused(_ request: ListRefusedRequest, _ context: ServerContext) async throws -> ListRefusedResponse {
+    throw AdminMethods.listRefused.unimplemented
+  }
+
+  public func retryRefused(_ request: RetryRefusedRequest, _ context: ServerContext) async throws -> RefusedDelivery {
+    throw AdminMethods.retryRefused.unimplemented
+  }
+
+  public func dropRefused(_ request: DropRefusedRequest, _ context: ServerContext) async throws -> RefusedDelivery {
+    throw AdminMethods.dropRefused.unimplemented
+  }
+}
+
 extension Router {
   /// Serves every method of buddy.admin.v1.Admin with the handler.
   public mutating func register(_ handler: some AdminHandler) {
@@ -33,18 +58,10 @@ extension Router {
 /// Paths and message types of buddy.admin.v1.Admin.
 public enum AdminMethods {
   public static let serviceName = "buddy.admin.v1.Admin"
-  public static let backup = Method<BackupRequest, BackupPart>(
-    "/buddy.admin.v1.Admin/Backup", request: .protobuf, response: .protobuf
-  )
-  public static let listRefused = Method<ListRefusedRequest, ListRefusedResponse>(
-    "/buddy.admin.v1.Admin/ListRefused", request: .protobuf, response: .protobuf
-  )
-  public static let retryRefused = Method<RetryRefusedRequest, RefusedDelivery>(
-    "/buddy.admin.v1.Admin/RetryRefused", request: .protobuf, response: .protobuf
-  )
-  public static let dropRefused = Method<DropRefusedRequest, RefusedDelivery>(
-    "/buddy.admin.v1.Admin/DropRefused", request: .protobuf, response: .protobuf
-  )
+  public static let backup = Method<BackupRequest, BackupPart>("/buddy.admin.v1.Admin/Backup")
+  public static let listRefused = Method<ListRefusedRequest, ListRefusedResponse>("/buddy.admin.v1.Admin/ListRefused")
+  public static let retryRefused = Method<RetryRefusedRequest, RefusedDelivery>("/buddy.admin.v1.Admin/RetryRefused")
+  public static let dropRefused = Method<DropRefusedRequest, RefusedDelivery>("/buddy.admin.v1.Admin/DropRefused")
 }
 
 /// What whoever runs an installation needs of each service that keeps state.
@@ -59,6 +76,8 @@ public struct AdminClient: Sendable {
   /// and answers `held`. When every service of the installation is held, the caller sends `copy` to each: the service
   /// writes on and sends its files. A hold ends by itself after its limit, with DEADLINE_EXCEEDED, or with the call.
   /// The first file is `database.sqlite3`, whatever engine the service runs on. ABORTED while another backup runs.
+  ///
+  /// - Parameter body: Writes requests and reads responses. What it leaves of the call is cancelled.
   public func backup<Result: Sendable>(
     _ options: CallOptions = .init(),
     _ body: @Sendable (RequestWriter<BackupRequest>, ResponseStream<BackupPart>) async throws -> Result

@@ -4,6 +4,8 @@ public import Messages
 public import RPC
 
 /// What missions read and what they made: immutable bytes, stored once by content.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol ArtifactsHandler: Sendable {
   /// First message: `header`; then the bytes in chunks of at most 1 MiB. DATA_LOSS if the digest given does not match,
   /// RESOURCE_EXHAUSTED if the artifact is larger than the service takes.
@@ -15,6 +17,29 @@ public protocol ArtifactsHandler: Sendable {
   func describe(_ request: DescribeArtifactRequest, _ context: ServerContext) async throws -> Artifact
   /// Newest first.
   func list(_ request: ListArtifactsRequest, _ context: ServerContext) async throws -> ListArtifactsResponse
+}
+
+/// Serves some methods of buddy.artifact.v1.Artifacts: those that are not there end with UNIMPLEMENTED.
+public protocol ArtifactsPartialHandler: ArtifactsHandler {}
+
+extension ArtifactsPartialHandler {
+  public func put(_ requests: RequestStream<PutArtifactRequest>, _ context: ServerContext) async throws -> Artifact {
+    throw ArtifactsMethods.put.unimplemented
+  }
+
+  public func get(
+    _ request: GetArtifactRequest, _ responses: ResponseWriter<GetArtifactResponse>, _ context: ServerContext
+  ) async throws {
+    throw ArtifactsMethods.get.unimplemented
+  }
+
+  public func describe(_ request: DescribeArtifactRequest, _ context: ServerContext) async throws -> Artifact {
+    throw ArtifactsMethods.describe.unimplemented
+  }
+
+  public func list(_ request: ListArtifactsRequest, _ context: ServerContext) async throws -> ListArtifactsResponse {
+    throw ArtifactsMethods.list.unimplemented
+  }
 }
 
 extension Router {
@@ -30,18 +55,10 @@ extension Router {
 /// Paths and message types of buddy.artifact.v1.Artifacts.
 public enum ArtifactsMethods {
   public static let serviceName = "buddy.artifact.v1.Artifacts"
-  public static let put = Method<PutArtifactRequest, Artifact>(
-    "/buddy.artifact.v1.Artifacts/Put", request: .protobuf, response: .protobuf
-  )
-  public static let get = Method<GetArtifactRequest, GetArtifactResponse>(
-    "/buddy.artifact.v1.Artifacts/Get", request: .protobuf, response: .protobuf
-  )
-  public static let describe = Method<DescribeArtifactRequest, Artifact>(
-    "/buddy.artifact.v1.Artifacts/Describe", request: .protobuf, response: .protobuf
-  )
-  public static let list = Method<ListArtifactsRequest, ListArtifactsResponse>(
-    "/buddy.artifact.v1.Artifacts/List", request: .protobuf, response: .protobuf
-  )
+  public static let put = Method<PutArtifactRequest, Artifact>("/buddy.artifact.v1.Artifacts/Put")
+  public static let get = Method<GetArtifactRequest, GetArtifactResponse>("/buddy.artifact.v1.Artifacts/Get")
+  public static let describe = Method<DescribeArtifactRequest, Artifact>("/buddy.artifact.v1.Artifacts/Describe")
+  public static let list = Method<ListArtifactsRequest, ListArtifactsResponse>("/buddy.artifact.v1.Artifacts/List")
 }
 
 /// What missions read and what they made: immutable bytes, stored once by content.
@@ -54,9 +71,10 @@ public struct ArtifactsClient: Sendable {
 
   /// First message: `header`; then the bytes in chunks of at most 1 MiB. DATA_LOSS if the digest given does not match,
   /// RESOURCE_EXHAUSTED if the artifact is larger than the service takes.
+  ///
+  /// - Parameter produce: Writes the requests, which end when it returns.
   public func put(
-    _ options: CallOptions = .init(),
-    _ produce: @escaping @Sendable (RequestWriter<PutArtifactRequest>) async throws -> Void
+    _ options: CallOptions = .init(), _ produce: @Sendable (RequestWriter<PutArtifactRequest>) async throws -> Void
   ) async throws -> Artifact {
     try await client.clientStreaming(ArtifactsMethods.put, options, produce)
   }

@@ -5,6 +5,8 @@ public import RPC
 
 /// Who did what to which mission: every event of every mission, in the order in which they were stored, each entry bound
 /// to the one before by its hash. Entries are only ever added.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol AuditHandler: Sendable {
   /// Oldest first.
   func list(_ request: ListAuditRequest, _ context: ServerContext) async throws -> ListAuditResponse
@@ -15,6 +17,25 @@ public protocol AuditHandler: Sendable {
   /// Computes the whole chain anew. Compare the head with one that was kept elsewhere: who can write the database can
   /// compute a new chain too.
   func verify(_ request: VerifyAuditRequest, _ context: ServerContext) async throws -> VerifyAuditResponse
+}
+
+/// Serves some methods of buddy.audit.v1.Audit: those that are not there end with UNIMPLEMENTED.
+public protocol AuditPartialHandler: AuditHandler {}
+
+extension AuditPartialHandler {
+  public func list(_ request: ListAuditRequest, _ context: ServerContext) async throws -> ListAuditResponse {
+    throw AuditMethods.list.unimplemented
+  }
+
+  public func export(
+    _ request: ExportAuditRequest, _ responses: ResponseWriter<AuditEntry>, _ context: ServerContext
+  ) async throws {
+    throw AuditMethods.export.unimplemented
+  }
+
+  public func verify(_ request: VerifyAuditRequest, _ context: ServerContext) async throws -> VerifyAuditResponse {
+    throw AuditMethods.verify.unimplemented
+  }
 }
 
 extension Router {
@@ -29,15 +50,9 @@ extension Router {
 /// Paths and message types of buddy.audit.v1.Audit.
 public enum AuditMethods {
   public static let serviceName = "buddy.audit.v1.Audit"
-  public static let list = Method<ListAuditRequest, ListAuditResponse>(
-    "/buddy.audit.v1.Audit/List", request: .protobuf, response: .protobuf
-  )
-  public static let export = Method<ExportAuditRequest, AuditEntry>(
-    "/buddy.audit.v1.Audit/Export", request: .protobuf, response: .protobuf
-  )
-  public static let verify = Method<VerifyAuditRequest, VerifyAuditResponse>(
-    "/buddy.audit.v1.Audit/Verify", request: .protobuf, response: .protobuf
-  )
+  public static let list = Method<ListAuditRequest, ListAuditResponse>("/buddy.audit.v1.Audit/List")
+  public static let export = Method<ExportAuditRequest, AuditEntry>("/buddy.audit.v1.Audit/Export")
+  public static let verify = Method<VerifyAuditRequest, VerifyAuditResponse>("/buddy.audit.v1.Audit/Verify")
 }
 
 /// Who did what to which mission: every event of every mission, in the order in which they were stored, each entry bound

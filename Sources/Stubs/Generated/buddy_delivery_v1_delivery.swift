@@ -4,6 +4,8 @@ public import Messages
 public import RPC
 
 /// Takes messages that another service's state changes caused, from its outbox.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol InboxHandler: Sendable {
   /// A conversation: the sender writes deliveries in the order of its outbox, each is answered with one receipt, in the
   /// same order. A delivery without a receipt when the call ends was perhaps taken and is sent again. Each is taken in
@@ -23,9 +25,7 @@ extension Router {
 /// Paths and message types of buddy.delivery.v1.Inbox.
 public enum InboxMethods {
   public static let serviceName = "buddy.delivery.v1.Inbox"
-  public static let deliver = Method<Delivery, DeliveryReceipt>(
-    "/buddy.delivery.v1.Inbox/Deliver", request: .protobuf, response: .protobuf
-  )
+  public static let deliver = Method<Delivery, DeliveryReceipt>("/buddy.delivery.v1.Inbox/Deliver")
 }
 
 /// Takes messages that another service's state changes caused, from its outbox.
@@ -39,6 +39,8 @@ public struct InboxClient: Sendable {
   /// A conversation: the sender writes deliveries in the order of its outbox, each is answered with one receipt, in the
   /// same order. A delivery without a receipt when the call ends was perhaps taken and is sent again. Each is taken in
   /// once, however often it comes.
+  ///
+  /// - Parameter body: Writes requests and reads responses. What it leaves of the call is cancelled.
   public func deliver<Result: Sendable>(
     _ options: CallOptions = .init(),
     _ body: @Sendable (RequestWriter<Delivery>, ResponseStream<DeliveryReceipt>) async throws -> Result

@@ -4,6 +4,8 @@ public import Messages
 public import RPC
 
 /// Money: what tools cost, what may be spent, what was spent.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol InvestmentHandler: Sendable {
   func listPrices(_ request: ListPricesRequest, _ context: ServerContext) async throws -> ListPricesResponse
   /// What a call of each tool is expected to cost and can cost at the most. NOT_FOUND for a tool that neither the price
@@ -24,6 +26,43 @@ public protocol InvestmentHandler: Sendable {
   func listLedger(_ request: ListLedgerRequest, _ context: ServerContext) async throws -> ListLedgerResponse
 }
 
+/// Serves some methods of buddy.investment.v1.Investment: those that are not there end with UNIMPLEMENTED.
+public protocol InvestmentPartialHandler: InvestmentHandler {}
+
+extension InvestmentPartialHandler {
+  public func listPrices(_ request: ListPricesRequest, _ context: ServerContext) async throws -> ListPricesResponse {
+    throw InvestmentMethods.listPrices.unimplemented
+  }
+
+  public func estimate(_ request: EstimateRequest, _ context: ServerContext) async throws -> EstimateResponse {
+    throw InvestmentMethods.estimate.unimplemented
+  }
+
+  public func reserve(_ request: ReserveRequest, _ context: ServerContext) async throws -> Reservation {
+    throw InvestmentMethods.reserve.unimplemented
+  }
+
+  public func settle(_ request: SettleRequest, _ context: ServerContext) async throws -> Reservation {
+    throw InvestmentMethods.settle.unimplemented
+  }
+
+  public func release(_ request: ReleaseRequest, _ context: ServerContext) async throws -> Reservation {
+    throw InvestmentMethods.release.unimplemented
+  }
+
+  public func getBudget(_ request: GetBudgetRequest, _ context: ServerContext) async throws -> Budget {
+    throw InvestmentMethods.getBudget.unimplemented
+  }
+
+  public func setBudget(_ request: SetBudgetRequest, _ context: ServerContext) async throws -> Budget {
+    throw InvestmentMethods.setBudget.unimplemented
+  }
+
+  public func listLedger(_ request: ListLedgerRequest, _ context: ServerContext) async throws -> ListLedgerResponse {
+    throw InvestmentMethods.listLedger.unimplemented
+  }
+}
+
 extension Router {
   /// Serves every method of buddy.investment.v1.Investment with the handler.
   public mutating func register(_ handler: some InvestmentHandler) {
@@ -41,30 +80,18 @@ extension Router {
 /// Paths and message types of buddy.investment.v1.Investment.
 public enum InvestmentMethods {
   public static let serviceName = "buddy.investment.v1.Investment"
-  public static let listPrices = Method<ListPricesRequest, ListPricesResponse>(
-    "/buddy.investment.v1.Investment/ListPrices", request: .protobuf, response: .protobuf
-  )
-  public static let estimate = Method<EstimateRequest, EstimateResponse>(
-    "/buddy.investment.v1.Investment/Estimate", request: .protobuf, response: .protobuf
-  )
-  public static let reserve = Method<ReserveRequest, Reservation>(
-    "/buddy.investment.v1.Investment/Reserve", request: .protobuf, response: .protobuf
-  )
-  public static let settle = Method<SettleRequest, Reservation>(
-    "/buddy.investment.v1.Investment/Settle", request: .protobuf, response: .protobuf
-  )
-  public static let release = Method<ReleaseRequest, Reservation>(
-    "/buddy.investment.v1.Investment/Release", request: .protobuf, response: .protobuf
-  )
-  public static let getBudget = Method<GetBudgetRequest, Budget>(
-    "/buddy.investment.v1.Investment/GetBudget", request: .protobuf, response: .protobuf
-  )
-  public static let setBudget = Method<SetBudgetRequest, Budget>(
-    "/buddy.investment.v1.Investment/SetBudget", request: .protobuf, response: .protobuf
-  )
-  public static let listLedger = Method<ListLedgerRequest, ListLedgerResponse>(
-    "/buddy.investment.v1.Investment/ListLedger", request: .protobuf, response: .protobuf
-  )
+  public static let listPrices = Method<
+    ListPricesRequest, ListPricesResponse
+  >("/buddy.investment.v1.Investment/ListPrices")
+  public static let estimate = Method<EstimateRequest, EstimateResponse>("/buddy.investment.v1.Investment/Estimate")
+  public static let reserve = Method<ReserveRequest, Reservation>("/buddy.investment.v1.Investment/Reserve")
+  public static let settle = Method<SettleRequest, Reservation>("/buddy.investment.v1.Investment/Settle")
+  public static let release = Method<ReleaseRequest, Reservation>("/buddy.investment.v1.Investment/Release")
+  public static let getBudget = Method<GetBudgetRequest, Budget>("/buddy.investment.v1.Investment/GetBudget")
+  public static let setBudget = Method<SetBudgetRequest, Budget>("/buddy.investment.v1.Investment/SetBudget")
+  public static let listLedger = Method<
+    ListLedgerRequest, ListLedgerResponse
+  >("/buddy.investment.v1.Investment/ListLedger")
 }
 
 /// Money: what tools cost, what may be spent, what was spent.

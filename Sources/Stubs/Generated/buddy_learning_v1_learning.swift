@@ -4,6 +4,8 @@ public import Messages
 public import RPC
 
 /// What people and outcomes say about a tool for an intent, turned into a multiplier of its confidence.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol LearningHandler: Sendable {
   /// How a mission ended. Recorded once for each mission.
   func recordOutcome(_ request: RecordOutcomeRequest, _ context: ServerContext) async throws -> RecordOutcomeResponse
@@ -13,6 +15,33 @@ public protocol LearningHandler: Sendable {
   func listFeedback(_ request: ListFeedbackRequest, _ context: ServerContext) async throws -> ListFeedbackResponse
   /// One multiplier a tool asked for; 1.0 for a tool nothing is known of.
   func getMultipliers(_ request: GetMultipliersRequest, _ context: ServerContext) async throws -> GetMultipliersResponse
+}
+
+/// Serves some methods of buddy.learning.v1.Learning: those that are not there end with UNIMPLEMENTED.
+public protocol LearningPartialHandler: LearningHandler {}
+
+extension LearningPartialHandler {
+  public func recordOutcome(
+    _ request: RecordOutcomeRequest, _ context: ServerContext
+  ) async throws -> RecordOutcomeResponse {
+    throw LearningMethods.recordOutcome.unimplemented
+  }
+
+  public func giveFeedback(_ request: GiveFeedbackRequest, _ context: ServerContext) async throws -> Feedback {
+    throw LearningMethods.giveFeedback.unimplemented
+  }
+
+  public func listFeedback(
+    _ request: ListFeedbackRequest, _ context: ServerContext
+  ) async throws -> ListFeedbackResponse {
+    throw LearningMethods.listFeedback.unimplemented
+  }
+
+  public func getMultipliers(
+    _ request: GetMultipliersRequest, _ context: ServerContext
+  ) async throws -> GetMultipliersResponse {
+    throw LearningMethods.getMultipliers.unimplemented
+  }
 }
 
 extension Router {
@@ -28,18 +57,16 @@ extension Router {
 /// Paths and message types of buddy.learning.v1.Learning.
 public enum LearningMethods {
   public static let serviceName = "buddy.learning.v1.Learning"
-  public static let recordOutcome = Method<RecordOutcomeRequest, RecordOutcomeResponse>(
-    "/buddy.learning.v1.Learning/RecordOutcome", request: .protobuf, response: .protobuf
-  )
-  public static let giveFeedback = Method<GiveFeedbackRequest, Feedback>(
-    "/buddy.learning.v1.Learning/GiveFeedback", request: .protobuf, response: .protobuf
-  )
-  public static let listFeedback = Method<ListFeedbackRequest, ListFeedbackResponse>(
-    "/buddy.learning.v1.Learning/ListFeedback", request: .protobuf, response: .protobuf
-  )
-  public static let getMultipliers = Method<GetMultipliersRequest, GetMultipliersResponse>(
-    "/buddy.learning.v1.Learning/GetMultipliers", request: .protobuf, response: .protobuf
-  )
+  public static let recordOutcome = Method<
+    RecordOutcomeRequest, RecordOutcomeResponse
+  >("/buddy.learning.v1.Learning/RecordOutcome")
+  public static let giveFeedback = Method<GiveFeedbackRequest, Feedback>("/buddy.learning.v1.Learning/GiveFeedback")
+  public static let listFeedback = Method<
+    ListFeedbackRequest, ListFeedbackResponse
+  >("/buddy.learning.v1.Learning/ListFeedback")
+  public static let getMultipliers = Method<
+    GetMultipliersRequest, GetMultipliersResponse
+  >("/buddy.learning.v1.Learning/GetMultipliers")
 }
 
 /// What people and outcomes say about a tool for an intent, turned into a multiplier of its confidence.

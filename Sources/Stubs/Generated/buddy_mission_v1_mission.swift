@@ -9,6 +9,8 @@ public import RPC
 /// ALREADY_EXISTS if the id was used for another one. They throw NOT_FOUND for an unknown mission, ABORTED if its version
 /// is not `expected_version`, FAILED_PRECONDITION where its state does not allow the command. The last of the mission's
 /// `changes` says at which step the command was or will be applied, and which steps run anew because of it.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol MissionsHandler: Sendable {
   /// Stores a mission and answers once it is durable. The same owner and idempotency key give the same mission;
   /// ALREADY_EXISTS if the key was used for another request. INVALID_ARGUMENT for a malformed one.
@@ -43,6 +45,59 @@ public protocol MissionsHandler: Sendable {
   func listTools(_ request: ListToolsRequest, _ context: ServerContext) async throws -> ListToolsResponse
 }
 
+/// Serves some methods of buddy.mission.v1.Missions: those that are not there end with UNIMPLEMENTED.
+public protocol MissionsPartialHandler: MissionsHandler {}
+
+extension MissionsPartialHandler {
+  public func submit(_ request: SubmitMissionRequest, _ context: ServerContext) async throws -> Mission {
+    throw MissionsMethods.submit.unimplemented
+  }
+
+  public func get(_ request: GetMissionRequest, _ context: ServerContext) async throws -> Mission {
+    throw MissionsMethods.get.unimplemented
+  }
+
+  public func list(_ request: ListMissionsRequest, _ context: ServerContext) async throws -> ListMissionsResponse {
+    throw MissionsMethods.list.unimplemented
+  }
+
+  public func approve(_ request: ApproveMissionRequest, _ context: ServerContext) async throws -> Mission {
+    throw MissionsMethods.approve.unimplemented
+  }
+
+  public func reject(_ request: RejectMissionRequest, _ context: ServerContext) async throws -> Mission {
+    throw MissionsMethods.reject.unimplemented
+  }
+
+  public func cancel(_ request: CancelMissionRequest, _ context: ServerContext) async throws -> Mission {
+    throw MissionsMethods.cancel.unimplemented
+  }
+
+  public func pause(_ request: PauseMissionRequest, _ context: ServerContext) async throws -> Mission {
+    throw MissionsMethods.pause.unimplemented
+  }
+
+  public func resume(_ request: ResumeMissionRequest, _ context: ServerContext) async throws -> Mission {
+    throw MissionsMethods.resume.unimplemented
+  }
+
+  public func modify(_ request: ModifyMissionRequest, _ context: ServerContext) async throws -> Mission {
+    throw MissionsMethods.modify.unimplemented
+  }
+
+  public func answer(_ request: AnswerMissionRequest, _ context: ServerContext) async throws -> Mission {
+    throw MissionsMethods.answer.unimplemented
+  }
+
+  public func listQueue(_ request: ListQueueRequest, _ context: ServerContext) async throws -> ListQueueResponse {
+    throw MissionsMethods.listQueue.unimplemented
+  }
+
+  public func listTools(_ request: ListToolsRequest, _ context: ServerContext) async throws -> ListToolsResponse {
+    throw MissionsMethods.listTools.unimplemented
+  }
+}
+
 extension Router {
   /// Serves every method of buddy.mission.v1.Missions with the handler.
   public mutating func register(_ handler: some MissionsHandler) {
@@ -64,42 +119,18 @@ extension Router {
 /// Paths and message types of buddy.mission.v1.Missions.
 public enum MissionsMethods {
   public static let serviceName = "buddy.mission.v1.Missions"
-  public static let submit = Method<SubmitMissionRequest, Mission>(
-    "/buddy.mission.v1.Missions/Submit", request: .protobuf, response: .protobuf
-  )
-  public static let get = Method<GetMissionRequest, Mission>(
-    "/buddy.mission.v1.Missions/Get", request: .protobuf, response: .protobuf
-  )
-  public static let list = Method<ListMissionsRequest, ListMissionsResponse>(
-    "/buddy.mission.v1.Missions/List", request: .protobuf, response: .protobuf
-  )
-  public static let approve = Method<ApproveMissionRequest, Mission>(
-    "/buddy.mission.v1.Missions/Approve", request: .protobuf, response: .protobuf
-  )
-  public static let reject = Method<RejectMissionRequest, Mission>(
-    "/buddy.mission.v1.Missions/Reject", request: .protobuf, response: .protobuf
-  )
-  public static let cancel = Method<CancelMissionRequest, Mission>(
-    "/buddy.mission.v1.Missions/Cancel", request: .protobuf, response: .protobuf
-  )
-  public static let pause = Method<PauseMissionRequest, Mission>(
-    "/buddy.mission.v1.Missions/Pause", request: .protobuf, response: .protobuf
-  )
-  public static let resume = Method<ResumeMissionRequest, Mission>(
-    "/buddy.mission.v1.Missions/Resume", request: .protobuf, response: .protobuf
-  )
-  public static let modify = Method<ModifyMissionRequest, Mission>(
-    "/buddy.mission.v1.Missions/Modify", request: .protobuf, response: .protobuf
-  )
-  public static let answer = Method<AnswerMissionRequest, Mission>(
-    "/buddy.mission.v1.Missions/Answer", request: .protobuf, response: .protobuf
-  )
-  public static let listQueue = Method<ListQueueRequest, ListQueueResponse>(
-    "/buddy.mission.v1.Missions/ListQueue", request: .protobuf, response: .protobuf
-  )
-  public static let listTools = Method<ListToolsRequest, ListToolsResponse>(
-    "/buddy.mission.v1.Missions/ListTools", request: .protobuf, response: .protobuf
-  )
+  public static let submit = Method<SubmitMissionRequest, Mission>("/buddy.mission.v1.Missions/Submit")
+  public static let get = Method<GetMissionRequest, Mission>("/buddy.mission.v1.Missions/Get")
+  public static let list = Method<ListMissionsRequest, ListMissionsResponse>("/buddy.mission.v1.Missions/List")
+  public static let approve = Method<ApproveMissionRequest, Mission>("/buddy.mission.v1.Missions/Approve")
+  public static let reject = Method<RejectMissionRequest, Mission>("/buddy.mission.v1.Missions/Reject")
+  public static let cancel = Method<CancelMissionRequest, Mission>("/buddy.mission.v1.Missions/Cancel")
+  public static let pause = Method<PauseMissionRequest, Mission>("/buddy.mission.v1.Missions/Pause")
+  public static let resume = Method<ResumeMissionRequest, Mission>("/buddy.mission.v1.Missions/Resume")
+  public static let modify = Method<ModifyMissionRequest, Mission>("/buddy.mission.v1.Missions/Modify")
+  public static let answer = Method<AnswerMissionRequest, Mission>("/buddy.mission.v1.Missions/Answer")
+  public static let listQueue = Method<ListQueueRequest, ListQueueResponse>("/buddy.mission.v1.Missions/ListQueue")
+  public static let listTools = Method<ListToolsRequest, ListToolsResponse>("/buddy.mission.v1.Missions/ListTools")
 }
 
 /// Missions: an objective goes in, a result comes out, every step is on record.

@@ -4,6 +4,8 @@ public import Messages
 public import RPC
 
 /// One numbered event log per mission: sequence 1, 2, 3 … without gap or duplicate.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol ProgressHandler: Sendable {
   /// Appends events in order. Events that are already stored are taken as delivered; FAILED_PRECONDITION if one would
   /// leave a gap.
@@ -31,6 +33,39 @@ public protocol ProgressHandler: Sendable {
   func snapshot(_ request: SnapshotRequest, _ context: ServerContext) async throws -> ProgressSnapshot
 }
 
+/// Serves some methods of buddy.progress.v1.Progress: those that are not there end with UNIMPLEMENTED.
+public protocol ProgressPartialHandler: ProgressHandler {}
+
+extension ProgressPartialHandler {
+  public func record(_ request: RecordEventsRequest, _ context: ServerContext) async throws -> RecordEventsResponse {
+    throw ProgressMethods.record.unimplemented
+  }
+
+  public func watch(
+    _ request: WatchEventsRequest, _ responses: ResponseWriter<ProgressEvent>, _ context: ServerContext
+  ) async throws {
+    throw ProgressMethods.watch.unimplemented
+  }
+
+  public func list(_ request: ListEventsRequest, _ context: ServerContext) async throws -> ListEventsResponse {
+    throw ProgressMethods.list.unimplemented
+  }
+
+  public func watchAll(
+    _ request: WatchAllEventsRequest, _ responses: ResponseWriter<PositionedEvent>, _ context: ServerContext
+  ) async throws {
+    throw ProgressMethods.watchAll.unimplemented
+  }
+
+  public func listAll(_ request: ListAllEventsRequest, _ context: ServerContext) async throws -> ListAllEventsResponse {
+    throw ProgressMethods.listAll.unimplemented
+  }
+
+  public func snapshot(_ request: SnapshotRequest, _ context: ServerContext) async throws -> ProgressSnapshot {
+    throw ProgressMethods.snapshot.unimplemented
+  }
+}
+
 extension Router {
   /// Serves every method of buddy.progress.v1.Progress with the handler.
   public mutating func register(_ handler: some ProgressHandler) {
@@ -46,24 +81,12 @@ extension Router {
 /// Paths and message types of buddy.progress.v1.Progress.
 public enum ProgressMethods {
   public static let serviceName = "buddy.progress.v1.Progress"
-  public static let record = Method<RecordEventsRequest, RecordEventsResponse>(
-    "/buddy.progress.v1.Progress/Record", request: .protobuf, response: .protobuf
-  )
-  public static let watch = Method<WatchEventsRequest, ProgressEvent>(
-    "/buddy.progress.v1.Progress/Watch", request: .protobuf, response: .protobuf
-  )
-  public static let list = Method<ListEventsRequest, ListEventsResponse>(
-    "/buddy.progress.v1.Progress/List", request: .protobuf, response: .protobuf
-  )
-  public static let watchAll = Method<WatchAllEventsRequest, PositionedEvent>(
-    "/buddy.progress.v1.Progress/WatchAll", request: .protobuf, response: .protobuf
-  )
-  public static let listAll = Method<ListAllEventsRequest, ListAllEventsResponse>(
-    "/buddy.progress.v1.Progress/ListAll", request: .protobuf, response: .protobuf
-  )
-  public static let snapshot = Method<SnapshotRequest, ProgressSnapshot>(
-    "/buddy.progress.v1.Progress/Snapshot", request: .protobuf, response: .protobuf
-  )
+  public static let record = Method<RecordEventsRequest, RecordEventsResponse>("/buddy.progress.v1.Progress/Record")
+  public static let watch = Method<WatchEventsRequest, ProgressEvent>("/buddy.progress.v1.Progress/Watch")
+  public static let list = Method<ListEventsRequest, ListEventsResponse>("/buddy.progress.v1.Progress/List")
+  public static let watchAll = Method<WatchAllEventsRequest, PositionedEvent>("/buddy.progress.v1.Progress/WatchAll")
+  public static let listAll = Method<ListAllEventsRequest, ListAllEventsResponse>("/buddy.progress.v1.Progress/ListAll")
+  public static let snapshot = Method<SnapshotRequest, ProgressSnapshot>("/buddy.progress.v1.Progress/Snapshot")
 }
 
 /// One numbered event log per mission: sequence 1, 2, 3 … without gap or duplicate.

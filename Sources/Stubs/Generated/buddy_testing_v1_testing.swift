@@ -3,6 +3,9 @@
 public import Messages
 public import RPC
 
+/// The service buddy.testing.v1.Echo.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol EchoHandler: Sendable {
   func say(_ request: EchoMessage, _ context: ServerContext) async throws -> EchoMessage
   /// `count` messages, each with the text.
@@ -12,6 +15,31 @@ public protocol EchoHandler: Sendable {
   func chat(
     _ requests: RequestStream<EchoMessage>, _ responses: ResponseWriter<EchoMessage>, _ context: ServerContext
   ) async throws
+}
+
+/// Serves some methods of buddy.testing.v1.Echo: those that are not there end with UNIMPLEMENTED.
+public protocol EchoPartialHandler: EchoHandler {}
+
+extension EchoPartialHandler {
+  public func say(_ request: EchoMessage, _ context: ServerContext) async throws -> EchoMessage {
+    throw EchoMethods.say.unimplemented
+  }
+
+  public func expand(
+    _ request: ExpandRequest, _ responses: ResponseWriter<EchoMessage>, _ context: ServerContext
+  ) async throws {
+    throw EchoMethods.expand.unimplemented
+  }
+
+  public func collect(_ requests: RequestStream<EchoMessage>, _ context: ServerContext) async throws -> EchoMessage {
+    throw EchoMethods.collect.unimplemented
+  }
+
+  public func chat(
+    _ requests: RequestStream<EchoMessage>, _ responses: ResponseWriter<EchoMessage>, _ context: ServerContext
+  ) async throws {
+    throw EchoMethods.chat.unimplemented
+  }
 }
 
 extension Router {
@@ -27,20 +55,14 @@ extension Router {
 /// Paths and message types of buddy.testing.v1.Echo.
 public enum EchoMethods {
   public static let serviceName = "buddy.testing.v1.Echo"
-  public static let say = Method<EchoMessage, EchoMessage>(
-    "/buddy.testing.v1.Echo/Say", request: .protobuf, response: .protobuf
-  )
-  public static let expand = Method<ExpandRequest, EchoMessage>(
-    "/buddy.testing.v1.Echo/Expand", request: .protobuf, response: .protobuf
-  )
-  public static let collect = Method<EchoMessage, EchoMessage>(
-    "/buddy.testing.v1.Echo/Collect", request: .protobuf, response: .protobuf
-  )
-  public static let chat = Method<EchoMessage, EchoMessage>(
-    "/buddy.testing.v1.Echo/Chat", request: .protobuf, response: .protobuf
-  )
+  public static let say = Method<EchoMessage, EchoMessage>("/buddy.testing.v1.Echo/Say")
+  public static let expand = Method<ExpandRequest, EchoMessage>("/buddy.testing.v1.Echo/Expand")
+  public static let collect = Method<EchoMessage, EchoMessage>("/buddy.testing.v1.Echo/Collect")
+  public static let chat = Method<EchoMessage, EchoMessage>("/buddy.testing.v1.Echo/Chat")
 }
 
+/// The service buddy.testing.v1.Echo.
+///
 /// Every call throws `Status`, and nothing else.
 public struct EchoClient: Sendable {
   private let client: Client
@@ -59,12 +81,15 @@ public struct EchoClient: Sendable {
   }
 
   /// All texts joined.
+  ///
+  /// - Parameter produce: Writes the requests, which end when it returns.
   public func collect(
-    _ options: CallOptions = .init(), _ produce: @escaping @Sendable (RequestWriter<EchoMessage>) async throws -> Void
+    _ options: CallOptions = .init(), _ produce: @Sendable (RequestWriter<EchoMessage>) async throws -> Void
   ) async throws -> EchoMessage {
     try await client.clientStreaming(EchoMethods.collect, options, produce)
   }
 
+  /// - Parameter body: Writes requests and reads responses. What it leaves of the call is cancelled.
   public func chat<Result: Sendable>(
     _ options: CallOptions = .init(),
     _ body: @Sendable (RequestWriter<EchoMessage>, ResponseStream<EchoMessage>) async throws -> Result

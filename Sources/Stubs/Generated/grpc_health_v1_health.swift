@@ -3,6 +3,9 @@
 public import Messages
 public import RPC
 
+/// The service grpc.health.v1.Health.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol GrpcHealthV1HealthHandler: Sendable {
   func check(
     _ request: GrpcHealthV1HealthCheckRequest, _ context: ServerContext
@@ -18,6 +21,31 @@ public protocol GrpcHealthV1HealthHandler: Sendable {
   ) async throws -> GrpcHealthV1HealthListResponse
 }
 
+/// Serves some methods of grpc.health.v1.Health: those that are not there end with UNIMPLEMENTED.
+public protocol GrpcHealthV1HealthPartialHandler: GrpcHealthV1HealthHandler {}
+
+extension GrpcHealthV1HealthPartialHandler {
+  public func check(
+    _ request: GrpcHealthV1HealthCheckRequest, _ context: ServerContext
+  ) async throws -> GrpcHealthV1HealthCheckResponse {
+    throw GrpcHealthV1HealthMethods.check.unimplemented
+  }
+
+  public func watch(
+    _ request: GrpcHealthV1HealthCheckRequest,
+    _ responses: ResponseWriter<GrpcHealthV1HealthCheckResponse>,
+    _ context: ServerContext
+  ) async throws {
+    throw GrpcHealthV1HealthMethods.watch.unimplemented
+  }
+
+  public func list(
+    _ request: GrpcHealthV1HealthListRequest, _ context: ServerContext
+  ) async throws -> GrpcHealthV1HealthListResponse {
+    throw GrpcHealthV1HealthMethods.list.unimplemented
+  }
+}
+
 extension Router {
   /// Serves every method of grpc.health.v1.Health with the handler.
   public mutating func register(_ handler: some GrpcHealthV1HealthHandler) {
@@ -30,17 +58,19 @@ extension Router {
 /// Paths and message types of grpc.health.v1.Health.
 public enum GrpcHealthV1HealthMethods {
   public static let serviceName = "grpc.health.v1.Health"
-  public static let check = Method<GrpcHealthV1HealthCheckRequest, GrpcHealthV1HealthCheckResponse>(
-    "/grpc.health.v1.Health/Check", request: .protobuf, response: .protobuf
-  )
-  public static let watch = Method<GrpcHealthV1HealthCheckRequest, GrpcHealthV1HealthCheckResponse>(
-    "/grpc.health.v1.Health/Watch", request: .protobuf, response: .protobuf
-  )
-  public static let list = Method<GrpcHealthV1HealthListRequest, GrpcHealthV1HealthListResponse>(
-    "/grpc.health.v1.Health/List", request: .protobuf, response: .protobuf
-  )
+  public static let check = Method<
+    GrpcHealthV1HealthCheckRequest, GrpcHealthV1HealthCheckResponse
+  >("/grpc.health.v1.Health/Check")
+  public static let watch = Method<
+    GrpcHealthV1HealthCheckRequest, GrpcHealthV1HealthCheckResponse
+  >("/grpc.health.v1.Health/Watch")
+  public static let list = Method<
+    GrpcHealthV1HealthListRequest, GrpcHealthV1HealthListResponse
+  >("/grpc.health.v1.Health/List")
 }
 
+/// The service grpc.health.v1.Health.
+///
 /// Every call throws `Status`, and nothing else.
 public struct GrpcHealthV1HealthClient: Sendable {
   private let client: Client

@@ -3,6 +3,9 @@
 public import Messages
 public import RPC
 
+/// The service grpc.reflection.v1.ServerReflection.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol GrpcReflectionV1ServerReflectionHandler: Sendable {
   /// Answers every request in turn. Files come with those that they import, unless they were sent on this stream before.
   func serverReflectionInfo(
@@ -15,18 +18,22 @@ public protocol GrpcReflectionV1ServerReflectionHandler: Sendable {
 extension Router {
   /// Serves every method of grpc.reflection.v1.ServerReflection with the handler.
   public mutating func register(_ handler: some GrpcReflectionV1ServerReflectionHandler) {
-    bidirectional(GrpcReflectionV1ServerReflectionMethods.serverReflectionInfo) { try await handler.serverReflectionInfo($0, $1, $2) }
+    bidirectional(GrpcReflectionV1ServerReflectionMethods.serverReflectionInfo) {
+      try await handler.serverReflectionInfo($0, $1, $2)
+    }
   }
 }
 
 /// Paths and message types of grpc.reflection.v1.ServerReflection.
 public enum GrpcReflectionV1ServerReflectionMethods {
   public static let serviceName = "grpc.reflection.v1.ServerReflection"
-  public static let serverReflectionInfo = Method<GrpcReflectionV1ServerReflectionRequest, GrpcReflectionV1ServerReflectionResponse>(
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", request: .protobuf, response: .protobuf
-  )
+  public static let serverReflectionInfo = Method<
+    GrpcReflectionV1ServerReflectionRequest, GrpcReflectionV1ServerReflectionResponse
+  >("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
 }
 
+/// The service grpc.reflection.v1.ServerReflection.
+///
 /// Every call throws `Status`, and nothing else.
 public struct GrpcReflectionV1ServerReflectionClient: Sendable {
   private let client: Client
@@ -34,9 +41,13 @@ public struct GrpcReflectionV1ServerReflectionClient: Sendable {
   public init(_ client: Client) { self.client = client }
 
   /// Answers every request in turn. Files come with those that they import, unless they were sent on this stream before.
+  ///
+  /// - Parameter body: Writes requests and reads responses. What it leaves of the call is cancelled.
   public func serverReflectionInfo<Result: Sendable>(
     _ options: CallOptions = .init(),
-    _ body: @Sendable (RequestWriter<GrpcReflectionV1ServerReflectionRequest>, ResponseStream<GrpcReflectionV1ServerReflectionResponse>) async throws -> Result
+    _ body: @Sendable (
+      RequestWriter<GrpcReflectionV1ServerReflectionRequest>, ResponseStream<GrpcReflectionV1ServerReflectionResponse>
+    ) async throws -> Result
   ) async throws -> Result {
     try await client.bidirectional(GrpcReflectionV1ServerReflectionMethods.serverReflectionInfo, options, body)
   }

@@ -3,6 +3,9 @@
 public import Messages
 public import RPC
 
+/// The service grpc.reflection.v1alpha.ServerReflection.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol GrpcReflectionV1alphaServerReflectionHandler: Sendable {
   /// Answers every request in turn. Files come with those that they import, unless they were sent on this stream before.
   func serverReflectionInfo(
@@ -15,18 +18,22 @@ public protocol GrpcReflectionV1alphaServerReflectionHandler: Sendable {
 extension Router {
   /// Serves every method of grpc.reflection.v1alpha.ServerReflection with the handler.
   public mutating func register(_ handler: some GrpcReflectionV1alphaServerReflectionHandler) {
-    bidirectional(GrpcReflectionV1alphaServerReflectionMethods.serverReflectionInfo) { try await handler.serverReflectionInfo($0, $1, $2) }
+    bidirectional(GrpcReflectionV1alphaServerReflectionMethods.serverReflectionInfo) {
+      try await handler.serverReflectionInfo($0, $1, $2)
+    }
   }
 }
 
 /// Paths and message types of grpc.reflection.v1alpha.ServerReflection.
 public enum GrpcReflectionV1alphaServerReflectionMethods {
   public static let serviceName = "grpc.reflection.v1alpha.ServerReflection"
-  public static let serverReflectionInfo = Method<GrpcReflectionV1alphaServerReflectionRequest, GrpcReflectionV1alphaServerReflectionResponse>(
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", request: .protobuf, response: .protobuf
-  )
+  public static let serverReflectionInfo = Method<
+    GrpcReflectionV1alphaServerReflectionRequest, GrpcReflectionV1alphaServerReflectionResponse
+  >("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
 }
 
+/// The service grpc.reflection.v1alpha.ServerReflection.
+///
 /// Every call throws `Status`, and nothing else.
 public struct GrpcReflectionV1alphaServerReflectionClient: Sendable {
   private let client: Client
@@ -34,9 +41,14 @@ public struct GrpcReflectionV1alphaServerReflectionClient: Sendable {
   public init(_ client: Client) { self.client = client }
 
   /// Answers every request in turn. Files come with those that they import, unless they were sent on this stream before.
+  ///
+  /// - Parameter body: Writes requests and reads responses. What it leaves of the call is cancelled.
   public func serverReflectionInfo<Result: Sendable>(
     _ options: CallOptions = .init(),
-    _ body: @Sendable (RequestWriter<GrpcReflectionV1alphaServerReflectionRequest>, ResponseStream<GrpcReflectionV1alphaServerReflectionResponse>) async throws -> Result
+    _ body: @Sendable (
+      RequestWriter<GrpcReflectionV1alphaServerReflectionRequest>,
+      ResponseStream<GrpcReflectionV1alphaServerReflectionResponse>
+    ) async throws -> Result
   ) async throws -> Result {
     try await client.bidirectional(GrpcReflectionV1alphaServerReflectionMethods.serverReflectionInfo, options, body)
   }

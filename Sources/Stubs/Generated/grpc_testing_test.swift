@@ -3,11 +3,18 @@
 public import Messages
 public import RPC
 
+/// The service grpc.testing.TestService.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol GrpcTestingTestServiceHandler: Sendable {
   /// Nothing for nothing.
   func emptyCall(_ request: GrpcTestingEmpty, _ context: ServerContext) async throws -> GrpcTestingEmpty
   /// One response as the request asks for it.
   func unaryCall(
+    _ request: GrpcTestingSimpleRequest, _ context: ServerContext
+  ) async throws -> GrpcTestingSimpleResponse
+  /// A response that a proxy may keep for a while.
+  func cacheableUnaryCall(
     _ request: GrpcTestingSimpleRequest, _ context: ServerContext
   ) async throws -> GrpcTestingSimpleResponse
   /// The wanted responses, one after another.
@@ -33,7 +40,64 @@ public protocol GrpcTestingTestServiceHandler: Sendable {
     _ context: ServerContext
   ) async throws
   /// Served by nobody, so that clients see what an unknown method gets.
-  func unimplementedMethod(_ request: GrpcTestingEmpty, _ context: ServerContext) async throws -> GrpcTestingEmpty
+  func unimplementedCall(_ request: GrpcTestingEmpty, _ context: ServerContext) async throws -> GrpcTestingEmpty
+}
+
+/// Serves some methods of grpc.testing.TestService: those that are not there end with UNIMPLEMENTED.
+public protocol GrpcTestingTestServicePartialHandler: GrpcTestingTestServiceHandler {}
+
+extension GrpcTestingTestServicePartialHandler {
+  public func emptyCall(_ request: GrpcTestingEmpty, _ context: ServerContext) async throws -> GrpcTestingEmpty {
+    throw GrpcTestingTestServiceMethods.emptyCall.unimplemented
+  }
+
+  public func unaryCall(
+    _ request: GrpcTestingSimpleRequest, _ context: ServerContext
+  ) async throws -> GrpcTestingSimpleResponse {
+    throw GrpcTestingTestServiceMethods.unaryCall.unimplemented
+  }
+
+  public func cacheableUnaryCall(
+    _ request: GrpcTestingSimpleRequest, _ context: ServerContext
+  ) async throws -> GrpcTestingSimpleResponse {
+    throw GrpcTestingTestServiceMethods.cacheableUnaryCall.unimplemented
+  }
+
+  public func streamingOutputCall(
+    _ request: GrpcTestingStreamingOutputCallRequest,
+    _ responses: ResponseWriter<GrpcTestingStreamingOutputCallResponse>,
+    _ context: ServerContext
+  ) async throws {
+    throw GrpcTestingTestServiceMethods.streamingOutputCall.unimplemented
+  }
+
+  public func streamingInputCall(
+    _ requests: RequestStream<GrpcTestingStreamingInputCallRequest>, _ context: ServerContext
+  ) async throws -> GrpcTestingStreamingInputCallResponse {
+    throw GrpcTestingTestServiceMethods.streamingInputCall.unimplemented
+  }
+
+  public func fullDuplexCall(
+    _ requests: RequestStream<GrpcTestingStreamingOutputCallRequest>,
+    _ responses: ResponseWriter<GrpcTestingStreamingOutputCallResponse>,
+    _ context: ServerContext
+  ) async throws {
+    throw GrpcTestingTestServiceMethods.fullDuplexCall.unimplemented
+  }
+
+  public func halfDuplexCall(
+    _ requests: RequestStream<GrpcTestingStreamingOutputCallRequest>,
+    _ responses: ResponseWriter<GrpcTestingStreamingOutputCallResponse>,
+    _ context: ServerContext
+  ) async throws {
+    throw GrpcTestingTestServiceMethods.halfDuplexCall.unimplemented
+  }
+
+  public func unimplementedCall(
+    _ request: GrpcTestingEmpty, _ context: ServerContext
+  ) async throws -> GrpcTestingEmpty {
+    throw GrpcTestingTestServiceMethods.unimplementedCall.unimplemented
+  }
 }
 
 extension Router {
@@ -41,40 +105,46 @@ extension Router {
   public mutating func register(_ handler: some GrpcTestingTestServiceHandler) {
     unary(GrpcTestingTestServiceMethods.emptyCall) { try await handler.emptyCall($0, $1) }
     unary(GrpcTestingTestServiceMethods.unaryCall) { try await handler.unaryCall($0, $1) }
-    serverStreaming(GrpcTestingTestServiceMethods.streamingOutputCall) { try await handler.streamingOutputCall($0, $1, $2) }
+    unary(GrpcTestingTestServiceMethods.cacheableUnaryCall) { try await handler.cacheableUnaryCall($0, $1) }
+    serverStreaming(GrpcTestingTestServiceMethods.streamingOutputCall) {
+      try await handler.streamingOutputCall($0, $1, $2)
+    }
     clientStreaming(GrpcTestingTestServiceMethods.streamingInputCall) { try await handler.streamingInputCall($0, $1) }
     bidirectional(GrpcTestingTestServiceMethods.fullDuplexCall) { try await handler.fullDuplexCall($0, $1, $2) }
     bidirectional(GrpcTestingTestServiceMethods.halfDuplexCall) { try await handler.halfDuplexCall($0, $1, $2) }
-    unary(GrpcTestingTestServiceMethods.unimplementedMethod) { try await handler.unimplementedMethod($0, $1) }
+    unary(GrpcTestingTestServiceMethods.unimplementedCall) { try await handler.unimplementedCall($0, $1) }
   }
 }
 
 /// Paths and message types of grpc.testing.TestService.
 public enum GrpcTestingTestServiceMethods {
   public static let serviceName = "grpc.testing.TestService"
-  public static let emptyCall = Method<GrpcTestingEmpty, GrpcTestingEmpty>(
-    "/grpc.testing.TestService/EmptyCall", request: .protobuf, response: .protobuf
-  )
-  public static let unaryCall = Method<GrpcTestingSimpleRequest, GrpcTestingSimpleResponse>(
-    "/grpc.testing.TestService/UnaryCall", request: .protobuf, response: .protobuf
-  )
-  public static let streamingOutputCall = Method<GrpcTestingStreamingOutputCallRequest, GrpcTestingStreamingOutputCallResponse>(
-    "/grpc.testing.TestService/StreamingOutputCall", request: .protobuf, response: .protobuf
-  )
-  public static let streamingInputCall = Method<GrpcTestingStreamingInputCallRequest, GrpcTestingStreamingInputCallResponse>(
-    "/grpc.testing.TestService/StreamingInputCall", request: .protobuf, response: .protobuf
-  )
-  public static let fullDuplexCall = Method<GrpcTestingStreamingOutputCallRequest, GrpcTestingStreamingOutputCallResponse>(
-    "/grpc.testing.TestService/FullDuplexCall", request: .protobuf, response: .protobuf
-  )
-  public static let halfDuplexCall = Method<GrpcTestingStreamingOutputCallRequest, GrpcTestingStreamingOutputCallResponse>(
-    "/grpc.testing.TestService/HalfDuplexCall", request: .protobuf, response: .protobuf
-  )
-  public static let unimplementedMethod = Method<GrpcTestingEmpty, GrpcTestingEmpty>(
-    "/grpc.testing.TestService/UnimplementedMethod", request: .protobuf, response: .protobuf
-  )
+  public static let emptyCall = Method<GrpcTestingEmpty, GrpcTestingEmpty>("/grpc.testing.TestService/EmptyCall")
+  public static let unaryCall = Method<
+    GrpcTestingSimpleRequest, GrpcTestingSimpleResponse
+  >("/grpc.testing.TestService/UnaryCall")
+  public static let cacheableUnaryCall = Method<
+    GrpcTestingSimpleRequest, GrpcTestingSimpleResponse
+  >("/grpc.testing.TestService/CacheableUnaryCall")
+  public static let streamingOutputCall = Method<
+    GrpcTestingStreamingOutputCallRequest, GrpcTestingStreamingOutputCallResponse
+  >("/grpc.testing.TestService/StreamingOutputCall")
+  public static let streamingInputCall = Method<
+    GrpcTestingStreamingInputCallRequest, GrpcTestingStreamingInputCallResponse
+  >("/grpc.testing.TestService/StreamingInputCall")
+  public static let fullDuplexCall = Method<
+    GrpcTestingStreamingOutputCallRequest, GrpcTestingStreamingOutputCallResponse
+  >("/grpc.testing.TestService/FullDuplexCall")
+  public static let halfDuplexCall = Method<
+    GrpcTestingStreamingOutputCallRequest, GrpcTestingStreamingOutputCallResponse
+  >("/grpc.testing.TestService/HalfDuplexCall")
+  public static let unimplementedCall = Method<
+    GrpcTestingEmpty, GrpcTestingEmpty
+  >("/grpc.testing.TestService/UnimplementedCall")
 }
 
+/// The service grpc.testing.TestService.
+///
 /// Every call throws `Status`, and nothing else.
 public struct GrpcTestingTestServiceClient: Sendable {
   private let client: Client
@@ -95,6 +165,13 @@ public struct GrpcTestingTestServiceClient: Sendable {
     try await client.unary(GrpcTestingTestServiceMethods.unaryCall, request, options)
   }
 
+  /// A response that a proxy may keep for a while.
+  public func cacheableUnaryCall(
+    _ request: GrpcTestingSimpleRequest, _ options: CallOptions = .init()
+  ) async throws -> GrpcTestingSimpleResponse {
+    try await client.unary(GrpcTestingTestServiceMethods.cacheableUnaryCall, request, options)
+  }
+
   /// The wanted responses, one after another.
   public func streamingOutputCall(
     _ request: GrpcTestingStreamingOutputCallRequest, _ options: CallOptions = .init()
@@ -103,38 +180,50 @@ public struct GrpcTestingTestServiceClient: Sendable {
   }
 
   /// How much came in.
+  ///
+  /// - Parameter produce: Writes the requests, which end when it returns.
   public func streamingInputCall(
     _ options: CallOptions = .init(),
-    _ produce: @escaping @Sendable (RequestWriter<GrpcTestingStreamingInputCallRequest>) async throws -> Void
+    _ produce: @Sendable (RequestWriter<GrpcTestingStreamingInputCallRequest>) async throws -> Void
   ) async throws -> GrpcTestingStreamingInputCallResponse {
     try await client.clientStreaming(GrpcTestingTestServiceMethods.streamingInputCall, options, produce)
   }
 
   /// The responses to each request as soon as it comes.
+  ///
+  /// - Parameter body: Writes requests and reads responses. What it leaves of the call is cancelled.
   public func fullDuplexCall<Result: Sendable>(
     _ options: CallOptions = .init(),
-    _ body: @Sendable (RequestWriter<GrpcTestingStreamingOutputCallRequest>, ResponseStream<GrpcTestingStreamingOutputCallResponse>) async throws -> Result
+    _ body: @Sendable (
+      RequestWriter<GrpcTestingStreamingOutputCallRequest>, ResponseStream<GrpcTestingStreamingOutputCallResponse>
+    ) async throws -> Result
   ) async throws -> Result {
     try await client.bidirectional(GrpcTestingTestServiceMethods.fullDuplexCall, options, body)
   }
 
   /// The responses to all requests once the last has come.
+  ///
+  /// - Parameter body: Writes requests and reads responses. What it leaves of the call is cancelled.
   public func halfDuplexCall<Result: Sendable>(
     _ options: CallOptions = .init(),
-    _ body: @Sendable (RequestWriter<GrpcTestingStreamingOutputCallRequest>, ResponseStream<GrpcTestingStreamingOutputCallResponse>) async throws -> Result
+    _ body: @Sendable (
+      RequestWriter<GrpcTestingStreamingOutputCallRequest>, ResponseStream<GrpcTestingStreamingOutputCallResponse>
+    ) async throws -> Result
   ) async throws -> Result {
     try await client.bidirectional(GrpcTestingTestServiceMethods.halfDuplexCall, options, body)
   }
 
   /// Served by nobody, so that clients see what an unknown method gets.
-  public func unimplementedMethod(
+  public func unimplementedCall(
     _ request: GrpcTestingEmpty, _ options: CallOptions = .init()
   ) async throws -> GrpcTestingEmpty {
-    try await client.unary(GrpcTestingTestServiceMethods.unimplementedMethod, request, options)
+    try await client.unary(GrpcTestingTestServiceMethods.unimplementedCall, request, options)
   }
 }
 
 /// Served by nobody, so that clients see what an unknown service gets.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol GrpcTestingUnimplementedServiceHandler: Sendable {
   func unimplementedCall(_ request: GrpcTestingEmpty, _ context: ServerContext) async throws -> GrpcTestingEmpty
 }
@@ -149,9 +238,9 @@ extension Router {
 /// Paths and message types of grpc.testing.UnimplementedService.
 public enum GrpcTestingUnimplementedServiceMethods {
   public static let serviceName = "grpc.testing.UnimplementedService"
-  public static let unimplementedCall = Method<GrpcTestingEmpty, GrpcTestingEmpty>(
-    "/grpc.testing.UnimplementedService/UnimplementedCall", request: .protobuf, response: .protobuf
-  )
+  public static let unimplementedCall = Method<
+    GrpcTestingEmpty, GrpcTestingEmpty
+  >("/grpc.testing.UnimplementedService/UnimplementedCall")
 }
 
 /// Served by nobody, so that clients see what an unknown service gets.
@@ -170,11 +259,26 @@ public struct GrpcTestingUnimplementedServiceClient: Sendable {
 }
 
 /// Drives a server that judges how clients reconnect.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol GrpcTestingReconnectServiceHandler: Sendable {
   /// Begins, with what the client was told.
   func start(_ request: GrpcTestingReconnectParams, _ context: ServerContext) async throws -> GrpcTestingEmpty
   /// Ends, with what was seen.
   func stop(_ request: GrpcTestingEmpty, _ context: ServerContext) async throws -> GrpcTestingReconnectInfo
+}
+
+/// Serves some methods of grpc.testing.ReconnectService: those that are not there end with UNIMPLEMENTED.
+public protocol GrpcTestingReconnectServicePartialHandler: GrpcTestingReconnectServiceHandler {}
+
+extension GrpcTestingReconnectServicePartialHandler {
+  public func start(_ request: GrpcTestingReconnectParams, _ context: ServerContext) async throws -> GrpcTestingEmpty {
+    throw GrpcTestingReconnectServiceMethods.start.unimplemented
+  }
+
+  public func stop(_ request: GrpcTestingEmpty, _ context: ServerContext) async throws -> GrpcTestingReconnectInfo {
+    throw GrpcTestingReconnectServiceMethods.stop.unimplemented
+  }
 }
 
 extension Router {
@@ -188,12 +292,8 @@ extension Router {
 /// Paths and message types of grpc.testing.ReconnectService.
 public enum GrpcTestingReconnectServiceMethods {
   public static let serviceName = "grpc.testing.ReconnectService"
-  public static let start = Method<GrpcTestingReconnectParams, GrpcTestingEmpty>(
-    "/grpc.testing.ReconnectService/Start", request: .protobuf, response: .protobuf
-  )
-  public static let stop = Method<GrpcTestingEmpty, GrpcTestingReconnectInfo>(
-    "/grpc.testing.ReconnectService/Stop", request: .protobuf, response: .protobuf
-  )
+  public static let start = Method<GrpcTestingReconnectParams, GrpcTestingEmpty>("/grpc.testing.ReconnectService/Start")
+  public static let stop = Method<GrpcTestingEmpty, GrpcTestingReconnectInfo>("/grpc.testing.ReconnectService/Stop")
 }
 
 /// Drives a server that judges how clients reconnect.

@@ -3,6 +3,9 @@
 public import Messages
 public import RPC
 
+/// The service opentelemetry.proto.collector.trace.v1.TraceService.
+///
+/// `router.register` takes one. What a method throws ends its call: a `Status` as it is.
 public protocol OpentelemetryProtoCollectorTraceV1TraceServiceHandler: Sendable {
   func export(
     _ request: OpentelemetryProtoCollectorTraceV1ExportTraceServiceRequest, _ context: ServerContext
@@ -19,11 +22,14 @@ extension Router {
 /// Paths and message types of opentelemetry.proto.collector.trace.v1.TraceService.
 public enum OpentelemetryProtoCollectorTraceV1TraceServiceMethods {
   public static let serviceName = "opentelemetry.proto.collector.trace.v1.TraceService"
-  public static let export = Method<OpentelemetryProtoCollectorTraceV1ExportTraceServiceRequest, OpentelemetryProtoCollectorTraceV1ExportTraceServiceResponse>(
-    "/opentelemetry.proto.collector.trace.v1.TraceService/Export", request: .protobuf, response: .protobuf
-  )
+  public static let export = Method<
+    OpentelemetryProtoCollectorTraceV1ExportTraceServiceRequest,
+    OpentelemetryProtoCollectorTraceV1ExportTraceServiceResponse
+  >("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
 }
 
+/// The service opentelemetry.proto.collector.trace.v1.TraceService.
+///
 /// Every call throws `Status`, and nothing else.
 public struct OpentelemetryProtoCollectorTraceV1TraceServiceClient: Sendable {
   private let client: Client

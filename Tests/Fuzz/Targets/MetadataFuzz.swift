@@ -16,7 +16,7 @@ func fuzzMetadata(_ input: Bytes) throws {
     block.append(name, value)
     metadata.add(value, for: name)
   }
-  let headers = Event.Headers(stream: 1, block: block, endStream: isTrailers, isOversized: kind & 2 == 2)
+  let headers = Event.Headers(stream: 1, block: block, endStream: isTrailers, isFirst: !isTrailers, isOversized: kind & 2 == 2)
   _ = RequestHead.judge(headers, router: router)
   _ = ResponseHead(headers, acceptsCompressed: kind & 4 == 4)
   try check(Metadata(block), metadata)

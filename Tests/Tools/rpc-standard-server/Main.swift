@@ -7,8 +7,8 @@ import Stubs
 
 /// The Echo service of proto/buddy/testing with health and reflection beside it, for foreign clients.
 ///
-/// `rpc-standard-server [--port N] [--connection-age MILLISECONDS] [--grace MILLISECONDS]` prints `listening on PORT` and
-/// serves until SIGTERM, then lets calls finish and ends. SIGHUP makes Echo NOT_SERVING, or SERVING again.
+/// `rpc-standard-server [--port N] [--connection-age MILLISECONDS] [--grace MILLISECONDS]` prints `listening on PORT`
+/// and serves until SIGTERM, then lets calls finish and ends. SIGHUP makes Echo NOT_SERVING, or SERVING again.
 @main
 enum StandardServer {
   static func main() async throws {

@@ -7,24 +7,26 @@
 #endif
 
 #include "grpc/testing/test.pb-c.h"
-static const ProtobufCMethodDescriptor grpc__testing__test_service__method_descriptors[7] =
+static const ProtobufCMethodDescriptor grpc__testing__test_service__method_descriptors[8] =
 {
   { "EmptyCall", &grpc__testing__empty__descriptor, &grpc__testing__empty__descriptor },
   { "UnaryCall", &grpc__testing__simple_request__descriptor, &grpc__testing__simple_response__descriptor },
+  { "CacheableUnaryCall", &grpc__testing__simple_request__descriptor, &grpc__testing__simple_response__descriptor },
   { "StreamingOutputCall", &grpc__testing__streaming_output_call_request__descriptor, &grpc__testing__streaming_output_call_response__descriptor },
   { "StreamingInputCall", &grpc__testing__streaming_input_call_request__descriptor, &grpc__testing__streaming_input_call_response__descriptor },
   { "FullDuplexCall", &grpc__testing__streaming_output_call_request__descriptor, &grpc__testing__streaming_output_call_response__descriptor },
   { "HalfDuplexCall", &grpc__testing__streaming_output_call_request__descriptor, &grpc__testing__streaming_output_call_response__descriptor },
-  { "UnimplementedMethod", &grpc__testing__empty__descriptor, &grpc__testing__empty__descriptor },
+  { "UnimplementedCall", &grpc__testing__empty__descriptor, &grpc__testing__empty__descriptor },
 };
 const unsigned grpc__testing__test_service__method_indices_by_name[] = {
+  2,        /* CacheableUnaryCall */
   0,        /* EmptyCall */
-  4,        /* FullDuplexCall */
-  5,        /* HalfDuplexCall */
-  3,        /* StreamingInputCall */
-  2,        /* StreamingOutputCall */
+  5,        /* FullDuplexCall */
+  6,        /* HalfDuplexCall */
+  4,        /* StreamingInputCall */
+  3,        /* StreamingOutputCall */
   1,        /* UnaryCall */
-  6         /* UnimplementedMethod */
+  7         /* UnimplementedCall */
 };
 const ProtobufCServiceDescriptor grpc__testing__test_service__descriptor =
 {
@@ -33,7 +35,7 @@ const ProtobufCServiceDescriptor grpc__testing__test_service__descriptor =
   "TestService",
   "Grpc__Testing__TestService",
   "grpc.testing",
-  7,
+  8,
   grpc__testing__test_service__method_descriptors,
   grpc__testing__test_service__method_indices_by_name
 };
@@ -53,13 +55,21 @@ void grpc__testing__test_service__unary_call(ProtobufCService *service,
   assert(service->descriptor == &grpc__testing__test_service__descriptor);
   service->invoke(service, 1, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
+void grpc__testing__test_service__cacheable_unary_call(ProtobufCService *service,
+                                                       const Grpc__Testing__SimpleRequest *input,
+                                                       Grpc__Testing__SimpleResponse_Closure closure,
+                                                       void *closure_data)
+{
+  assert(service->descriptor == &grpc__testing__test_service__descriptor);
+  service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
 void grpc__testing__test_service__streaming_output_call(ProtobufCService *service,
                                                         const Grpc__Testing__StreamingOutputCallRequest *input,
                                                         Grpc__Testing__StreamingOutputCallResponse_Closure closure,
                                                         void *closure_data)
 {
   assert(service->descriptor == &grpc__testing__test_service__descriptor);
-  service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void grpc__testing__test_service__streaming_input_call(ProtobufCService *service,
                                                        const Grpc__Testing__StreamingInputCallRequest *input,
@@ -67,7 +77,7 @@ void grpc__testing__test_service__streaming_input_call(ProtobufCService *service
                                                        void *closure_data)
 {
   assert(service->descriptor == &grpc__testing__test_service__descriptor);
-  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void grpc__testing__test_service__full_duplex_call(ProtobufCService *service,
                                                    const Grpc__Testing__StreamingOutputCallRequest *input,
@@ -75,7 +85,7 @@ void grpc__testing__test_service__full_duplex_call(ProtobufCService *service,
                                                    void *closure_data)
 {
   assert(service->descriptor == &grpc__testing__test_service__descriptor);
-  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void grpc__testing__test_service__half_duplex_call(ProtobufCService *service,
                                                    const Grpc__Testing__StreamingOutputCallRequest *input,
@@ -83,15 +93,15 @@ void grpc__testing__test_service__half_duplex_call(ProtobufCService *service,
                                                    void *closure_data)
 {
   assert(service->descriptor == &grpc__testing__test_service__descriptor);
-  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
-void grpc__testing__test_service__unimplemented_method(ProtobufCService *service,
-                                                       const Grpc__Testing__Empty *input,
-                                                       Grpc__Testing__Empty_Closure closure,
-                                                       void *closure_data)
+void grpc__testing__test_service__unimplemented_call(ProtobufCService *service,
+                                                     const Grpc__Testing__Empty *input,
+                                                     Grpc__Testing__Empty_Closure closure,
+                                                     void *closure_data)
 {
   assert(service->descriptor == &grpc__testing__test_service__descriptor);
-  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void grpc__testing__test_service__init (Grpc__Testing__TestService_Service *service,
                                         Grpc__Testing__TestService_ServiceDestroy destroy)

@@ -579,8 +579,8 @@ struct  Google__Protobuf__FileOptions
   /*
    * This option does nothing.
    */
-  protobuf_c_boolean has_java_generate_equals_and_hash PROTOBUF_C__DEPRECATED;
-  protobuf_c_boolean java_generate_equals_and_hash PROTOBUF_C__DEPRECATED;
+  protobuf_c_boolean has_java_generate_equals_and_hash;
+  protobuf_c_boolean java_generate_equals_and_hash;
   /*
    * If set true, then the Java2 code generator will generate code that
    * throws an exception whenever an attempt is made to assign a non-UTF-8

@@ -1,0 +1,36 @@
+/// How long to rest after each failure (gRPC `doc/connection-backoff.md`). Pure.
+struct Backoff: Sendable {
+  /// The random part: ±20 %, so that many clients do not come at once.
+  static let jitter = 0.2
+
+  private let minimum: Double
+  private let maximum: Double
+  private let multiplier: Double
+  private var next: Double
+
+  /// - Parameters:
+  ///   - minimum: The first rest, in nanoseconds.
+  ///   - maximum: The longest, before the random part.
+  init(minimum: Int64, maximum: Int64, multiplier: Double) {
+    self.minimum = Double(max(1, minimum))
+    self.maximum = max(self.minimum, Double(maximum))
+    self.multiplier = max(1, multiplier)
+    next = self.minimum
+  }
+
+  init(_ options: ClientOptions) {
+    self.init(
+      minimum: options.minimumBackoff.nanoseconds, maximum: options.maximumBackoff.nanoseconds,
+      multiplier: options.backoffMultiplier)
+  }
+
+  /// The next rest in nanoseconds.
+  /// - Parameter spread: -1…1, the random part.
+  mutating func rest(spread: Double) -> Int64 {
+    let base = next
+    next = min(next * multiplier, maximum)
+    return Int64(base * (1 + Self.jitter * spread))
+  }
+
+  mutating func reset() { next = minimum }
+}
