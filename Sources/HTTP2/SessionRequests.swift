@@ -19,7 +19,7 @@ extension Session {
   /// Answers a request, once. Without an output the stream ends with these headers.
   package func respond(stream: Int32, headers: HeaderBlock, output: StreamOutput?) throws {
     // nghttp2 reads from the first output until the stream is closed: it must not be let go for another.
-    guard outputs[stream] == nil else { throw failure(NGHTTP2_ERR_DATA_EXIST.rawValue) }
+    guard state.pointee.outputs[stream] == nil else { throw failure(NGHTTP2_ERR_DATA_EXIST.rawValue) }
     let code = headers.withNameValues { fields, count in
       guard let output else { return nghttp2_submit_response(handle, stream, fields, count, nil) }
       var provider = Callbacks.provider(output)
