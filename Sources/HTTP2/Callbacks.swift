@@ -23,7 +23,7 @@ final class Callbacks: @unchecked Sendable {
     pointer = callbacks
   }
 
-  /// nghttp2 keeps the output unretained: `Session.outputs` holds it until the stream is closed.
+  /// nghttp2 keeps the output unretained: `SessionState.outputs` holds it until the stream is closed.
   static func provider(_ output: StreamOutput) -> nghttp2_data_provider {
     nghttp2_data_provider(
       source: nghttp2_data_source(ptr: Unmanaged.passUnretained(output).toOpaque()), read_callback: readOutput)
