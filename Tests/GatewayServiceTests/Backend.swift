@@ -160,7 +160,7 @@ struct ScriptedAdmin: AdminHandler {
 }
 
 /// grpc.health.v1 with one answer for everything.
-struct ScriptedHealth: GrpcHealthV1HealthHandler {
+struct ScriptedHealth: GrpcHealthV1HealthPartialHandler {
   var status: GrpcHealthV1HealthCheckResponse.ServingStatus
 
   func check(_: GrpcHealthV1HealthCheckRequest, _: ServerContext) async throws -> GrpcHealthV1HealthCheckResponse {
