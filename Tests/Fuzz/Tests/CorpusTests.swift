@@ -1,5 +1,4 @@
 import Foundation
-import FuzzTargets
 import Testing
 
 /// What fuzzers found worth keeping, fed once more: inputs that reach different code, and every one that ever crashed.
