@@ -30,21 +30,23 @@ let rpcTargets: [Target] = [
   library("HTTP2", ["CNghttp2", .nio("NIOCore")]),
   library(
     "RPC", exclude: ["README.md"],
-    ["HTTP2", "CZlib", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOTLS"), .nioSSL, .certificates, .asn1]),
+    [
+      "HTTP2", "CZlib", .locks, .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOTLS"), .nioSSL, .certificates, .asn1,
+    ]),
   library("Stubs", ["RPC", "Messages", .nio("NIOCore")]),
-  library("StandardServices", ["RPC", "Messages", "Stubs", .nio("NIOCore")]),
-  library("RPCTelemetry", ["RPC", .log, .metrics, .tracing]),
+  library("StandardServices", ["RPC", "Messages", "Stubs", .locks, .nio("NIOCore")]),
+  library("RPCTelemetry", ["RPC", .locks, .log, .metrics, .tracing]),
   tool("protoc-gen-buddy", ["CProtobufC", "CDescriptors"], path: "Sources/protoc-gen-buddy"),
 
   library("TestSupport", []),
   tests("HTTP2", [.nio("NIOCore")]),
-  tests("RPC", [.nio("NIOCore"), .nio("NIOPosix"), .nioSSL, .certificates, .asn1, .crypto]),
+  tests("RPC", [.locks, .nio("NIOCore"), .nio("NIOPosix"), .nioSSL, .certificates, .asn1, .crypto]),
   tests("Messages", ["protoc-gen-buddy", .nio("NIOCore")]),
-  tests("StandardServices", ["RPC", "Messages", "Stubs", .nio("NIOCore")]),
+  tests("StandardServices", ["RPC", "Messages", "Stubs", .locks, .nio("NIOCore")]),
   tests(
     "RPCTelemetry",
     [
-      "RPC", .log, .metrics, .tracing, .nio("NIOCore"), .product(name: "InMemoryLogging", package: "swift-log"),
+      "RPC", .locks, .log, .metrics, .tracing, .nio("NIOCore"), .product(name: "InMemoryLogging", package: "swift-log"),
       .product(name: "MetricsTestKit", package: "swift-metrics"),
       .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
     ]),
@@ -302,6 +304,8 @@ func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 extension Target.Dependency {
   static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
+  /// Locks that ThreadSanitizer sees; it does not look into Synchronization's `Mutex`.
+  static var locks: Self { .nio("NIOConcurrencyHelpers") }
   static var nioSSL: Self { .product(name: "NIOSSL", package: "swift-nio-ssl") }
   static var certificates: Self { .product(name: "X509", package: "swift-certificates") }
   static var asn1: Self { .product(name: "SwiftASN1", package: "swift-asn1") }

@@ -1,20 +1,20 @@
 import Metrics
+import NIOConcurrencyHelpers
 import RPC
-import Synchronization
 
 /// The duration histograms of one kind of call, by method and code. A call costs one look into a dictionary by its
 /// path; the histogram of each code is made when the code first comes.
 final class CallDurations: Sendable {
   private final class MethodTimers: Sendable {
     private let make: @Sendable (Status.Code) -> Timer
-    private let byCode = Mutex<[Timer?]>(Array(repeating: nil, count: Status.Code.allCases.count))
+    private let byCode = NIOLockedValueBox<[Timer?]>(Array(repeating: nil, count: Status.Code.allCases.count))
 
     init(_ make: @escaping @Sendable (Status.Code) -> Timer) {
       self.make = make
     }
 
     func timer(_ code: Status.Code) -> Timer {
-      byCode.withLock { timers in
+      byCode.withLockedValue { timers in
         if let timer = timers[code.rawValue] { return timer }
         let timer = make(code)
         timers[code.rawValue] = timer
@@ -28,7 +28,7 @@ final class CallDurations: Sendable {
   /// Those known from the start, found without a lock.
   private let known: [String: MethodTimers]
   /// Those that came later, if any may.
-  private let others = Mutex<[String: MethodTimers]>([:])
+  private let others = NIOLockedValueBox<[String: MethodTimers]>([:])
   private let takesOthers: Bool
   /// For the path of a method; nil if it is none.
   private let make: @Sendable (_ path: String) -> MethodTimers?
@@ -64,7 +64,7 @@ final class CallDurations: Sendable {
   private func method(_ path: String) -> MethodTimers {
     if let method = known[path] { return method }
     guard takesOthers else { return unknown }
-    return others.withLock { methods in
+    return others.withLockedValue { methods in
       if let method = methods[path] { return method }
       guard methods.count < limit, let method = make(path) else { return unknown }
       methods[path] = method

@@ -1,7 +1,7 @@
 public import Messages
+import NIOConcurrencyHelpers
 public import RPC
 public import Stubs
-import Synchronization
 
 /// grpc.health.v1.Health for the services of one process; "" stands for all of them.
 public final class Health: GrpcHealthV1HealthHandler {
@@ -23,12 +23,12 @@ public final class Health: GrpcHealthV1HealthHandler {
     }
   }
 
-  private let state: Mutex<State>
+  private let state: NIOLockedValueBox<State>
 
   /// All of them are serving.
   public init(services: [String]) {
     let statuses = Dictionary((services + [""]).map { ($0, ServingStatus.serving) }) { first, _ in first }
-    state = Mutex(State(statuses: statuses))
+    state = NIOLockedValueBox(State(statuses: statuses))
   }
 
   // MARK: - What is said
@@ -65,11 +65,11 @@ public final class Health: GrpcHealthV1HealthHandler {
   }
 
   private func change(_ body: (inout State) -> [AsyncStream<Void>.Continuation]) {
-    for watcher in state.withLock({ body(&$0) }) { watcher.yield() }
+    for watcher in state.withLockedValue({ body(&$0) }) { watcher.yield() }
   }
 
   /// What a check of the service would say; nil for an unknown one.
-  public func status(of service: String) -> ServingStatus? { state.withLock { $0.status(of: service) } }
+  public func status(of service: String) -> ServingStatus? { state.withLockedValue { $0.status(of: service) } }
 
   // MARK: - What is asked
 
@@ -85,7 +85,7 @@ public final class Health: GrpcHealthV1HealthHandler {
   public func list(
     _ request: GrpcHealthV1HealthListRequest, _ context: ServerContext
   ) async throws -> GrpcHealthV1HealthListResponse {
-    let statuses = state.withLock { state in state.statuses.mapValues { state.isStopping ? .notServing : $0 } }
+    let statuses = state.withLockedValue { state in state.statuses.mapValues { state.isStopping ? .notServing : $0 } }
     guard statuses.count <= Self.listLimit else {
       throw Status(.resourceExhausted, "there are more than \(Self.listLimit) services: check them one by one")
     }
@@ -101,7 +101,7 @@ public final class Health: GrpcHealthV1HealthHandler {
     let changes = addWatcher(of: request.service)
     var last: ServingStatus?
     for await _ in changes {
-      let (status, isStopping) = state.withLock {
+      let (status, isStopping) = state.withLockedValue {
         ($0.status(of: request.service) ?? .serviceUnknown, $0.isStopping)
       }
       if status != last { try await responses.write(GrpcHealthV1HealthCheckResponse(status: status)) }
@@ -113,7 +113,7 @@ public final class Health: GrpcHealthV1HealthHandler {
 
   private func addWatcher(of service: String) -> AsyncStream<Void> {
     let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-    let id = state.withLock { state in
+    let id = state.withLockedValue { state in
       state.nextWatcher += 1
       state.watchers[service, default: [:]][state.nextWatcher] = continuation
       return state.nextWatcher
@@ -124,12 +124,12 @@ public final class Health: GrpcHealthV1HealthHandler {
   }
 
   private func removeWatcher(_ id: Int, of service: String) {
-    state.withLock { state in
+    state.withLockedValue { state in
       state.watchers[service]?[id] = nil
       if state.watchers[service]?.isEmpty == true { state.watchers[service] = nil }
     }
   }
 
   /// How many watch at this moment.
-  var watcherCount: Int { state.withLock { $0.watchers.values.reduce(0) { $0 + $1.count } } }
+  var watcherCount: Int { state.withLockedValue { $0.watchers.values.reduce(0) { $0 + $1.count } } }
 }

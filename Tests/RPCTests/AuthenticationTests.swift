@@ -1,5 +1,5 @@
+import NIOConcurrencyHelpers
 import RPC
-import Synchronization
 import TestSupport
 import Testing
 
@@ -83,9 +83,9 @@ struct AuthenticationTests {
   // MARK: - Credentials
 
   @Test func aTokenIsRenewedBeforeItEndsAndKeptWhileThatFails() async throws {
-    let asked = Mutex(0)
+    let asked = NIOLockedValueBox(0)
     let credentials = try await Credentials(minimumRetry: .milliseconds(5)) {
-      let number = asked.withLock { asked in
+      let number = asked.withLockedValue { asked in
         asked += 1
         return asked
       }
@@ -103,7 +103,7 @@ struct AuthenticationTests {
       }
       #expect(Set(seen).isSubset(of: ["Bearer 1", "Bearer 4", "Bearer 5"]))
     }
-    #expect(asked.withLock { $0 } == 5)
+    #expect(asked.withLockedValue { $0 } == 5)
   }
 
   @Test func withoutAFirstTokenThereAreNone() async {

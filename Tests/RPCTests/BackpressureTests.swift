@@ -1,6 +1,6 @@
 import HTTP2
+import NIOConcurrencyHelpers
 import NIOCore
-import Synchronization
 import TestSupport
 import Testing
 
@@ -239,7 +239,7 @@ struct BackpressureTests {
 
 /// Calls to look into, from any thread.
 private final class Calls: Sendable {
-  private let list = Mutex<[Call]>([])
-  func add(_ call: Call) { list.withLock { $0.append(call) } }
-  var all: [Call] { list.withLock { $0 } }
+  private let list = NIOLockedValueBox<[Call]>([])
+  func add(_ call: Call) { list.withLockedValue { $0.append(call) } }
+  var all: [Call] { list.withLockedValue { $0 } }
 }

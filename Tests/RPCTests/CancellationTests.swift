@@ -1,6 +1,6 @@
+import NIOConcurrencyHelpers
 import NIOCore
 import RPC
-import Synchronization
 import Testing
 
 @Suite(.timeLimit(.minutes(2)))
@@ -159,14 +159,14 @@ struct CancellationTests {
   }
 
   @Test func bothFormsOfBidirectionalEndTheirCalls() async throws {
-    let ended = Mutex(0)
+    let ended = NIOLockedValueBox(0)
     let done = Gate()
     var router = Router()
     router.bidirectional(Echo.chat) { requests, responses, _ in
       do {
         for try await request in requests { try await responses.write(request) }
       } catch {
-        if ended.withLock({ $0 += 1; return $0 }) == 2 { await done.open() }
+        if ended.withLockedValue({ $0 += 1; return $0 }) == 2 { await done.open() }
         throw error
       }
     }

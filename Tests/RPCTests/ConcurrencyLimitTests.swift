@@ -1,5 +1,5 @@
+import NIOConcurrencyHelpers
 import RPC
-import Synchronization
 import TestSupport
 import Testing
 
@@ -142,14 +142,14 @@ struct ConcurrencyLimitTests {
   /// Many callers, many of whom give up: every place comes back, and never are more taken than there are.
   @Test func placesAreNotLost() async throws {
     let limit = ConcurrencyLimit(maximum: 3, queue: 1_000)
-    let running = Mutex((now: 0, most: 0))
+    let running = NIOLockedValueBox((now: 0, most: 0))
     var router = Router()
     router.unary(Echo.say) { request, _ in
-      running.withLock {
+      running.withLockedValue {
         $0.now += 1
         $0.most = max($0.most, $0.now)
       }
-      defer { running.withLock { $0.now -= 1 } }
+      defer { running.withLockedValue { $0.now -= 1 } }
       for _ in 0..<5 { await Task.yield() }
       return request
     }
@@ -166,6 +166,6 @@ struct ConcurrencyLimitTests {
       }
       try await eventually("all places are free") { limit.load == (0, 0) }
     }
-    #expect(running.withLock { $0.most } <= 3)
+    #expect(running.withLockedValue { $0.most } <= 3)
   }
 }

@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 import Testing
 
 @testable import RPC
@@ -31,11 +31,11 @@ import Testing
   }
 
   @Test func aFloodOfLogLinesIsCounted() {
-    let lines = Mutex<[String]>([])
-    let limiter = LogLimiter(linesPerSecond: 2) { line in lines.withLock { $0.append(line) } }
+    let lines = NIOLockedValueBox<[String]>([])
+    let limiter = LogLimiter(linesPerSecond: 2) { line in lines.withLockedValue { $0.append(line) } }
     for number in 0..<5 { limiter.log("\(number)", now: 0) }
     limiter.log("later", now: 1_000_000_000)
-    #expect(lines.withLock { $0 } == ["0", "1", "3 more lines about connections were left out", "later"])
+    #expect(lines.withLockedValue { $0 } == ["0", "1", "3 more lines about connections were left out", "later"])
   }
 
   @Test func overTheBudgetOneRequestGoesOnAtATime() {

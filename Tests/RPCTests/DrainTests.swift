@@ -1,7 +1,7 @@
 import HTTP2
+import NIOConcurrencyHelpers
 import NIOCore
 import RPC
-import Synchronization
 import TestSupport
 import Testing
 
@@ -21,9 +21,9 @@ struct DrainTests {
 
   /// The connections that calls came on.
   private final class Peers: Sendable {
-    private let names = Mutex<Set<String>>([])
-    var count: Int { names.withLock { $0.count } }
-    func add(_ name: String) { names.withLock { _ = $0.insert(name) } }
+    private let names = NIOLockedValueBox<Set<String>>([])
+    var count: Int { names.withLockedValue { $0.count } }
+    func add(_ name: String) { names.withLockedValue { _ = $0.insert(name) } }
   }
 
   @Test func twoGoAwaysAndNoCallLost() async throws {

@@ -1,6 +1,6 @@
 import Dispatch
+import NIOConcurrencyHelpers
 import NIOCore
-import Synchronization
 import TestSupport
 import Testing
 
@@ -10,11 +10,11 @@ import Testing
 @Suite(.timeLimit(.minutes(2)))
 struct DrainUnderLoadTests {
   private final class Tally: Sendable {
-    private let state = Mutex((isOver: false, failures: [Status]()))
-    var isOver: Bool { state.withLock { $0.isOver } }
-    var failures: [Status] { state.withLock { $0.failures } }
-    func end() { state.withLock { $0.isOver = true } }
-    func add(_ failure: Status) { state.withLock { $0.failures.append(failure) } }
+    private let state = NIOLockedValueBox((isOver: false, failures: [Status]()))
+    var isOver: Bool { state.withLockedValue { $0.isOver } }
+    var failures: [Status] { state.withLockedValue { $0.failures } }
+    func end() { state.withLockedValue { $0.isOver = true } }
+    func add(_ failure: Status) { state.withLockedValue { $0.failures.append(failure) } }
   }
 
   /// Makes calls from several tasks until told to stop.

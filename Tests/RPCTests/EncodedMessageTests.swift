@@ -1,6 +1,6 @@
+import NIOConcurrencyHelpers
 import NIOCore
 import RPC
-import Synchronization
 import Testing
 
 /// Messages that are encoded once for many calls.
@@ -22,9 +22,9 @@ import Testing
   }
 
   @Test func everyCallGetsIt() async throws {
-    let encodings = Mutex(0)
+    let encodings = NIOLockedValueBox(0)
     let counting = Codec<String>(decode: { try text.decode($0) }) { message, buffer in
-      encodings.withLock { $0 += 1 }
+      encodings.withLockedValue { $0 += 1 }
       try text.encode(message, &buffer)
     }
     let message = try EncodedMessage("hello", counting)
@@ -34,7 +34,7 @@ import Testing
         #expect(seen == ["hello", "hello", "hello"])
       }
     }
-    #expect(encodings.withLock { $0 } == 1)
+    #expect(encodings.withLockedValue { $0 } == 1)
   }
 
   @Test(arguments: [0, 1, 100_000]) func bytesAreTakenAsTheyAre(_ length: Int) async throws {

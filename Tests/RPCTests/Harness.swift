@@ -1,6 +1,6 @@
+import NIOConcurrencyHelpers
 import NIOCore
 import RPC
-import Synchronization
 import Testing
 
 /// Texts as messages: their UTF-8 bytes.
@@ -98,7 +98,7 @@ actor Gate {
 
 /// A number that tasks share.
 final class Counter: Sendable {
-  private let number = Mutex(0)
-  var value: Int { number.withLock { $0 } }
-  func add(_ amount: Int) { number.withLock { $0 += amount } }
+  private let number = NIOLockedValueBox(0)
+  var value: Int { number.withLockedValue { $0 } }
+  func add(_ amount: Int) { number.withLockedValue { $0 += amount } }
 }

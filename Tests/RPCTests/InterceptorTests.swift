@@ -1,6 +1,6 @@
 import HTTP2
+import NIOConcurrencyHelpers
 import RPC
-import Synchronization
 import TestSupport
 import Testing
 
@@ -9,9 +9,9 @@ import Testing
 struct InterceptorTests {
   /// Lines, in order, from any thread.
   final class Record: Sendable {
-    private let lines = Mutex<[String]>([])
-    var all: [String] { lines.withLock { $0 } }
-    func add(_ line: String) { lines.withLock { $0.append(line) } }
+    private let lines = NIOLockedValueBox<[String]>([])
+    var all: [String] { lines.withLockedValue { $0 } }
+    func add(_ line: String) { lines.withLockedValue { $0.append(line) } }
 
     func becomes(_ expected: [String]) async throws {
       try await eventually("\(expected), not \(all)") { all == expected }

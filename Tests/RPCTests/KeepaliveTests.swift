@@ -1,7 +1,7 @@
 import HTTP2
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
-import Synchronization
 import TestSupport
 import Testing
 
@@ -13,7 +13,7 @@ struct KeepaliveTests {
   private final class SilentServer: Sendable {
     let pings = Counter()
     let requests = Counter()
-    private let channel = Mutex<(any Channel)?>(nil)
+    private let channel = NIOLockedValueBox<(any Channel)?>(nil)
 
     /// `@unchecked Sendable`: each instance serves one channel, on its loop.
     private final class Handler: ChannelInboundHandler, @unchecked Sendable {
@@ -57,11 +57,11 @@ struct KeepaliveTests {
           }
         }
         .bind(host: "127.0.0.1", port: 0).get()
-      channel.withLock { $0 = bound }
+      channel.withLockedValue { $0 = bound }
       return bound.localAddress?.port ?? 0
     }
 
-    func stop() async { try? await channel.withLock { $0 }?.close() }
+    func stop() async { try? await channel.withLockedValue { $0 }?.close() }
   }
 
   private func options(_ interval: Duration, withoutCalls: Bool = false) -> ClientOptions {

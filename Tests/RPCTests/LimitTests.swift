@@ -1,6 +1,6 @@
+import NIOConcurrencyHelpers
 import NIOCore
 import RPC
-import Synchronization
 import TestSupport
 import Testing
 
@@ -35,15 +35,15 @@ struct LimitTests {
   @Test func callsQueueForStreams() async throws {
     var options = ServerOptions()
     options.maximumStreams = 3
-    let running = Mutex((now: 0, most: 0))
+    let running = NIOLockedValueBox((now: 0, most: 0))
     var router = Router()
     router.unary(Echo.say) { request, _ in
-      running.withLock {
+      running.withLockedValue {
         $0.now += 1
         $0.most = max($0.most, $0.now)
       }
       for _ in 0..<10 { await Task.yield() }
-      running.withLock { $0.now -= 1 }
+      running.withLockedValue { $0.now -= 1 }
       return request
     }
     try await withPair(router, server: options) { (client, _) async throws in
@@ -52,7 +52,7 @@ struct LimitTests {
         try await group.waitForAll()
       }
     }
-    #expect(running.withLock { $0.most } <= 3)
+    #expect(running.withLockedValue { $0.most } <= 3)
   }
 
   /// Cancelled handlers that do not stop still count, so a peer cannot pile them up.
@@ -60,17 +60,17 @@ struct LimitTests {
     var options = ServerOptions()
     options.maximumHandlers = 5
     let release = Gate()
-    let started = Mutex(0)
+    let started = NIOLockedValueBox(0)
     var router = Router()
     router.unary(Echo.say) { request, _ in
-      started.withLock { $0 += 1 }
+      started.withLockedValue { $0 += 1 }
       await release.wait()
       return request
     }
     try await withPair(router, server: options) { (client, _) async throws in
       for number in 1...5 {
         let task = Task { await status { try await client.unary(Echo.say, "a") } }
-        try await eventually("handler \(number) runs") { started.withLock { $0 } == number }
+        try await eventually("handler \(number) runs") { started.withLockedValue { $0 } == number }
         task.cancel()
         #expect(await task.value?.code == .cancelled)
       }

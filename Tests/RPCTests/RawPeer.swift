@@ -1,8 +1,8 @@
 import HTTP2
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import RPC
-import Synchronization
 import TestSupport
 
 /// A peer that can say anything: a socket, and an HTTP/2 session for those bytes that are to be right.
@@ -16,11 +16,11 @@ final class RawPeer {
   /// Collects what the server sends.
   private final class Received: ChannelInboundHandler, Sendable {
     typealias InboundIn = ByteBuffer
-    let bytes = Mutex<[UInt8]>([])
+    let bytes = NIOLockedValueBox<[UInt8]>([])
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
       let buffer = unwrapInboundIn(data)
-      bytes.withLock { $0 += buffer.readableBytesView }
+      bytes.withLockedValue { $0 += buffer.readableBytesView }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
@@ -120,7 +120,7 @@ final class RawPeer {
   // MARK: - Hearing things
 
   private func readEvents() throws -> [Event] {
-    let all = received.bytes.withLock { $0 }
+    let all = received.bytes.withLockedValue { $0 }
     if all.count > taken {
       try session.receive(ByteBuffer(bytes: all[taken...]))
       taken = all.count
@@ -180,7 +180,7 @@ final class RawPeer {
   /// Read without the session: what was sent raw may have left it in no state to go on, and after a GOAWAY, with no
   /// stream open, nghttp2 looks at nothing any more.
   private var goAwayFrames: [(last: Int32, code: UInt32, reason: String)] {
-    var rest = ByteBuffer(bytes: received.bytes.withLock { $0 })
+    var rest = ByteBuffer(bytes: received.bytes.withLockedValue { $0 })
     var found: [(last: Int32, code: UInt32, reason: String)] = []
     while let head = rest.readBytes(length: 9) {
       let length = Int(head[0]) << 16 | Int(head[1]) << 8 | Int(head[2])
@@ -192,7 +192,7 @@ final class RawPeer {
   }
 
   /// How many bytes the server has sent, read or not.
-  var receivedBytes: Int { received.bytes.withLock { $0.count } }
+  var receivedBytes: Int { received.bytes.withLockedValue { $0.count } }
 
   /// The GOAWAYs so far: the last stream that each one lets live. Answers what else has come.
   func goAways() throws -> [Int32] {

@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 import TestSupport
 import Testing
 
@@ -11,16 +11,16 @@ struct ResolverTests {
   final class Scripted: NameResolver {
     struct NoSuchName: Error, CustomStringConvertible { let description = "no such name" }
 
-    private let answer: Mutex<[ServerAddress]?>
+    private let answer: NIOLockedValueBox<[ServerAddress]?>
     let asked = Counter()
 
-    init(_ answer: [ServerAddress]?) { self.answer = Mutex(answer) }
+    init(_ answer: [ServerAddress]?) { self.answer = NIOLockedValueBox(answer) }
 
-    func set(_ addresses: [ServerAddress]?) { answer.withLock { $0 = addresses } }
+    func set(_ addresses: [ServerAddress]?) { answer.withLockedValue { $0 = addresses } }
 
     func addresses(of host: String, port: Int) async throws -> [ServerAddress] {
       asked.add(1)
-      guard let addresses = answer.withLock({ $0 }) else { throw NoSuchName() }
+      guard let addresses = answer.withLockedValue({ $0 }) else { throw NoSuchName() }
       return addresses
     }
   }

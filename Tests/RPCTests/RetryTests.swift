@@ -1,6 +1,6 @@
+import NIOConcurrencyHelpers
 import NIOCore
 import RPC
-import Synchronization
 import TestSupport
 import Testing
 
@@ -10,9 +10,9 @@ final class Script: Sendable {
     var failures: [Status]
     var seen: [String?] = []
   }
-  private let state: Mutex<State>
+  private let state: NIOLockedValueBox<State>
 
-  init(_ failures: [Status]) { state = Mutex(State(failures: failures)) }
+  init(_ failures: [Status]) { state = NIOLockedValueBox(State(failures: failures)) }
 
   /// So many failures with this code, then success.
   convenience init(_ count: Int, _ code: Status.Code = .unavailable) {
@@ -20,12 +20,12 @@ final class Script: Sendable {
   }
 
   /// `grpc-previous-rpc-attempts` of each attempt.
-  var seen: [String?] { state.withLock { $0.seen } }
+  var seen: [String?] { state.withLockedValue { $0.seen } }
   var attempts: Int { seen.count }
 
   /// Fails as the script says.
   func next(_ context: ServerContext) throws {
-    let failure = state.withLock { state in
+    let failure = state.withLockedValue { state in
       state.seen.append(context.metadata["grpc-previous-rpc-attempts"])
       return state.failures.isEmpty ? nil : state.failures.removeFirst()
     }

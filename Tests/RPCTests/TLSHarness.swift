@@ -1,13 +1,13 @@
+import NIOConcurrencyHelpers
 import NIOCore
 import RPC
-import Synchronization
 
 /// Lines of a log.
 final class Lines: Sendable {
-  private let lines = Mutex<[String]>([])
-  var all: [String] { lines.withLock { $0 } }
+  private let lines = NIOLockedValueBox<[String]>([])
+  var all: [String] { lines.withLockedValue { $0 } }
   var text: String { all.joined(separator: "\n") }
-  @Sendable func add(_ line: String) { lines.withLock { $0.append(line) } }
+  @Sendable func add(_ line: String) { lines.withLockedValue { $0.append(line) } }
 }
 
 enum Who {

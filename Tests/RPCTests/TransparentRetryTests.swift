@@ -1,7 +1,7 @@
 import HTTP2
+import NIOConcurrencyHelpers
 import NIOCore
 import RPC
-import Synchronization
 import TestSupport
 import Testing
 
@@ -10,12 +10,12 @@ import Testing
 struct TransparentRetryTests {
   /// What a server of frames received, by stream, connection after connection.
   private final class Received: Sendable {
-    private let state = Mutex<(streams: Int, body: ByteBuffer)>((0, ByteBuffer()))
-    var streams: Int { state.withLock { $0.streams } }
+    private let state = NIOLockedValueBox<(streams: Int, body: ByteBuffer)>((0, ByteBuffer()))
+    var streams: Int { state.withLockedValue { $0.streams } }
 
     /// Counts streams, and keeps the body of the newest.
     func take(_ event: Event) {
-      state.withLock { state in
+      state.withLockedValue { state in
         switch event {
         case .headers: state = (state.streams + 1, ByteBuffer())
         case .data(_, let chunk): state.body.writeImmutableBuffer(chunk)
@@ -26,7 +26,7 @@ struct TransparentRetryTests {
 
     /// The messages in the body, without their prefixes.
     var messages: [String] {
-      var body = state.withLock { $0.body }
+      var body = state.withLockedValue { $0.body }
       var result: [String] = []
       while body.readInteger(as: UInt8.self) != nil, let length = body.readInteger(as: UInt32.self),
         let text = body.readString(length: Int(length))

@@ -1,6 +1,6 @@
 import HTTP2
+import NIOConcurrencyHelpers
 import NIOCore
-import Synchronization
 
 /// A client's calls on their way to a connection: the ready addresses take turns, what finds no room waits, in order.
 /// Which addresses are connected to is the balancer's decision (`ClientChannel+Balancing`).
@@ -44,7 +44,7 @@ final class ClientChannel: @unchecked Sendable {
     let continuation: UnsafeContinuation<ByteBuffer, any Error>?
   }
   /// Calls from other threads, taken over all at once.
-  private let inbox = Mutex<[Submission]>([])
+  private let inbox = NIOLockedValueBox<[Submission]>([])
 
   init(target: Target, options: ClientOptions, loop: any EventLoop) {
     self.loop = loop
@@ -61,7 +61,7 @@ final class ClientChannel: @unchecked Sendable {
   /// From any thread.
   func submit(_ call: ClientCall, _ continuation: UnsafeContinuation<ByteBuffer, any Error>? = nil) {
     if loop.inEventLoop { return take(Submission(call: call, continuation: continuation)) }
-    let isFirst = inbox.withLock { inbox in
+    let isFirst = inbox.withLockedValue { inbox in
       inbox.append(Submission(call: call, continuation: continuation))
       return inbox.count == 1
     }
@@ -69,7 +69,7 @@ final class ClientChannel: @unchecked Sendable {
   }
 
   private func takeInbox() {
-    let submissions = inbox.withLock { inbox in
+    let submissions = inbox.withLockedValue { inbox in
       defer { inbox = [] }
       return inbox
     }

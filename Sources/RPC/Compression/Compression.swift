@@ -1,6 +1,6 @@
 import HTTP2
+import NIOConcurrencyHelpers
 import NIOCore
-import Synchronization
 
 /// How messages are made smaller on their way (gRPC `doc/compression.md`). Each message is compressed for itself, and
 /// says so in its prefix: one that does not gain by it, or is not to be, goes out as it is.
@@ -45,11 +45,11 @@ struct CompressionPolicy: Sendable {
 
 /// The compressed form of a frame that goes out many times: made when it is first needed.
 final class CompressedFrame: Sendable {
-  private let frame = Mutex<ByteBuffer?>(nil)
+  private let frame = NIOLockedValueBox<ByteBuffer?>(nil)
 
   /// The first policy's choice holds for all.
   func frame(of plain: ByteBuffer, _ policy: CompressionPolicy) -> ByteBuffer {
-    frame.withLock { frame in
+    frame.withLockedValue { frame in
       if let frame { return frame }
       let made = policy.apply(to: plain, nil)
       frame = made

@@ -1,5 +1,5 @@
+import NIOConcurrencyHelpers
 import NIOCore
-import Synchronization
 
 /// Whole messages to and from gzip (RFC 1952). From any thread.
 ///
@@ -45,12 +45,12 @@ enum Gzip {
   private final class Pool<Context: AnyObject & Sendable>: Sendable {
     /// Kept for the next borrower; what is given back beyond that is freed.
     private static var maximumIdle: Int { 8 }
-    private let idle = Mutex<[Context]>([])
+    private let idle = NIOLockedValueBox<[Context]>([])
 
     /// Nil if there is no context and none can be made.
     func borrow<Result>(_ make: () -> Context?, _ body: (Context) throws -> Result) rethrows -> Result? {
-      guard let context = idle.withLock({ $0.popLast() }) ?? make() else { return nil }
-      defer { idle.withLock { if $0.count < Self.maximumIdle { $0.append(context) } } }
+      guard let context = idle.withLockedValue({ $0.popLast() }) ?? make() else { return nil }
+      defer { idle.withLockedValue { if $0.count < Self.maximumIdle { $0.append(context) } } }
       return try body(context)
     }
   }

@@ -1,5 +1,5 @@
+import NIOConcurrencyHelpers
 import NIOCore
-import Synchronization
 
 /// What a connection does once all that could run has run: write, in one go, whatever came of it.
 protocol TurnDelegate: AnyObject {
@@ -21,7 +21,7 @@ final class LoopRunner: TaskExecutor, @unchecked Sendable {
   private var isRunning = false
   private var isScheduled = false
   /// Jobs that other threads made ready.
-  private let remote = Mutex<[UnownedJob]>([])
+  private let remote = NIOLockedValueBox<[UnownedJob]>([])
 
   init(loop: any EventLoop) { self.loop = loop }
 
@@ -31,7 +31,7 @@ final class LoopRunner: TaskExecutor, @unchecked Sendable {
       jobs.append(job)
       schedule()
     } else {
-      let isFirst = remote.withLock { jobs in
+      let isFirst = remote.withLockedValue { jobs in
         jobs.append(job)
         return jobs.count == 1
       }
@@ -61,7 +61,7 @@ final class LoopRunner: TaskExecutor, @unchecked Sendable {
   }
 
   private func runJobs() {
-    remote.withLock { remote in
+    remote.withLockedValue { remote in
       guard !remote.isEmpty else { return }
       jobs.append(contentsOf: remote)
       remote.removeAll(keepingCapacity: true)

@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Lets so many calls run at once, over all connections of a server; those beyond wait their turn, first come, first
 /// served, until their deadline. When too many wait, calls end with RESOURCE_EXHAUSTED.
@@ -21,7 +21,7 @@ public final class ConcurrencyLimit: ServerInterceptor {
   private let room: Int
   private let scope: Scope
   private let methods: MethodSelection
-  private let queues = Mutex<[String: SlotQueue]>([:])
+  private let queues = NIOLockedValueBox<[String: SlotQueue]>([:])
 
   /// - Parameters:
   ///   - maximum: Calls that run at once; at least 1.
@@ -40,7 +40,7 @@ public final class ConcurrencyLimit: ServerInterceptor {
 
   /// Calls that run and calls that wait at this moment.
   public var load: (running: Int, waiting: Int) {
-    queues.withLock { queues in
+    queues.withLockedValue { queues in
       queues.values.reduce(into: (0, 0)) { load, queue in load = (load.0 + queue.taken, load.1 + queue.waiting) }
     }
   }
@@ -73,6 +73,6 @@ public final class ConcurrencyLimit: ServerInterceptor {
   }
 
   private func change<Result: Sendable>(_ key: String, _ body: (inout SlotQueue) -> Result) -> Result {
-    queues.withLock { body(&$0[key, default: SlotQueue(slots: maximum, room: room)]) }
+    queues.withLockedValue { body(&$0[key, default: SlotQueue(slots: maximum, room: room)]) }
   }
 }

@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Adds `authorization: Bearer TOKEN` to every call of a client (RFC 6750 §2.1).
 ///
@@ -24,10 +24,10 @@ public final class Credentials: ClientInterceptor {
     var renewal: Task<Void, Never>?
   }
 
-  private let state: Mutex<State>
+  private let state: NIOLockedValueBox<State>
 
   /// One token for ever.
-  public init(bearer token: String) { state = Mutex(State(header: "Bearer \(token)")) }
+  public init(bearer token: String) { state = NIOLockedValueBox(State(header: "Bearer \(token)")) }
 
   /// Waits for the first token; renews it when four fifths of its lifetime are over.
   /// - Parameters:
@@ -38,7 +38,7 @@ public final class Credentials: ClientInterceptor {
     minimumRetry: Duration = .seconds(1), maximumRetry: Duration = .seconds(60), from source: @escaping Source
   ) async throws {
     let first = try await source()
-    state = Mutex(State(header: "Bearer \(first.value)"))
+    state = NIOLockedValueBox(State(header: "Bearer \(first.value)"))
     guard let lifetime = first.lifetime else { return }
     let task = Task { [weak self] in
       var pause = lifetime * 0.8
@@ -47,7 +47,7 @@ public final class Credentials: ClientInterceptor {
         do {
           let token = try await source()
           guard let self else { return }
-          self.state.withLock { $0.header = "Bearer \(token.value)" }
+          self.state.withLockedValue { $0.header = "Bearer \(token.value)" }
           guard let lifetime = token.lifetime else { return }
           (pause, retry) = (lifetime * 0.8, minimumRetry)
         } catch {
@@ -55,15 +55,15 @@ public final class Credentials: ClientInterceptor {
         }
       }
     }
-    state.withLock { $0.renewal = task }
+    state.withLockedValue { $0.renewal = task }
   }
 
-  deinit { state.withLock { $0.renewal?.cancel() } }
+  deinit { state.withLockedValue { $0.renewal?.cancel() } }
 
   public func begin(_ call: inout OutgoingCall) -> CallEnd? {
     // What the caller gave for this one call counts.
     if call.options.metadata.all("authorization").isEmpty {
-      call.options.metadata.add(state.withLock { $0.header }, for: "authorization")
+      call.options.metadata.add(state.withLockedValue { $0.header }, for: "authorization")
     }
     return nil
   }

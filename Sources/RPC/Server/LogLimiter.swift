@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Lets through so many lines a second, and says later how many it kept back: who is cut off must not fill a disk.
 final class LogLimiter: Sendable {
@@ -7,7 +7,7 @@ final class LogLimiter: Sendable {
     var count = 0
     var dropped = 0
   }
-  private let state = Mutex(State())
+  private let state = NIOLockedValueBox(State())
   private let linesPerSecond: Int
   private let write: @Sendable (String) -> Void
 
@@ -18,7 +18,7 @@ final class LogLimiter: Sendable {
 
   /// - Parameter now: Any monotonic clock, in nanoseconds.
   func log(_ line: String, now: Int64) {
-    let (isLogged, dropped) = state.withLock { state -> (Bool, Int) in
+    let (isLogged, dropped) = state.withLockedValue { state -> (Bool, Int) in
       var dropped = 0
       if now / 1_000_000_000 != state.second {
         dropped = state.dropped

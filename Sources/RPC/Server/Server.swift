@@ -1,6 +1,6 @@
+import NIOConcurrencyHelpers
 public import NIOCore
 import NIOPosix
-import Synchronization
 
 /// Where a server listens.
 public struct BoundAddress: Sendable, Hashable, CustomStringConvertible {
@@ -138,7 +138,7 @@ final class ServerCore: Sendable {
     var peers = PeerCounts()
     var waiting: [CheckedContinuation<Void, Never>] = []
   }
-  private let state = Mutex(State())
+  private let state = NIOLockedValueBox(State())
 
   init(
     router: Router, options: ServerOptions, interceptors: [any ServerInterceptor], log: (@Sendable (String) -> Void)?
@@ -157,14 +157,14 @@ final class ServerCore: Sendable {
   struct Refused: Error {}
 
   func listening(on channel: any Channel) -> Bool {
-    state.withLock { state in
+    state.withLockedValue { state in
       if !state.isStopped { state.channels.append(channel) }
       return !state.isStopped
     }
   }
 
   func add(_ connection: ServerConnection) throws {
-    let isRefused = state.withLock { state in
+    let isRefused = state.withLockedValue { state in
       guard !state.isStopped, state.connections.count < options.maximumConnections else { return true }
       guard state.peers.add(connection.peerKey, limit: options.maximumConnectionsPerPeer) else { return true }
       state.connections[ObjectIdentifier(connection)] = connection
@@ -177,7 +177,7 @@ final class ServerCore: Sendable {
   }
 
   func remove(_ connection: ServerConnection) {
-    let waiting = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+    let waiting = state.withLockedValue { state -> [CheckedContinuation<Void, Never>] in
       if state.connections.removeValue(forKey: ObjectIdentifier(connection)) != nil {
         state.peers.remove(connection.peerKey)
       }
@@ -188,10 +188,10 @@ final class ServerCore: Sendable {
     for continuation in waiting { continuation.resume() }
   }
 
-  var remaining: [ServerConnection] { state.withLock { Array($0.connections.values) } }
+  var remaining: [ServerConnection] { state.withLockedValue { Array($0.connections.values) } }
 
   func stop() -> ([any Channel], [ServerConnection]) {
-    state.withLock { state in
+    state.withLockedValue { state in
       state.isStopped = true
       defer { state.channels = [] }
       return (state.channels, Array(state.connections.values))
@@ -200,7 +200,7 @@ final class ServerCore: Sendable {
 
   func untilEmpty() async {
     await withCheckedContinuation { continuation in
-      let isEmpty = state.withLock { state in
+      let isEmpty = state.withLockedValue { state in
         if !state.connections.isEmpty { state.waiting.append(continuation) }
         return state.connections.isEmpty
       }

@@ -1,7 +1,7 @@
 import Dispatch
 import Glibc
+import NIOConcurrencyHelpers
 import NIOSSL
-import Synchronization
 
 /// A context that is made from files, and made again when they change. Connections that exist keep theirs.
 ///
@@ -19,7 +19,7 @@ final class TLSContexts: Sendable {
   private let interval: Duration
   private let log: @Sendable (String) -> Void
   private let make: Make
-  private let state: Mutex<State>
+  private let state: NIOLockedValueBox<State>
 
   /// Reads the files: not for an event loop.
   init(
@@ -31,12 +31,12 @@ final class TLSContexts: Sendable {
     interval = max(reloadInterval, .milliseconds(10))
     // In this order: what changes in between is found the next time.
     let seen = files.map(FileStamp.init)
-    state = Mutex(State(context: try make(), seen: seen))
+    state = NIOLockedValueBox(State(context: try make(), seen: seen))
     if !files.isEmpty { watch() }
   }
 
   /// For a new connection.
-  var current: NIOSSLContext { state.withLock { $0.context } }
+  var current: NIOSSLContext { state.withLockedValue { $0.context } }
 
   /// Looks after the files for as long as somebody uses this.
   private func watch() {
@@ -50,13 +50,13 @@ final class TLSContexts: Sendable {
 
   private func look() {
     let seen = files.map(FileStamp.init)
-    guard state.withLock({ $0.seen != seen }) else { return }
+    guard state.withLockedValue({ $0.seen != seen }) else { return }
     do {
       let context = try make()
-      state.withLock { $0 = State(context: context, seen: seen) }
+      state.withLockedValue { $0 = State(context: context, seen: seen) }
       log("TLS: new certificates are used from now on, read from \(files.joined(separator: ", "))")
     } catch {
-      state.withLock { $0.seen = seen }
+      state.withLockedValue { $0.seen = seen }
       log("TLS: the certificates changed and the old ones stay in use: \(error)")
     }
   }

@@ -1,7 +1,7 @@
 public import Messages
+import NIOConcurrencyHelpers
 public import RPC
 public import Stubs
-import Synchronization
 
 /// gRPC's server reflection, v1 and v1alpha: what is served here, and the .proto files that describe it, so that a
 /// caller without them (grpcurl, Postman) can call.
@@ -17,7 +17,7 @@ public final class Reflection: GrpcReflectionV1ServerReflectionHandler {
 
   private let services: [String]
   private let encoded: [StaticString]
-  private let index = Mutex<DescriptorIndex?>(nil)
+  private let index = NIOLockedValueBox<DescriptorIndex?>(nil)
 
   /// - Parameters:
   ///   - services: The full names of what is served: `router.services`, when all others are registered. Reflection's
@@ -73,7 +73,7 @@ public final class Reflection: GrpcReflectionV1ServerReflectionHandler {
   }
 
   private func loadedIndex() throws -> DescriptorIndex {
-    try index.withLock { index in
+    try index.withLockedValue { index in
       if let index { return index }
       let files = try encoded.map { text in
         guard let bytes = Base64.decode(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)),
