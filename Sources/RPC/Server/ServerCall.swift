@@ -114,6 +114,12 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       finish(Status(.internalError, "initial metadata cannot be sent: \(problem)"))
       return
     }
+    var head = HeaderBlock.compressedHead  // the longer one
+    head.append(metadata)
+    guard head.boundOnWire <= HeaderBlock.maximumBytes else {
+      finish(Status(.resourceExhausted, "initial metadata cannot be sent: it is over 64 KiB"))
+      return
+    }
     _ = openOutput(metadata)
   }
 
