@@ -77,7 +77,7 @@ class Call: @unchecked Sendable {
   final func receivedEnd() {
     guard inbound.end == nil else { return }
     if deframer.isInsideMessage {
-      inboundFailed(Status(.internalError, "the stream ended inside a message"))
+      inboundFailed(.endedInsideMessage)
     } else {
       finishInbound(.success(()))
     }
