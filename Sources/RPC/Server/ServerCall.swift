@@ -150,10 +150,10 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   }
 
   override func credit(_ bytes: Int) {
-    if !requestIsComplete { connection.credit(stream, bytes) }
+    if !requestIsComplete { connection.credit(stream, bytes, partial: partialBytes) }
   }
 
-  override func partialChanged(by change: Int) { connection.partialChanged(stream, by: change) }
+  override func partialChanged(by change: Int) { connection.partialChanged(stream, by: change, partial: partialBytes) }
 
   /// The peer had to wait for window: its time begins now.
   func requestMayGoOn() { began = connection.ticks }
