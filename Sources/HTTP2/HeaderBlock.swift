@@ -123,6 +123,11 @@ extension HeaderBlock: Sequence {
     return equals(field.name, ":status") && starts(field.value, with: "1")
   }
 
+  /// The bytes that nghttp2 reckons with for this block: it sends none that may be over 64 KiB, and closes the stream
+  /// of a request alone for that. 6 bytes for each length of a name or value, those themselves, 12 for changes of the
+  /// table's size and 5 for a priority (`nghttp2_hd_deflate_bound`).
+  package var boundOnWire: Int { bytes.count + (12 - Self.prefixBytes) * count + 12 + 5 }
+
   package subscript(_ range: Range<Int>) -> ArraySlice<UInt8> { bytes[range] }
 
   package func string(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }

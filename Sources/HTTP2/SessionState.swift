@@ -52,7 +52,7 @@ struct SessionState {
   ///   long gets its stream reset.
   mutating func add(name: UnsafeBufferPointer<UInt8>, value: UnsafeBufferPointer<UInt8>) -> Bool {
     headerBytes += name.count + value.count + 32
-    if headerBytes > maximumHeaderBytes || headerBlock.count >= maximumHeaderFields {
+    if headerBytes > maximumHeaderBytes || name.count > UInt16.max || headerBlock.count >= maximumHeaderFields {
       headersAreOversized = true
       return headerBytes <= 4 * maximumHeaderBytes
     }

@@ -1,20 +1,16 @@
 package import NIOCore
 
 /// Buffers first in, first out. The first one needs no allocation: most streams only ever carry one.
-package struct BufferQueue {
+struct BufferQueue {
   private var first: ByteBuffer?
   private var rest: [ByteBuffer] = []
   private var head = 0
 
-  package init() {}
-
-  package var isEmpty: Bool { first == nil }
-
-  package mutating func append(_ buffer: ByteBuffer) {
+  mutating func append(_ buffer: ByteBuffer) {
     if first == nil { first = buffer } else { rest.append(buffer) }
   }
 
-  package mutating func popFirst() -> ByteBuffer? {
+  mutating func popFirst() -> ByteBuffer? {
     guard let result = first else { return nil }
     if head < rest.count {
       first = rest[head]
@@ -30,10 +26,7 @@ package struct BufferQueue {
     return result
   }
 
-  /// What is in it, in bytes. Counts: for tests and reports, not for every message.
-  package var bytes: Int { (first?.readableBytes ?? 0) + rest[head...].reduce(0) { $0 + $1.readableBytes } }
-
-  package mutating func removeAll() { self = BufferQueue() }
+  mutating func removeAll() { self = BufferQueue() }
 
   /// Copies from the front into `target`; returns how many bytes.
   mutating func read(into target: UnsafeMutableRawBufferPointer) -> Int {
@@ -66,8 +59,6 @@ package final class StreamOutput {
   var isDeferred = false
 
   package init() {}
-
-  package var hasContent: Bool { bufferedBytes > 0 || isEnded }
 
   package func append(_ buffer: ByteBuffer) {
     guard !isEnded, buffer.readableBytes > 0 else { return }

@@ -148,7 +148,8 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       let waiting = awaitingInitial
       awaitingInitial = []
       for waiter in waiting { waiter.resume(initialResult) }
-    case .over(let status):
+    case .over(var status):
+      if status.code == .ok, deframer.isInsideMessage { status = .endedInsideMessage }
       // The server is done; if we are not, nobody reads the rest.
       finish(status, reset: !headers.endStream || output?.isEnded != true || output?.bufferedBytes != 0)
     }

@@ -61,13 +61,13 @@ struct ServiceTLS: Sendable {
       "execution", "buddy.artifact.v1.Artifacts", "buddy.delivery.v1.Inbox", "buddy.investment.v1.Investment/Estimate",
       "buddy.investment.v1.Investment/Reserve", "buddy.learning.v1.Learning/GetMultipliers"),
     rule("scheduler", "buddy.mission.v1.Missions"),
-    rule(
-      TLSFolder.command, "buddy.admin.v1.Admin", "grpc.reflection.v1.ServerReflection",
-      "grpc.reflection.v1alpha.ServerReflection"),
-    rule("*", "grpc.health.v1.Health"),
+    rule(TLSFolder.command, ["buddy.admin.v1.Admin"] + InfrastructureServices.reflection),
+    rule("*", InfrastructureServices.health),
   ])
 
-  private static func rule(_ name: String, _ methods: String...) -> AccessList.Rule {
+  private static func rule(_ name: String, _ methods: String...) -> AccessList.Rule { rule(name, methods) }
+
+  private static func rule(_ name: String, _ methods: [String]) -> AccessList.Rule {
     AccessList.Rule(
       name == "*" ? .below(TLSFolder.id("")) : .exactly(TLSFolder.id(name)), methods.compactMap { .init($0) })
   }
