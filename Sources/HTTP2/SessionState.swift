@@ -26,6 +26,11 @@ struct SessionState {
   var inputBase: UnsafeRawPointer?
   var dataBytes = 0
 
+  // The bytes that are going out, while `Session.drain` runs, and how many it asked for.
+  var target = ByteBuffer()
+  var targetLimit = 0
+  var isTargetFull: Bool { target.readableBytes >= targetLimit }
+
   var provoked = 0
   var sentFrames = 0
   var isAcknowledged = false

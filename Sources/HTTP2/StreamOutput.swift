@@ -28,20 +28,16 @@ struct BufferQueue {
 
   mutating func removeAll() { self = BufferQueue() }
 
-  /// Copies from the front into `target`; returns how many bytes.
-  mutating func read(into target: UnsafeMutableRawBufferPointer) -> Int {
-    var written = 0
-    while written < target.count, first != nil {
-      let count = min(target.count - written, first!.readableBytes)
-      first!.withUnsafeReadableBytes {
-        UnsafeMutableRawBufferPointer(rebasing: target[written..<(written + count)])
-          .copyMemory(from: UnsafeRawBufferPointer(rebasing: $0.prefix(count)))
-      }
-      first!.moveReaderIndex(forwardBy: count)
-      written += count
+  /// Moves so many bytes, which must be there, from the front to the end of `target`.
+  mutating func move(_ count: Int, to target: inout ByteBuffer) {
+    var left = count
+    while left > 0, first != nil {
+      let part = min(left, first!.readableBytes)
+      first!.withUnsafeReadableBytes { _ = target.writeBytes(UnsafeRawBufferPointer(rebasing: $0.prefix(part))) }
+      first!.moveReaderIndex(forwardBy: part)
+      left -= part
       if first!.readableBytes == 0 { _ = popFirst() }
     }
-    return written
   }
 }
 
@@ -79,10 +75,10 @@ package final class StreamOutput {
     bufferedBytes = 0
   }
 
-  func read(into target: UnsafeMutableRawBufferPointer) -> Int {
-    let count = queue.read(into: target)
+  /// - Parameter count: At most `bufferedBytes`.
+  func move(_ count: Int, to target: inout ByteBuffer) {
+    queue.move(count, to: &target)
     bufferedBytes -= count
-    return count
   }
 
   /// Whether the owner asked to hear of this level; asks once.

@@ -10,15 +10,15 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
-  /// Bytes of output taken from the session for one write.
-  private static let writeBytes = 256 * 1024
+  /// Bytes written in one turn before the loop gets to do something else.
+  private static let bytesPerTurn = 512 * 1024
 
   let runner: LoopRunner
   let session: Session
   private(set) var peer = "unknown"
   private(set) var context: ChannelHandlerContext?
   private var needsFlush = false
-  private var lastWriteBytes = 512
+  private var writeBuffer: WriteBuffer?
   /// Set when nothing more is to be said: the channel is closed once what is left has been written.
   var isClosing = false
   private var isClosingChannel = false
@@ -62,6 +62,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
 
   final func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
+    writeBuffer = WriteBuffer.of(loop)
     if context.channel.isActive { channelActive(context: context) }
   }
 
@@ -125,17 +126,16 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
 
   final func turnEnded() -> Bool {
     guard needsFlush, let context else { return false }
-    var hasWritten = false
-    while needsFlush, context.channel.isWritable {
+    let begun = writtenBytes
+    while needsFlush, context.channel.isWritable, writtenBytes - begun < Self.bytesPerTurn {
       needsFlush = false
       guard let buffer = drain(context.channel.allocator) else { break }
       writtenBytes += buffer.readableBytes
-      context.write(wrapOutboundOut(buffer), promise: nil)
-      hasWritten = true
+      context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+      writeBuffer?.giveBack(buffer)
       handleEvents()
       watch()
     }
-    if hasWritten { context.flush() }
     let isOver = !session.isAlive && !outlivesSession
     if isClosing || isOver || (isFinished && !needsFlush) { closeWhenWritten(context) }
     // The flush may have made the channel writable again at once: inside this turn its event cannot ask for another.
@@ -158,16 +158,16 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   }
 
   private func drain(_ allocator: ByteBufferAllocator) -> ByteBuffer? {
-    var buffer = allocator.buffer(capacity: lastWriteBytes)
-    do {
-      try session.drain(into: &buffer, limit: Self.writeBytes)
-    } catch {
-      isClosing = true
+    let buffer = writeBuffer?.filled(allocator) { buffer in
+      do {
+        try session.drain(into: &buffer, limit: WriteBuffer.limit)
+      } catch {
+        isClosing = true
+      }
     }
-    // The next write is about as long: its buffer need not grow step by step, each a copy.
-    lastWriteBytes = max(512, min(buffer.readableBytes, Self.writeBytes))
-    if buffer.readableBytes >= Self.writeBytes { needsFlush = true }
-    return buffer.readableBytes > 0 ? buffer : nil
+    guard let buffer, buffer.readableBytes > 0 else { return nil }
+    if buffer.readableBytes >= WriteBuffer.limit { needsFlush = true }
+    return buffer
   }
 
   private func watch() {
