@@ -96,6 +96,7 @@ import Testing
     var options = ServerOptions()
     options.maximumStreams = 1_000
     options.maximumHandlers = 1_000
+    options.resetBurst = 1_000  // whoever has seen the last status gives up its stream, while others wait for it
     let server = Server(router: router, options: options)
     let address = try await server.start(host: "127.0.0.1", port: 0)
     let client = Client(host: address.host, port: address.port)

@@ -147,6 +147,8 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     if !requestIsComplete { connection.credit(stream, bytes) }
   }
 
+  override func worked(_ bytes: Int) { connection.runner.worked(bytes) }
+
   override func partialChanged(by change: Int) { connection.partialChanged(stream, by: change) }
 
   /// The peer had to wait for window: its time begins now.
