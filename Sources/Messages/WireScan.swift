@@ -55,14 +55,14 @@ struct WireScan {
       }
       let field = descriptor.pointee.fields + index
       guard Self.fits(wireType, field), let content = reader.value(wireType) else {
-        throw Self.error(.malformed, descriptor, field, "cut off or of another type")
+        throw Self.error(.malformed, descriptor, field, "is cut off or of another type")
       }
       if field.pointee.type == PROTOBUF_C_TYPE_STRING {
         try Self.string(content, descriptor, field)
       } else if field.pointee.type == PROTOBUF_C_TYPE_MESSAGE {
         if field.pointee.label != PROTOBUF_C_LABEL_REPEATED {
           guard seen & (1 << index) == 0 else {
-            throw Self.error(.malformed, descriptor, field, "there twice")
+            throw Self.error(.malformed, descriptor, field, "is there twice")
           }
           seen |= 1 << index
         }
@@ -82,7 +82,7 @@ struct WireScan {
       throw error(.embeddedNUL, descriptor, field, "holds a NUL character")
     }
     guard UTF8Check.isValid(content) else {
-      throw error(.invalidUTF8, descriptor, field, "not valid UTF-8")
+      throw error(.invalidUTF8, descriptor, field, "is not valid UTF-8")
     }
   }
 
@@ -123,7 +123,7 @@ struct WireScan {
     _ field: UnsafePointer<ProtobufCFieldDescriptor>, _ text: String
   ) -> WireError {
     WireError(
-      kind, "\(String(cString: descriptor.pointee.name)): field \(String(cString: field.pointee.name)) is \(text)")
+      kind, "\(String(cString: descriptor.pointee.name)): field \(String(cString: field.pointee.name)) \(text)")
   }
 }
 

@@ -7,6 +7,8 @@ public import Stubs
 public final class Health: GrpcHealthV1HealthHandler {
   public typealias ServingStatus = GrpcHealthV1HealthCheckResponse.ServingStatus
 
+  /// Bytes of a service's name that is asked for, for a watch keeps it as long as it lives.
+  static let nameLimit = 256
   /// `list` answers with so many at the most, as gRPC's other servers do.
   static let listLimit = 100
 
@@ -76,6 +78,7 @@ public final class Health: GrpcHealthV1HealthHandler {
   public func check(
     _ request: GrpcHealthV1HealthCheckRequest, _ context: ServerContext
   ) async throws -> GrpcHealthV1HealthCheckResponse {
+    try Self.checkName(request.service)
     guard let status = status(of: request.service) else {
       throw Status(.notFound, "unknown service \"\(request.service)\"")
     }
@@ -92,12 +95,19 @@ public final class Health: GrpcHealthV1HealthHandler {
     return GrpcHealthV1HealthListResponse(statuses: statuses.mapValues { GrpcHealthV1HealthCheckResponse(status: $0) })
   }
 
+  private static func checkName(_ name: String) throws {
+    guard name.utf8.count <= nameLimit else {
+      throw Status(.invalidArgument, "a service's name has at most \(nameLimit) bytes")
+    }
+  }
+
   /// The status now and whenever it changes. An unknown service is SERVICE_UNKNOWN until it is set, as the protocol has
   /// it. Ends when the process stops.
   public func watch(
     _ request: GrpcHealthV1HealthCheckRequest, _ responses: ResponseWriter<GrpcHealthV1HealthCheckResponse>,
     _ context: ServerContext
   ) async throws {
+    try Self.checkName(request.service)
     let changes = addWatcher(of: request.service)
     var last: ServingStatus?
     for await _ in changes {

@@ -1,4 +1,5 @@
 import HTTP2
+import NIOConcurrencyHelpers
 import NIOCore
 import Testing
 
@@ -76,7 +77,7 @@ struct DeadlineTests {
   }
 
   @Test(arguments: [
-    ("0n", 0), ("99999999n", 0), ("99999999u", 99), ("90000m", 90), ("90S", 90), ("90M", 5_400), ("90H", 324_000),
+    ("99999999n", 0), ("99999999u", 99), ("90000m", 90), ("90S", 90), ("90M", 5_400), ("90H", 324_000),
     ("99999999S", 99_999_999), ("99999999H", Int.max),
   ])
   func everyUnitOnTheWire(timeout: String, seconds: Int) async throws {
@@ -97,6 +98,25 @@ struct DeadlineTests {
     } else {
       #expect(code == "0" || code == "4")  // answered in the turn that it came in, or too late
     }
+    await peer.close()
+    await server.shutdown(grace: .zero)
+  }
+
+  @Test(arguments: ["0n", "0H", "00000000S", "1n"], [Echo.say.path, Echo.chat.path])
+  func aTimeoutThatIsOverRunsNoHandler(timeout: String, path: String) async throws {
+    let began = NIOLockedValueBox(0)
+    var router = Router()
+    router.unary(Echo.say) { request, _ in
+      began.withLockedValue { $0 += 1 }
+      return request
+    }
+    router.bidirectional(Echo.chat) { _, _, _ in began.withLockedValue { $0 += 1 } }
+    let server = Server(router: router)
+    let address = try await server.start(host: "127.0.0.1", port: 0)
+    let peer = try await RawPeer.connect(to: address)
+    let stream = try peer.request(path: path, body: peer.frame("a"), extra: ["grpc-timeout": timeout])
+    #expect(try await peer.trailers(stream)["grpc-status"] == "4")
+    #expect(began.withLockedValue { $0 } == 0)
     await peer.close()
     await server.shutdown(grace: .zero)
   }

@@ -41,6 +41,21 @@ import Testing
     }
   }
 
+  @Test func aNameThatIsTooLongIsRefusedAndNotKept() async throws {
+    try await withHealth { (health, client) async throws in
+      let long = String(repeating: "x", count: Health.nameLimit)
+      let known = try await #require(throws: Status.self) { try await client.check(.init(service: long)) }
+      #expect(known.code == .notFound)
+      let checked = try await #require(throws: Status.self) { try await client.check(.init(service: long + "x")) }
+      #expect(checked.code == .invalidArgument)
+      let watched = try await #require(throws: Status.self) {
+        for try await _ in try await client.watch(.init(service: long + "x")) {}
+      }
+      #expect(watched.code == .invalidArgument)
+      #expect(health.watcherCount == 0)
+    }
+  }
+
   @Test func watchersSeeTheStopAndAreLetGo() async throws {
     try await withHealth { (health, client) async throws in
       var responses = try await client.watch(.init(service: "example.Greeter")).makeAsyncIterator()
@@ -96,6 +111,7 @@ import Testing
     var options = ServerOptions()
     options.maximumStreams = 1_000
     options.maximumHandlers = 1_000
+    options.resetBurst = 1_000  // whoever has seen the last status gives up its stream, while others wait for it
     let server = Server(router: router, options: options)
     let address = try await server.start(host: "127.0.0.1", port: 0)
     let client = Client(host: address.host, port: address.port)

@@ -48,6 +48,22 @@ import Testing
     return error.errorCode
   }
 
+  @Test func namesThatAreTooLongAreRefused() async throws {
+    try await withReflection { (client) async throws in
+      let long = String(repeating: "x", count: Reflection.nameLimit)
+      let answers = try await ask(client, [.fileByFilename(long), .fileContainingSymbol(long)])
+      #expect(answers.map(code) == [5, 5])
+      let tooLong: [Question] = [
+        .fileByFilename(long + "x"), .fileContainingSymbol(long + "x"), .allExtensionNumbersOfType(long + "x"),
+        .fileContainingExtension(.init(containingType: long + "x")), .listServices(long + "x"),
+      ]
+      for question in tooLong {
+        let status = try await #require(throws: Status.self) { try await ask(client, [question]) }
+        #expect(status.code == .invalidArgument)
+      }
+    }
+  }
+
   @Test func theServicesAreListed() async throws {
     try await withReflection { (client) async throws in
       let answer = try await ask(client, [.listServices("")])[0]

@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 
 import grpc
@@ -159,3 +160,41 @@ def test_a_server_that_nobody_vouches_for_is_not_used(certificates):
         command = [BIN / "rpc-interop-client", *where, "--test_case=empty_unary"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and "empty_unary: UNAVAILABLE" in done.stdout
+
+
+def test_our_client_gives_up_on_a_server_that_does_not_answer():
+    """It takes connections and says nothing of gRPC."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        for options in [
+            ["--test_case=empty_unary", "--call-timeout-seconds=1"],
+            ["--test_case=rpc_soak", "--soak_iterations=100", "--soak_overall_timeout_seconds=1"],
+        ]:
+            done = subprocess.run(
+                [BIN / "rpc-interop-client", f"--server_port={port}", *options], capture_output=True, text=True, timeout=25
+            )
+            assert done.returncode == 1, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("iterations", [0, -1])
+def test_a_soak_needs_iterations(iterations):
+    command = [BIN / "rpc-interop-client", "--server_port=1", "--test_case=rpc_soak", f"--soak_iterations={iterations}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 64 and "soak-iterations" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command, status",
+    [
+        (["rpc-standard-server", "--port", "99999"], 69),
+        (["rpc-standard-server", "--port", "x"], 64),
+        (["rpc-standard-server", "--prot", "1"], 64),
+        (["rpc-echo-server", "one"], 64),
+        (["rpc-test-peer"], 64),
+        (["rpc-test-peer", "server", "x=y"], 64),
+    ],
+)
+def test_our_servers_say_what_they_cannot_do(command, status):
+    done = subprocess.run([BIN / command[0], *command[1:]], capture_output=True, text=True, timeout=60)
+    assert done.returncode == status
+    assert done.stderr.startswith(f"{command[0]}: ") and done.stderr.count("\n") == 1

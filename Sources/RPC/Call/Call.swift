@@ -9,6 +9,10 @@ class Call: @unchecked Sendable {
   /// Bytes a writer may run ahead of the peer's window; over it `write` suspends until half of it is left.
   static let highWater = 64 * 1024
 
+  /// Bytes a reader on the loop takes, unpacked, before it lets others go first; each message counts for a little more.
+  static let readBytes = 256 * 1024
+  private static let readOverhead = 64
+
   let loop: any EventLoop
   /// The longest message taken, in bytes.
   let limit: Int
@@ -19,6 +23,8 @@ class Call: @unchecked Sendable {
   private var writers: [Waiter<Void>] = []
   /// Bytes taken in that the peer has no window for again yet.
   private var uncredited = 0
+  /// What a reader on the loop has taken since it last suspended.
+  private var readSince = 0
   /// Bytes of a message that is not complete.
   private(set) var partialBytes = 0
   /// Why nothing more can be sent or received.
@@ -48,6 +54,8 @@ class Call: @unchecked Sendable {
   func credit(_ bytes: Int) {}
   /// Bytes of an incomplete message came or were completed.
   func partialChanged(by change: Int) {}
+  /// A task on the loop has unpacked so many bytes.
+  func worked(_ bytes: Int) {}
   /// A framing error in what the peer sent.
   func inboundFailed(_ status: Status) {}
 
@@ -118,13 +126,25 @@ class Call: @unchecked Sendable {
     return message
   }
 
+  /// A message that came compressed was unpacked on this thread.
+  final func unpacked(_ bytes: Int) {
+    guard loop.inEventLoop else { return }
+    readSince += bytes
+    worked(bytes)
+  }
+
   /// The next message; nil at the end. One reader at a time.
   final func nextMessage() async throws -> ByteBuffer? {
-    if loop.inEventLoop {
-      if let message = takeMessage() { return message }
+    // Whatever waits is there at once, but one call's reader must not keep the loop until it has read all of it.
+    if loop.inEventLoop, readSince < Self.readBytes {
+      if let message = takeMessage() {
+        readSince += message.readableBytes + Self.readOverhead
+        return message
+      }
       if let end = inbound.end { return try end.map { ByteBuffer?.none }.get() }
     }
     return try await loop.wait { waiter in
+      self.readSince = 0
       if let message = self.takeMessage() {
         waiter.resume(.success(message))
       } else if let end = self.inbound.end {

@@ -47,7 +47,9 @@ enum ResponseHead {
   private static func status(_ block: HeaderBlock) -> Status? {
     guard let text = block["grpc-status"] else { return nil }
     let message = block["grpc-message"].map(StatusMessage.decode) ?? ""
-    let code = Int(text).flatMap(Status.Code.init(rawValue:))
+    // Digits only: `Int` takes a sign too.
+    let isNumber = text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+    let code = (isNumber ? Int(text) : nil).flatMap(Status.Code.init(rawValue:))
     return Status(code ?? .unknown, code == nil ? "status \(text): \(message)" : message, metadata: Metadata(block))
   }
 }

@@ -22,7 +22,7 @@ public enum Target: Sendable, Hashable {
   var fixedAddresses: [ServerAddress]? {
     switch self {
     case .host(let host, let port):
-      (try? SocketAddress(ipAddress: host, port: port)) == nil ? nil : [.ip(host, port: port)]
+      (try? SocketAddress(ipAddress: host, port: 0)) == nil ? nil : [.ip(host, port: port)]
     case .addresses(let addresses): addresses
     case .unixSocket(let path): [.unixSocket(path: path)]
     }
@@ -42,12 +42,20 @@ public enum ServerAddress: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
-  /// - Throws: When the text is no IP address, or the path too long.
+  /// - Throws: When the text is no IP address, the port no port, or the path too long.
   func socketAddress() throws -> SocketAddress {
     switch self {
-    case .ip(let host, let port): try SocketAddress(ipAddress: host, port: port)
-    case .unixSocket(let path): try SocketAddress(unixDomainSocketPath: path)
+    case .ip(let host, let port):
+      guard UInt16(exactly: port) != nil else { throw BadPort(port: port) }
+      return try SocketAddress(ipAddress: host, port: port)
+    case .unixSocket(let path): return try SocketAddress(unixDomainSocketPath: path)
     }
+  }
+
+  /// NIO keeps the low 16 bits of some numbers, and traps on others.
+  struct BadPort: Error, CustomStringConvertible {
+    let port: Int
+    var description: String { "\(port) is not a port (0 to 65535)" }
   }
 
   private var isIPv6: Bool { if case .ip(let host, _) = self { host.contains(":") } else { false } }

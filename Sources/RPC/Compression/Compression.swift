@@ -79,7 +79,10 @@ extension Call {
     var message = frame
     isCompressed = message.readInteger(as: UInt8.self) == 1
     message.moveReaderIndex(forwardBy: Framing.prefixBytes - 1)
-    return isCompressed ? try Gzip.decompress(message, limit: limit) : message
+    guard isCompressed else { return message }
+    let plain = try Gzip.decompress(message, limit: limit)
+    unpacked(plain.readableBytes)
+    return plain
   }
 
   /// As `unpack`, for a reader on any thread: what is wrong with a message ends the call.

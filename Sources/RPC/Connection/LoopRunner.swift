@@ -11,8 +11,12 @@ protocol TurnDelegate: AnyObject {
 ///
 /// `@unchecked Sendable`: everything but `remote` is only touched on the loop, which `turn` asserts.
 final class LoopRunner: TaskExecutor, @unchecked Sendable {
-  /// Jobs run in one turn before the loop gets to do something else.
+  /// Jobs run in one turn before what came of them is written.
   private static let jobsPerTurn = 512
+  /// Bytes unpacked (`worked`) before the loop gets to serve other connections.
+  private static let workPerSlice = 1024 * 1024
+  /// After so many jobs is looked at the clock: one that serves a small call takes little longer than a look.
+  private static let jobsPerLook = 16
 
   let loop: any EventLoop
   weak var delegate: (any TurnDelegate)?
@@ -20,6 +24,12 @@ final class LoopRunner: TaskExecutor, @unchecked Sendable {
   private var running: [UnownedJob] = []
   private var isRunning = false
   private var isScheduled = false
+  /// The jobs that are left wait for the loop to serve others (`LoopPace`).
+  private var isPaused = false
+  /// Bytes that were unpacked since no job was left or the loop served others, and when the time since then is up;
+  /// nil until the first look at the clock.
+  private var work = 0
+  private var sliceEnd: Int64?
   /// Jobs that other threads made ready.
   private let remote = NIOLockedValueBox<[UnownedJob]>([])
 
@@ -49,15 +59,24 @@ final class LoopRunner: TaskExecutor, @unchecked Sendable {
   /// The caller promises to call `turn` before it returns to the loop: what becomes ready until then waits for it.
   func hold() { isScheduled = true }
 
+  /// A job has unpacked so many bytes, which took far longer than a job that serves a small call.
+  func worked(_ bytes: Int) { work += bytes }
+
   func turn() {
     loop.assertInEventLoop()
     guard !isRunning else { return }
     isRunning = true
-    runJobs()
+    if !isPaused { runJobs() }
     let isUnfinished = delegate?.turnEnded() ?? false
     isRunning = false
     isScheduled = false
-    if isUnfinished || !jobs.isEmpty { schedule() }
+    if isUnfinished || (!isPaused && !jobs.isEmpty) { schedule() }
+  }
+
+  /// The loop has served others.
+  func goOn() {
+    isPaused = false
+    turn()
   }
 
   private func runJobs() {
@@ -70,9 +89,27 @@ final class LoopRunner: TaskExecutor, @unchecked Sendable {
     var count = 0
     while !jobs.isEmpty, count < Self.jobsPerTurn {
       swap(&jobs, &running)
-      count += running.count
-      for job in running { job.runSynchronously(on: executor) }
+      var next = 0
+      while next < running.count, !isPaused {
+        running[next].runSynchronously(on: executor)
+        next += 1
+        count += 1
+        if work >= Self.workPerSlice || (count % Self.jobsPerLook == 0 && isLate()) { isPaused = true }
+      }
+      if next < running.count { jobs.insert(contentsOf: running[next...], at: 0) }
       running.removeAll(keepingCapacity: true)
+      if isPaused { break }
     }
+    if isPaused { LoopPace.of(loop).wait(self) }
+    guard isPaused || jobs.isEmpty else { return }
+    work = 0
+    sliceEnd = nil
+  }
+
+  private func isLate() -> Bool {
+    let now = Deadline.now
+    if let sliceEnd { return now >= sliceEnd }
+    sliceEnd = now + LoopPace.slice
+    return false
   }
 }

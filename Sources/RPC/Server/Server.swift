@@ -51,6 +51,9 @@ public final class Server: Sendable {
   /// - Throws: `BindError`.
   public func start(host: String, port: Int) async throws -> BoundAddress {
     let address = BoundAddress(host: host, port: port)
+    guard UInt16(exactly: port) != nil else {
+      throw BindError(address: address, reason: "\(ServerAddress.BadPort(port: port))", isInUse: false)
+    }
     return try await listen(at: address) { try await $0.bind(host: host, port: port).get() }
   }
 

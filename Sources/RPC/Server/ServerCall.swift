@@ -55,6 +55,12 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   }
 
   private func start() {
+    // A timer would come after the handler's first job, which may be all of it.
+    if let deadline, deadline.isExpired {
+      let status = Status(.deadlineExceeded, "the deadline had passed before the call began")
+      for interceptor in connection.interceptors { interceptor.refused(status) }
+      return finish(status)
+    }
     connection.handlerStarted()
     task = Task(executorPreference: connection.runner) { await self.run() }
   }
@@ -152,6 +158,8 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   override func credit(_ bytes: Int) {
     if !requestIsComplete { connection.credit(stream, bytes, partial: partialBytes) }
   }
+
+  override func worked(_ bytes: Int) { connection.runner.worked(bytes) }
 
   override func partialChanged(by change: Int) { connection.partialChanged(stream, by: change, partial: partialBytes) }
 

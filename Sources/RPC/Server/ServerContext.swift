@@ -114,8 +114,8 @@ public protocol ServerInterceptor: Sendable {
   /// the rest of the request. It returns when the handler did and its status is OK.
   func intercept(_ context: ServerContext, _ next: @Sendable () async throws -> Void) async throws
 
-  /// A call was answered with this status without a handler: nobody serves its method, its headers are malformed, or
-  /// too many handlers run already. On the connection's event loop: it must not block. Unless implemented, does nothing.
+  /// A call was answered with this status without a handler: nobody serves its method, its headers are malformed, its
+  /// deadline has passed, or too many handlers run already. On the connection's event loop: it must not block. Unless implemented, does nothing.
   func refused(_ status: Status)
 }
 

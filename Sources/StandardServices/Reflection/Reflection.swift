@@ -15,6 +15,9 @@ public final class Reflection: GrpcReflectionV1ServerReflectionHandler {
     GrpcReflectionV1ServerReflectionMethods.serviceName, GrpcReflectionV1alphaServerReflectionMethods.serviceName,
   ]
 
+  /// Bytes of a name that is asked for, and of the host it is asked of: both come back in the answer.
+  static let nameLimit = 1024
+
   private let services: [String]
   private let encoded: [StaticString]
   private let index = NIOLockedValueBox<DescriptorIndex?>(nil)
@@ -30,6 +33,7 @@ public final class Reflection: GrpcReflectionV1ServerReflectionHandler {
   }
 
   /// Answers every request in turn; what it cannot answer is an error response, and the stream goes on.
+  /// - Throws: INVALID_ARGUMENT for a name or host over `nameLimit`.
   public func serverReflectionInfo(
     _ requests: RequestStream<GrpcReflectionV1ServerReflectionRequest>,
     _ responses: ResponseWriter<GrpcReflectionV1ServerReflectionResponse>,
@@ -38,6 +42,7 @@ public final class Reflection: GrpcReflectionV1ServerReflectionHandler {
     let index = try loadedIndex()
     var sent: Set<Int> = []
     for try await request in requests {
+      try Self.checkLength(request)
       let answer: Answer
       do {
         answer = try self.answer(request.messageRequest, index, &sent)
@@ -46,6 +51,20 @@ public final class Reflection: GrpcReflectionV1ServerReflectionHandler {
       }
       try await responses.write(
         Response(validHost: request.host, originalRequest: request, messageResponse: answer))
+    }
+  }
+
+  private static func checkLength(_ request: Request) throws {
+    let name: String =
+      switch request.messageRequest {
+      case .fileByFilename(let name), .fileContainingSymbol(let name), .allExtensionNumbersOfType(let name),
+        .listServices(let name):
+        name
+      case .fileContainingExtension(let wanted): wanted.containingType
+      case nil: ""
+      }
+    guard max(name.utf8.count, request.host.utf8.count) <= nameLimit else {
+      throw Status(.invalidArgument, "a name or host has at most \(nameLimit) bytes")
     }
   }
 

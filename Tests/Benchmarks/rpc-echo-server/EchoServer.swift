@@ -8,12 +8,26 @@ import Stubs
 /// Prints its port and serves until it is killed. Arguments: none, or a certificate and its key (PEM files) for TLS.
 @main
 enum EchoServer {
-  static func main() async throws {
+  static func main() async {
+    do {
+      try await serve()
+    } catch {
+      FileHandle.standardError.write(Data("rpc-echo-server: \(error)\n".utf8))
+      exit(error is BindError ? 69 : 64)
+    }
+  }
+
+  struct UsageError: Error, CustomStringConvertible {
+    let description = "expected no arguments, or CERTIFICATE KEY"
+  }
+
+  private static func serve() async throws {
     var router = Router()
     router.register(Echo())
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     var options = ServerOptions()
     let files = CommandLine.arguments.dropFirst().map(\.self)
+    guard files.isEmpty || files.count == 2 else { throw UsageError() }
     if files.count == 2 { options.tls = try ServerTLS(certificate: CertificateFiles(chain: files[0], key: files[1])) }
     let server = Server(router: router, options: options, group: group)
     let address = try await server.start(host: "127.0.0.1", port: 0)

@@ -21,12 +21,18 @@ struct InteropClient: AsyncParsableCommand {
   @Option(name: [.customLong("test-case"), .customLong("test_case")], help: "The case to run; large_unary by default.")
   var name = "large_unary"
 
+  @Option(
+    name: [.customLong("call-timeout-seconds"), .customLong("call_timeout_seconds")], help: "Seconds a call may take.")
+  var timeout = 30
+
   @OptionGroup var security: SecurityOptions
   @OptionGroup var soak: SoakOptions
 
   func validate() throws {
     if let reason = Cases.refused[name] { throw ValidationError("\(name) is refused: \(reason)") }
     guard Cases.all[name] != nil else { throw ValidationError("there is no case \(name)") }
+    guard timeout > 0 else { throw ValidationError("--call-timeout-seconds must be above 0") }
+    guard UInt16(exactly: port) != nil else { throw ValidationError("--server-port must be 0 to 65535") }
   }
 
   func run() async throws {
@@ -34,13 +40,14 @@ struct InteropClient: AsyncParsableCommand {
     let (host, port) = (host, port)
     var options = ClientOptions()
     options.tls = try security.tls()
+    options.methods = [MethodConfiguration(.all, timeout: .seconds(timeout))]
     let setting = Setting(soak: soak) { [options] in Client(host: host, port: port, options: options) }
     do {
       try await test(setting)
       await setting.client.close()
       print("\(name): passed")
     } catch {
-      print("\(name): \(error)")
+      print("\(name): \(printable("\(error)"))")
       throw ExitCode(1)
     }
   }
@@ -98,6 +105,11 @@ struct SoakOptions: ParsableArguments {
     name: [.customLong("soak-overall-timeout-seconds"), .customLong("soak_overall_timeout_seconds")],
     help: "Seconds that all calls may take.")
   var timeout = 60
+
+  func validate() throws {
+    guard iterations > 0 else { throw ValidationError("--soak-iterations must be above 0") }
+    guard timeout > 0 else { throw ValidationError("--soak-overall-timeout-seconds must be above 0") }
+  }
 }
 
 /// What a case works with.
@@ -112,6 +124,13 @@ struct Setting: Sendable {
     self.connect = connect
     client = connect()
   }
+}
+
+/// What a server said must not be able to steer the terminal that it is shown on.
+func printable(_ text: String) -> String {
+  text.unicodeScalars.map { scalar in
+    scalar.properties.generalCategory == .control ? scalar.escaped(asASCII: true) : String(scalar)
+  }.joined()
 }
 
 /// Why a case did not pass.

@@ -24,24 +24,40 @@ enum SoakCases {
     }
   }
 
-  private static func soak(_ options: SoakOptions, _ call: () async throws -> Void) async throws {
-    let start = ContinuousClock.now
+  private static func soak(
+    _ options: SoakOptions, _ call: @escaping @Sendable () async throws -> Void
+  ) async throws {
+    let end = ContinuousClock.now + .seconds(options.timeout)
     var failures: [String] = []
-    for iteration in 1...max(1, options.iterations) {
+    for iteration in 1...options.iterations {
       let begun = ContinuousClock.now
       do {
-        try await call()
+        try await within(end, call)
         let time = begun.duration(to: .now)
         if time > .milliseconds(options.latency) { failures.append("call \(iteration) took \(time)") }
       } catch {
         failures.append("call \(iteration): \(error)")
       }
       try expect(
-        start.duration(to: .now) <= .seconds(options.timeout),
-        "only \(iteration) of \(options.iterations) calls were made in \(options.timeout) s")
+        .now <= end, "only \(iteration) of \(options.iterations) calls were made in \(options.timeout) s")
     }
     try expect(
       failures.count <= options.maximumFailures,
       "\(failures.count) of \(options.iterations) calls failed or were late: \(failures.joined(separator: "; "))")
+  }
+
+  /// Gives the call up at that moment.
+  private static func within(
+    _ end: ContinuousClock.Instant, _ call: @escaping @Sendable () async throws -> Void
+  ) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await call() }
+      group.addTask {
+        try await Task.sleep(until: end, clock: .continuous)
+        throw Failure(description: "the time for all calls was up")
+      }
+      defer { group.cancelAll() }
+      try await group.next()
+    }
   }
 }

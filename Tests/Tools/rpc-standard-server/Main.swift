@@ -11,17 +11,31 @@ import Stubs
 /// and serves until SIGTERM, then lets calls finish and ends. SIGHUP makes Echo NOT_SERVING, or SERVING again.
 @main
 enum StandardServer {
-  static func main() async throws {
+  static func main() async {
+    do {
+      try await serve()
+    } catch {
+      FileHandle.standardError.write(Data("rpc-standard-server: \(error)\n".utf8))
+      exit(error is BindError ? 69 : 64)
+    }
+  }
+
+  private struct UsageError: Error, CustomStringConvertible {
+    let description: String
+  }
+
+  private static func serve() async throws {
+    let values = try values()
     var options = ServerOptions()
-    if let age = value(of: "--connection-age") { options.maximumConnectionAge = .milliseconds(age) }
-    if let grace = value(of: "--grace") { options.shutdownGrace = .milliseconds(grace) }
+    if let age = values["--connection-age"] { options.maximumConnectionAge = .milliseconds(age) }
+    if let grace = values["--grace"] { options.shutdownGrace = .milliseconds(grace) }
     var router = Router()
     router.register(Echo())
     let health = Health(services: router.services)
     router.register(health)
     router.register(Reflection(services: router.services))
     let server = Server(router: router, options: options)
-    let address = try await server.start(host: "127.0.0.1", port: value(of: "--port") ?? 0)
+    let address = try await server.start(host: "127.0.0.1", port: values["--port"] ?? 0)
     print("listening on \(address.port)")
     fflush(nil)  // into a pipe, where it would wait for more
     for await signal in signals(SIGTERM, SIGHUP) {
@@ -33,10 +47,20 @@ enum StandardServer {
     await server.shutdown()
   }
 
-  private static func value(of flag: String) -> Int? {
-    let arguments = CommandLine.arguments
-    guard let index = arguments.firstIndex(of: flag), index + 1 < arguments.count else { return nil }
-    return Int(arguments[index + 1])
+  /// The numbers behind the flags.
+  private static func values() throws -> [String: Int] {
+    var values: [String: Int] = [:]
+    var arguments = CommandLine.arguments.dropFirst()
+    while let flag = arguments.popFirst() {
+      guard ["--port", "--connection-age", "--grace"].contains(flag) else {
+        throw UsageError(description: "there is no option \(flag)")
+      }
+      guard let value = arguments.popFirst().flatMap({ Int($0) }), value >= 0 else {
+        throw UsageError(description: "\(flag) needs a number")
+      }
+      values[flag] = value
+    }
+    return values
   }
 
   /// The signals that came since, as long as the process lives.

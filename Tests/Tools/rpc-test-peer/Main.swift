@@ -10,7 +10,22 @@ import RPC
 /// An option is a field of `ServerOptions` or `ClientOptions`; times are in milliseconds.
 @main
 enum TestPeer {
-  static func main() async throws {
+  static func main() async {
+    do {
+      try await run()
+    } catch let error as BindError {
+      leave("\(error)", status: 69)
+    } catch {
+      leave("\(error)", status: 64)
+    }
+  }
+
+  private static func leave(_ reason: String, status: Int32) -> Never {
+    FileHandle.standardError.write(Data("rpc-test-peer: \(reason)\n".utf8))
+    exit(status)
+  }
+
+  private static func run() async throws {
     var arguments = CommandLine.arguments.dropFirst()
     switch arguments.popFirst() {
     case "server": try await serve(Settings(arguments))
@@ -44,7 +59,11 @@ enum TestPeer {
       do {
         say("0 \(try await Target.call(method, client, timeout))")
       } catch let status as Status {
-        say("\(status.code.rawValue) \(status.message)")
+        // What the server says must not be able to begin a line of its own.
+        let text = status.message.unicodeScalars.map { scalar in
+          scalar.properties.generalCategory == .control ? scalar.escaped(asASCII: true) : String(scalar)
+        }
+        say("\(status.code.rawValue) \(text.joined())")
       }
     }
     await client.close()
