@@ -30,8 +30,8 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   var attempt: Attempt?
   var previousAttempts = 0
   var status: Status?
-  private var initial: HeaderBlock?
-  private var awaitingInitial: [Waiter<Metadata>] = []
+  private(set) var initial: HeaderBlock?
+  var awaitingInitial: [Waiter<Metadata>] = []
   private var awaitingResponse: UnsafeContinuation<ByteBuffer, any Error>?
   /// Where there is one.
   private var response: ByteBuffer?
@@ -248,33 +248,6 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       continuation.resume(returning: response)
     } else {
       continuation.resume(throwing: status)
-    }
-  }
-
-  // MARK: - Metadata
-
-  /// Waits for the response's headers. Empty when there were none but the status.
-  func initialMetadata() async throws -> Metadata {
-    try await loop.wait { waiter in
-      if self.initial != nil || self.isOver {
-        waiter.resume(self.initialResult)
-      } else {
-        self.awaitingInitial.append(waiter)
-      }
-    }
-  }
-
-  private var initialResult: Result<Metadata, any Error> {
-    if let initial { return .success(Metadata(initial)) }
-    guard let status, status.code != .ok else { return .success([:]) }
-    return .failure(status)
-  }
-
-  /// The metadata behind the last message; empty before that.
-  func trailingMetadata() async -> Metadata {
-    if loop.inEventLoop { return status?.metadata ?? [:] }
-    return await withUnsafeContinuation { continuation in
-      loop.execute { continuation.resume(returning: self.status?.metadata ?? [:]) }
     }
   }
 
