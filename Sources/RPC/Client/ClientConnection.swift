@@ -3,7 +3,8 @@ import NIOCore
 
 /// One connection at the client. It belongs to the `Subchannel` of its address, which is told what becomes of it.
 final class ClientConnection: Connection, @unchecked Sendable {
-  /// nghttp2 sends no header block that might not fit in 64 KiB.
+  /// nghttp2 sends no header block that might not fit in 64 KiB, each field counted as name + value + 12: it closes the
+  /// stream as one that never left, which would be sent again for ever.
   private static let maximumHeaderBytes = 60_000
 
   /// Holds this connection as well: until `closed`.
@@ -47,7 +48,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
       return call.finish(Status(.deadlineExceeded, "the deadline passed before the call was sent"))
     }
     let headers = headers(of: call)
-    guard headers.bytes.count <= Self.maximumHeaderBytes else {
+    guard headers.boundOfEncodedBytes <= Self.maximumHeaderBytes else {
       return call.finish(Status(.resourceExhausted, "the request's metadata is over \(Self.maximumHeaderBytes) bytes"))
     }
     do {
