@@ -39,8 +39,8 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
   // MARK: - Calls
 
-  /// Whether another call can be opened now.
-  var hasRoom: Bool { calls.count < session.peerMaximumStreams && !isDraining }
+  /// Whether another call can be opened now. The session may know of a GOAWAY whose event has not been handled yet.
+  var hasRoom: Bool { !isDraining && calls.count < session.peerMaximumStreams && session.canRequest }
 
   func start(_ call: ClientCall) {
     guard !call.isOver else { return }
@@ -57,9 +57,10 @@ final class ClientConnection: Connection, @unchecked Sendable {
       call.connection = self
       calls[stream] = call
       wasUsed = true
+      if stream == .max { retire() }  // ids have run out
       touch()
     } catch {
-      // Ids have run out, or a GOAWAY came: another connection can take it.
+      // The session is over: another connection can take it.
       let channel = owner?.channel
       retire()
       channel?.start(call)

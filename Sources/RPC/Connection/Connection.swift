@@ -128,10 +128,12 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     var hasWritten = false
     while needsFlush, context.channel.isWritable {
       needsFlush = false
-      guard let buffer = drain(context.channel.allocator) else { break }
-      writtenBytes += buffer.readableBytes
-      context.write(wrapOutboundOut(buffer), promise: nil)
-      hasWritten = true
+      if let buffer = drain(context.channel.allocator) {
+        writtenBytes += buffer.readableBytes
+        context.write(wrapOutboundOut(buffer), promise: nil)
+        hasWritten = true
+      }
+      // Even where there was nothing to write: a stream that never left is closed when it would be its turn.
       handleEvents()
       watch()
     }
