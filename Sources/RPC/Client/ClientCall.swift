@@ -206,7 +206,7 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     if replay != nil { dropReplay() }
     let status = status.code == .ok && hasOneResponse ? takeResponse() ?? status : status
     self.status = status
-    if let queued { queued.channel.leftQueue(self, queued.place) }
+    leaveQueue()
     for end in ends.reversed() { end(status) }
     ends = []
     producer?.cancel()
@@ -220,6 +220,11 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     awaitingInitial = []
     for waiter in waiting { waiter.resume(initialResult) }
     deliverResponse()
+  }
+
+  /// Waits for a connection no longer, if it did.
+  func leaveQueue() {
+    if let queued { queued.channel.leftQueue(self, queued.place) }
   }
 
   func resetStream() {
