@@ -109,4 +109,83 @@ struct EdgeOfConnectionTests {
       #expect(requests.value == 0)
     }
   }
+
+  // MARK: - More connections to one address
+
+  private func pool(_ connections: Int = 2) -> ClientOptions {
+    var options = ClientOptions()
+    options.connectionsPerAddress = connections
+    options.minimumBackoff = .milliseconds(10)
+    options.maximumBackoff = .milliseconds(20)
+    return options
+  }
+
+  /// The second connection is under way when the first is lost, and nobody waits any more.
+  @Test func theLastConnectionIsLostWhileAnotherIsMade() async throws {
+    let requests = Counter()
+    let watches = Counter()
+    var manners = FrameServer.Manners()
+    manners.streams = 1
+    manners.silent = [2]
+    try await withServer(manners, options: pool(), answer: Self.answerUnary(requests, watches)) { client, server in
+      let first = try await client.serverStreaming(Echo.expand, "first")
+      try await eventually("it runs") { requests.value == 1 }
+      let waiting = Task { try await client.unary(Echo.say, "waits") }
+      try await eventually("a second connection is made") { server.connections == 2 }
+      waiting.cancel()
+      try await eventually("nobody waits") { try await client.look { $0.queue.isEmpty } }
+      try await server.hangUp(on: 1)
+      #expect(await status { for try await _ in first {} }?.code == .unavailable)
+      try await server.perform(on: 2)
+      try await eventually("the second connection is ready, or was given up") {
+        let isReady = try await client.look { !$0.ready.isEmpty }
+        return isReady || !server.isOpen(2)
+      }
+      var held: [ResponseStream<String>] = []
+      for number in 2...3 {
+        held.append(try await client.serverStreaming(Echo.expand, "held"))
+        try await eventually("\(number) were started") { requests.value == number }
+      }
+      // Whichever connections are left now: they go.
+      for number in 2...server.connections { try? await server.hangUp(on: number) }
+      for stream in held { #expect(await status { for try await _ in stream {} }?.code == .unavailable) }
+      #expect(try await client.unary(Echo.say, "a", .timeout(.seconds(20))) == "answered")
+    }
+  }
+
+  /// One more connection fails; the call for which it was made sees another made after the rest.
+  @Test func aFurtherConnectionIsTriedAgain() async throws {
+    let requests = Counter()
+    let watches = Counter()
+    var manners = FrameServer.Manners()
+    manners.streams = 1
+    manners.refused = [2]
+    try await withServer(manners, options: pool(), answer: Self.answerUnary(requests, watches)) { client, server in
+      let endless = try await client.serverStreaming(Echo.expand, "endless")
+      try await eventually("it runs") { requests.value == 1 }
+      #expect(try await client.unary(Echo.say, "a", .timeout(.seconds(20))) == "answered")
+      #expect(server.connections == 3)
+      endless.cancel()
+    }
+  }
+
+  /// One of two full connections dies: the call that waits gets another one.
+  @Test func aFurtherConnectionIsReplaced() async throws {
+    let requests = Counter()
+    let watches = Counter()
+    var manners = FrameServer.Manners()
+    manners.streams = 1
+    try await withServer(manners, options: pool(), answer: Self.answerUnary(requests, watches)) { client, server in
+      var endless: [ResponseStream<String>] = []
+      for number in 1...2 {
+        endless.append(try await client.serverStreaming(Echo.expand, "endless"))
+        try await eventually("\(number) run") { requests.value == number }
+      }
+      async let answer = client.unary(Echo.say, "a", .timeout(.seconds(20)))
+      try await eventually("it waits") { try await client.look { $0.queue.count } == 1 }
+      try await server.hangUp(on: 2)
+      #expect(try await answer == "answered")
+      for stream in endless { stream.cancel() }
+    }
+  }
 }

@@ -118,6 +118,8 @@ struct FrameServer {
     try await handler.channel.eventLoop.submit { try handler.perform(body) }.get()
   }
 
+  func isOpen(_ number: Int) -> Bool { shared.handlers.withLockedValue { $0[number - 1].channel.isActive } }
+
   /// Closes a connection without a word.
   func hangUp(on number: Int) async throws {
     try await shared.handlers.withLockedValue { $0[number - 1] }.channel.close()
