@@ -188,4 +188,37 @@ struct EdgeOfConnectionTests {
       for stream in endless { stream.cancel() }
     }
   }
+
+  // MARK: - The end
+
+  /// A server that takes nothing any more cannot keep the client from closing, nor a connection that was retired.
+  @Test(arguments: [false, true])
+  func aServerThatStopsReading(isRetired: Bool) async throws {
+    var manners = FrameServer.Manners()
+    manners.windows = 1 << 30
+    manners.stopsReading = true
+    try await withServer(manners, answer: { _, _ in nil }) { client, server in
+      let upload = Task {
+        try await client.clientStreaming(
+          Method("/test.Echo/Upload", request: Codec<ByteBuffer>.bytes, response: text)
+        ) { requests in
+          while true { try await requests.write(ByteBuffer(repeating: 7, count: 1 << 20)) }
+        }
+      }
+      try await eventually("the socket is full") {
+        try await client.look { channel in
+          channel.ready.first?.connections.first?.context?.channel.isWritable == false
+        }
+      }
+      if isRetired {
+        try await server.perform(on: 1) { $0.submitGoAway() }
+        try await eventually("it takes no more calls") { try await client.look { $0.ready.isEmpty } }
+        upload.cancel()
+        try await eventually("the connection is closed") { try await client.look { $0.openConnections } == 0 }
+      }
+      await client.close()
+      upload.cancel()
+      #expect(await status { try await upload.value } != nil)
+    }
+  }
 }

@@ -127,7 +127,11 @@ final class ClientConnection: Connection, @unchecked Sendable {
     touch()
   }
 
-  override var isFinished: Bool { isDraining && calls.isEmpty }
+  /// Calls that are over may still be here: while the server takes nothing, their resets cannot leave.
+  override var isFinished: Bool { isDraining && calls.values.allSatisfy(\.isOver) }
+
+  /// No call needs what is left: the resets of some, and a GOAWAY.
+  override var closingTime: TimeAmount? { .seconds(1) }
 
   override func watch(_ counts: FrameCounts, provoked: Int, sentFrames: Int) {
     guard let violation = flood.note(counts, provoked: provoked, sent: sentFrames, now: Deadline.now) else { return }
