@@ -141,7 +141,10 @@ struct KeepaliveTests {
     #expect(keepalive.check(isInUse: true, now: 310_000_000) == .wait(96_000_000))
     #expect(keepalive.check(isInUse: true, now: 406_000_000) == .ping(20_000_000))
     #expect(keepalive.check(isInUse: true, now: 426_000_000) == .close)
-    var permitted = Keepalive(interval: 100, timeout: 20_000_000, withoutCalls: true, now: 0)
-    #expect(permitted.check(isInUse: false, now: 100) == .ping(20_000_000))
+    var permitted = Keepalive(interval: 5_000_000, timeout: 20_000_000, withoutCalls: true, now: 0)
+    #expect(permitted.check(isInUse: false, now: 5_000_000) == .ping(5_000_000))
+    #expect(permitted.check(isInUse: false, now: 10_000_000) == .wait(5_000_000))
+    #expect(permitted.check(isInUse: false, now: 22_000_000) == .wait(3_000_000))
+    #expect(permitted.check(isInUse: false, now: 25_000_000) == .close)
   }
 }
