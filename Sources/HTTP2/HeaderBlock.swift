@@ -24,6 +24,10 @@ package struct HeaderBlock: Sendable, Hashable, ExpressibleByDictionaryLiteral {
     for (name, value) in elements { append(name, value) }
   }
 
+  /// The most bytes that nghttp2 takes the fields to need when they are sent (`nghttp2_hd_deflate_bound`): for each its
+  /// name, its value, and 12.
+  package var boundOfEncodedBytes: Int { bytes.count + (12 - Self.prefixBytes) * count }
+
   package var isEmpty: Bool { count == 0 }
 
   package mutating func append(_ name: String, _ value: String) {

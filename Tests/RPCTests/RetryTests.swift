@@ -1,7 +1,8 @@
 import NIOCore
-import RPC
 import TestSupport
 import Testing
+
+@testable import RPC
 
 /// Calls that are made again, over real sockets.
 @Suite(.timeLimit(.minutes(2)))
@@ -268,5 +269,23 @@ struct RetryTests {
       #expect(try await client.clientStreaming(Echo.collect) { try await $0.write(long) } == long)
       #expect(script.attempts == 3)
     }
+  }
+
+  /// The attempts of calls that have given up do not go on waiting for a server.
+  @Test func attemptsLeaveTheQueueWithTheirCalls() async throws {
+    let server = try await NamedServer.start("gone")
+    await server.stop()
+    var options = ClientOptions()
+    options.methods = [MethodConfiguration(.all, waitForReady: true, attempts: .retry(try Self.policy()))]
+    let client = Client(.addresses([server.address]), options: options)
+    await withTaskGroup(of: Status?.self) { group in
+      for _ in 0..<50 {
+        group.addTask { await status { try await client.unary(Echo.say, "a", .timeout(.milliseconds(10))) } }
+      }
+      for await outcome in group { #expect(outcome?.code == .deadlineExceeded) }
+    }
+    #expect(try await client.look { $0.queue.count } == 0)
+    #expect(try await client.look { $0.queue.capacityUsed } == 0)
+    await client.close()
   }
 }

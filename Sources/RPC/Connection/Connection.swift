@@ -25,6 +25,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   /// Closing while the peer still sends would make the kernel throw away what was said last (RFC 1122 §4.2.2.13): what
   /// comes is read and dropped for this long, or until the peer has hung up too. Nil: no such care.
   var lingering: TimeAmount?
+  /// Closes a channel that takes too long to write what is left.
+  private var lateness: Scheduled<Void>?
   /// Bytes handed to the channel so far.
   private(set) var writtenBytes = 0
   /// Bytes came since somebody set this to false.
@@ -49,6 +51,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   func writabilityChanged(_ isWritable: Bool) {}
   /// Nothing is left to do: the channel is closed once all is written.
   var isFinished: Bool { false }
+  /// How long it may take to write what is left when nothing is left to do; nil: as long as the peer takes to read it.
+  var closingTime: TimeAmount? { nil }
   /// More may come although the session, which sent or got a GOAWAY and has no streams, sees no need to go on.
   var outlivesSession: Bool { false }
   /// The channel reported an error, and is closed.
@@ -105,6 +109,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   }
 
   final func channelInactive(context: ChannelHandlerContext) {
+    lateness?.cancel()
     closed()
     runner.turn()  // not later: a read that ended the channel may have left the runner on hold
   }
@@ -129,15 +134,19 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     let begun = writtenBytes
     while needsFlush, context.channel.isWritable, writtenBytes - begun < Self.bytesPerTurn {
       needsFlush = false
-      guard let buffer = drain(context.channel.allocator) else { break }
-      writtenBytes += buffer.readableBytes
-      context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
-      writeBuffer?.giveBack(buffer)
+      if let buffer = drain(context.channel.allocator) {
+        writtenBytes += buffer.readableBytes
+        context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+        writeBuffer?.giveBack(buffer)
+      }
+      // Even where there was nothing to write: a stream that never left is closed when it would be its turn.
       handleEvents()
       watch()
     }
     let isOver = !session.isAlive && !outlivesSession
+    let isFinished = isFinished
     if isClosing || isOver || (isFinished && !needsFlush) { closeWhenWritten(context) }
+    if isClosingChannel || isFinished { closeInTime(context) }
     // The flush may have made the channel writable again at once: inside this turn its event cannot ask for another.
     return needsFlush && !isClosingChannel && context.channel.isWritable
   }
@@ -155,6 +164,12 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     }
     written.futureResult.flatMap { channel.close(mode: .output) }.whenFailure { _ in channel.close(promise: nil) }
     context.eventLoop.scheduleTask(in: lingering) { channel.close(promise: nil) }
+  }
+
+  private func closeInTime(_ context: ChannelHandlerContext) {
+    guard lateness == nil, let closingTime else { return }
+    let channel = context.channel
+    lateness = context.eventLoop.scheduleTask(in: closingTime) { channel.close(promise: nil) }
   }
 
   private func drain(_ allocator: ByteBufferAllocator) -> ByteBuffer? {
