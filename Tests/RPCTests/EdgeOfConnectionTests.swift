@@ -1,4 +1,5 @@
 import HTTP2
+import NIOConcurrencyHelpers
 import NIOCore
 import TestSupport
 import Testing
@@ -219,6 +220,43 @@ struct EdgeOfConnectionTests {
       await client.close()
       upload.cancel()
       #expect(await status { try await upload.value } != nil)
+    }
+  }
+
+  // MARK: - Bad beginnings
+
+  /// SETTINGS and nonsense in one segment: the connection was never good for a call, and the address has failed.
+  @Test func settingsAndNonsenseAtOnce() async throws {
+    let garbage = RawPeer.frame(4) + [0xFF, 0xFF, 0xFF] + [UInt8](repeating: 0xFF, count: 1_000)
+    let server = try await HangUp.start(bytes: garbage)
+    let client = Client(host: "127.0.0.1", port: server.port)
+    let outcome = await status { try await client.unary(Echo.say, "a", .timeout(.seconds(5))) }
+    #expect(outcome?.code == .unavailable)
+    await client.close()
+    await server.stop()
+  }
+
+  /// Calls do not wait until a connection that was cut off is closed, which is up to the server for a second.
+  @Test func cutOffMeansOver() async throws {
+    var manners = FrameServer.Manners()
+    manners.prepare = { _ = $0.setOption(.allowRemoteHalfClosure, value: true) }
+    let answer: FrameServer.Answer = { _, event in
+      guard case .end = event else { return nil }
+      return (0..<20).flatMap { _ in RawPeer.frame(4) }  // more SETTINGS than a minute may have
+    }
+    try await withServer(manners, answer: answer) { client, _ in
+      try await client.connect()
+      let open = NIOLockedValueBox<Int?>(nil)
+      let channel = client.channel
+      try await channel.loop.submit {
+        let end: CallEnd = { status in
+          #expect(status.code == .unavailable)
+          open.withLockedValue { $0 = channel.openConnections }
+        }
+        channel.submit(try Self.request(channel, ends: [end]))
+      }.get()
+      try await eventually("the call is over") { open.withLockedValue { $0 } != nil }
+      #expect(open.withLockedValue { $0 } == 1, "the connection still lingers")
     }
   }
 }

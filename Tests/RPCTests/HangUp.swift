@@ -9,17 +9,22 @@ struct HangUp {
   private final class Handler: ChannelInboundHandler, Sendable {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
-    let answer: String
-    init(_ answer: String) { self.answer = answer }
+    let answer: ByteBuffer
+    init(_ answer: ByteBuffer) { self.answer = answer }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
       let channel = context.channel
-      context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: answer)))
+      context.writeAndFlush(wrapOutboundOut(answer))
         .whenComplete { _ in channel.close(promise: nil) }
     }
   }
 
   static func start(_ answer: String = "HTTP/1.1 400 Bad Request\r\n\r\n") async throws -> HangUp {
+    try await start(bytes: Array(answer.utf8))
+  }
+
+  static func start(bytes: [UInt8]) async throws -> HangUp {
+    let answer = ByteBuffer(bytes: bytes)
     let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .childChannelInitializer { $0.pipeline.addHandler(Handler(answer)) }
       .bind(host: "127.0.0.1", port: 0).get()

@@ -103,12 +103,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
       if isDraining { touch() } else { owner?.channel.roomMade() }
     case .writable(let stream): calls[stream]?.outputDrained()
     case .settings:
-      if !isReady {
-        isReady = true
-        owner?.becameReady(self)
-      } else {
-        owner?.channel.roomMade()
-      }
+      if isReady { owner?.channel.roomMade() } else { becomeReady() }
     case .goAway(_, let code, let reason):
       if code != ErrorCode.noError.rawValue {
         failure = "the server went away with HTTP/2 error code \(code)\(reason.isEmpty ? "" : ": \(reason)")"
@@ -117,6 +112,13 @@ final class ClientConnection: Connection, @unchecked Sendable {
       retire()
     case .endSent, .pong: break
     }
+  }
+
+  private func becomeReady() {
+    // What came with the SETTINGS may have ended the session already: then the attempt to connect has failed.
+    guard session.canRequest else { return }
+    isReady = true
+    owner?.becameReady(self)
   }
 
   /// Takes no more calls; those under way go on.
@@ -148,6 +150,10 @@ final class ClientConnection: Connection, @unchecked Sendable {
     session.terminate(code: code)
     isClosing = true
     lingering = .seconds(1)
+    // Nothing more is heard: neither calls nor an attempt to connect need wait for the channel to close.
+    retire()
+    owner?.gaveUp(self, reason: failure)
+    loseCalls(owner)
     touch()
   }
 
@@ -157,11 +163,15 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
   override func closed() {
     retire()
-    let lost = calls
-    calls = [:]
     let owner = owner
     self.owner = nil
     owner?.closed(self, reason: failure)
+    loseCalls(owner)
+  }
+
+  private func loseCalls(_ owner: Subchannel?) {
+    let lost = calls
+    calls = [:]
     for (stream, call) in lost {
       // What was never written was certainly not processed, and can be sent again.
       if stream > session.lastSentStream, call.streamClosed(code: ErrorCode.refusedStream.rawValue) {

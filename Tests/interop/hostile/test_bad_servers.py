@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import random
 import subprocess
 import time
 
@@ -27,6 +28,7 @@ from frames import (
 )
 
 DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE, CANCELLED = 4, 8, 13, 14, 1
+SEED = random.randrange(2**32)
 FLOODED = "too_many_frames_without_progress"
 
 
@@ -69,6 +71,11 @@ def flooding(piece, count, before=b""):
         peer.until_closed()
 
     return behave
+
+
+def send_and_stay(peer, data):
+    peer.send(data)
+    peer.until_closed()
 
 
 def after_request(make):
@@ -163,7 +170,22 @@ CASES = {
     ),
     "a window of 2^31": (after_request(lambda s, p: window_update(0, 2**31 - 1)), UNAVAILABLE, ""),
     "HTTP/1": (lambda peer: peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 3), UNAVAILABLE, ""),
-    "random bytes": (lambda peer: peer.send(settings() + bytes(range(256)) * 100), UNAVAILABLE, ""),
+    # More than a frame may be long, so that some frame's header is wrong: the client waits for the rest of none.
+    "random bytes": (
+        lambda peer: send_and_stay(peer, settings() + random.Random(SEED).randbytes(40_000)),
+        UNAVAILABLE,
+        "",
+    ),
+    "random bytes without SETTINGS": (
+        lambda peer: send_and_stay(peer, random.Random(SEED).randbytes(40_000)),
+        UNAVAILABLE,
+        "",
+    ),
+    "a frame of 16 MiB": (
+        lambda peer: send_and_stay(peer, settings() + b"\xff\xff\xff" + bytes(6)),
+        UNAVAILABLE,
+        "",
+    ),
 }
 
 
@@ -172,6 +194,7 @@ def test_a_server_that_means_harm(honest_memory, name):
     """Each of these ends the call with that status and reason. Floods: `ClientOptions.maximumIdleFrames` and
     `settingsPerMinute`; sizes: `maximumResponseBytes` and `maximumMetadataBytes`; silence: `connectTimeout` and
     deadlines. The client's memory stays within 16 MiB of what an honest call takes."""
+    print("seed", SEED)
     behave, wanted, reason = CASES[name]
     start = time.monotonic()
     status, text, memory = call(behave, timeout=1_500, connectTimeout=1_000)

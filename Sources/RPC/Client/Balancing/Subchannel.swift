@@ -167,6 +167,11 @@ final class Subchannel: @unchecked Sendable {
 
   func closed(_ connection: ClientConnection, reason: String) {
     channel.closed(connection)
+    gaveUp(connection, reason: reason)
+  }
+
+  /// It will not become ready, if it is not yet.
+  func gaveUp(_ connection: ClientConnection, reason: String) {
     if let attempt, attempt.connection === connection { failed(attempt, reason) }
   }
 
