@@ -129,5 +129,8 @@ struct CertsTests {
     #expect(try options([]).folder(environment: ["BUDDY_TLS_FOLDER": "/a/../b"])?.path == "/b")
     #expect(try options(["--tls-folder", "/c"]).folder(environment: ["BUDDY_TLS_FOLDER": "/b"])?.path == "/c")
     #expect(throws: (any Error).self) { try options(["--tls-folder", ""]) }
+    // A variable that came out empty is no wish for plain text.
+    #expect(throws: (any Error).self) { try options([]).check(environment: ["BUDDY_TLS_FOLDER": ""]) }
+    try options(["--tls-folder", "/c"]).check(environment: ["BUDDY_TLS_FOLDER": ""])
   }
 }

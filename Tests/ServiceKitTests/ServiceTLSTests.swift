@@ -37,6 +37,18 @@ import Testing
     #expect(alone.lines.text.contains("--access-list needs --tls-folder"))
   }
 
+  /// A variable of a script that came out empty must not turn TLS off.
+  @Test func anEmptyFolderIsNoPlainText() {
+    #expect(problem(.progress, "--tls-folder", "")?.contains("--tls-folder: \"\" is not a folder") == true)
+    #expect(problem(.progress, "--tls-folder=")?.contains("leave it out for plain text") == true)
+    let settings = CommonSettings.all(.progress)
+    #expect(throws: SettingError.self) {
+      try Settings(settings, arguments: [], environment: ["BUDDY_TLS_FOLDER": ""])
+    }
+    // Other variables that are empty are not set.
+    #expect(throws: Never.self) { try Settings(settings, arguments: [], environment: ["BUDDY_HOST": ""]) }
+  }
+
   @Test(arguments: [
     ("gateway", "/buddy.mission.v1.Missions/Submit", true), ("gateway", "/buddy.admin.v1.Admin/ListRefused", true),
     ("gateway", "/buddy.progress.v1.Progress/WatchAll", true), ("gateway", "/buddy.audit.v1.Audit/Export", true),

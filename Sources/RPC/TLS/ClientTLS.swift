@@ -14,7 +14,8 @@ public struct ClientTLS: Sendable {
 
   /// What a server's certificate must say, beside being from a trusted CA and valid.
   public enum Verification: Sendable, Hashable {
-    /// The name of the server, or its address where it is called by that.
+    /// The name of the server among its DNS names, or its address, where it is called by that, among its IP addresses.
+    /// A common name does not count (RFC 9525).
     case name
     /// Exactly this SPIFFE id: `spiffe://buddy/progress`. Its names do not matter.
     case spiffe(String)
@@ -31,6 +32,7 @@ public struct ClientTLS: Sendable {
   /// Reads the files, so that what is wrong with them shows here: not for an event loop.
   /// - Parameters:
   ///   - certificate: What the client shows a server that asks (mutual TLS).
+  ///   - own: What that certificate must be. Unless given, servers alone judge it.
   ///   - serverName: The name to ask for and to verify, instead of the one that the client connects to.
   ///   - minimumVersion: TLS 1.3 unless given.
   ///   - reloadInterval: How often the files are looked at. New ones are used for new connections; unusable ones are
@@ -38,9 +40,9 @@ public struct ClientTLS: Sendable {
   ///   - log: Gets a line when files were read again, or could not be.
   /// - Throws: `TLSFileError`.
   public init(
-    trust: Trust = .systemRoots, certificate: CertificateFiles? = nil, verification: Verification = .name,
-    serverName: String? = nil, minimumVersion: MinimumTLSVersion = .tls13, reloadInterval: Duration = .seconds(10),
-    log: @escaping @Sendable (String) -> Void = { _ in }
+    trust: Trust = .systemRoots, certificate: CertificateFiles? = nil, own: OwnCertificate? = nil,
+    verification: Verification = .name, serverName: String? = nil, minimumVersion: MinimumTLSVersion = .tls13,
+    reloadInterval: Duration = .seconds(10), log: @escaping @Sendable (String) -> Void = { _ in }
   ) throws(TLSFileError) {
     self.trust = trust
     self.certificate = certificate
@@ -50,16 +52,19 @@ public struct ClientTLS: Sendable {
     self.reloadInterval = reloadInterval
     var files = certificate.map { [$0.chain, $0.key] } ?? []
     if case .ca(let file) = trust { files.append(file) }
+    if let own, !files.contains(own.ca) { files.append(own.ca) }
     contexts = try TLSContexts(files: files, reloadInterval: reloadInterval, log: log) { () throws(TLSFileError) in
       var configuration = TLSConfiguration.makeClientConfiguration()
       configuration.restrict(to: minimumVersion)
       // A client closes when all was said: it need not hear goodbye, which not every server says.
       configuration.shutdownTimeout = .zero
-      configuration.certificateVerification = verification == .name ? .fullVerification : .noHostnameVerification
+      // Whom the certificate is for is judged here, after the handshake.
+      configuration.certificateVerification = .noHostnameVerification
       if case .ca(let file) = trust { configuration.trustRoots = .certificates(try PEMFile.certificates(file)) }
       if let certificate {
         configuration.certificateChain = try PEMFile.certificates(certificate.chain).map { .certificate($0) }
         configuration.privateKey = .privateKey(try PEMFile.key(certificate.key))
+        try own?.check(certificate)
       }
       return try configuration.context(certificate)
     }
@@ -69,19 +74,20 @@ public struct ClientTLS: Sendable {
   /// - Parameter serverName: The host that the client connects to, a name or an address.
   func add(to channel: any Channel, serverName host: String) throws {
     let name = serverName ?? host
-    // Addresses are not sent (RFC 6066, section 3); without a name it is the peer's address that is verified.
-    let tls = try NIOSSLClientHandler(context: contexts.current, serverHostname: Self.isAddress(name) ? nil : name)
+    // Addresses are not sent (RFC 6066, section 3).
+    let tls = try NIOSSLClientHandler(
+      context: contexts.current, serverHostname: IPAddress.bytes(name) == nil ? name : nil)
     try channel.pipeline.syncOperations.addHandler(tls)
     // The client's own time for connecting covers the handshake.
     let handshake = TLSHandshake(tls, peer: .server, timeout: nil) { [verification] certificate in
-      guard case .spiffe(let expected) = verification else { return }
-      let id = try certificate.map { try PeerIdentity($0) }?.spiffeID
-      if id != expected { throw TLSFailure("the server is \(id ?? "not known by a SPIFFE id"), not \(expected)") }
+      guard let certificate else { throw TLSFailure("the server showed no certificate") }
+      switch verification {
+      case .name: try ServerIdentity.verify(certificate, is: name)
+      case .spiffe(let expected):
+        let id = try PeerIdentity(certificate).spiffeID
+        if id != expected { throw TLSFailure("the server is \(id ?? "not known by a SPIFFE id"), not \(expected)") }
+      }
     }
     try channel.pipeline.syncOperations.addHandler(handshake)
-  }
-
-  static func isAddress(_ host: String) -> Bool {
-    (try? SocketAddress(ipAddress: host, port: 0)) != nil
   }
 }

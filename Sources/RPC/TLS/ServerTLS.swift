@@ -29,13 +29,14 @@ public struct ServerTLS: Sendable {
 
   /// Reads the files, so that what is wrong with them shows here: not for an event loop.
   /// - Parameters:
+  ///   - own: What the certificate must be. Unless given, clients alone judge it.
   ///   - minimumVersion: TLS 1.3 unless given.
   ///   - reloadInterval: How often the files are looked at. New ones are used for new connections; unusable ones are
   ///     not, and the old certificates stay. 10 ms at least.
   ///   - log: Gets a line when files were read again, or could not be.
   /// - Throws: `TLSFileError`.
   public init(
-    certificate: CertificateFiles, clientCertificates: ClientCertificates = .none,
+    certificate: CertificateFiles, own: OwnCertificate? = nil, clientCertificates: ClientCertificates = .none,
     minimumVersion: MinimumTLSVersion = .tls13, reloadInterval: Duration = .seconds(10),
     log: @escaping @Sendable (String) -> Void = { _ in }
   ) throws(TLSFileError) {
@@ -43,12 +44,14 @@ public struct ServerTLS: Sendable {
     self.clientCertificates = clientCertificates
     self.minimumVersion = minimumVersion
     self.reloadInterval = reloadInterval
-    let files = [certificate.chain, certificate.key, clientCertificates.ca].compactMap { $0 }
+    var files = [certificate.chain, certificate.key, clientCertificates.ca].compactMap { $0 }
+    if let own, !files.contains(own.ca) { files.append(own.ca) }
     contexts = try TLSContexts(files: files, reloadInterval: reloadInterval, log: log) { () throws(TLSFileError) in
       let chain = try PEMFile.certificates(certificate.chain)
       var configuration = TLSConfiguration.makeServerConfiguration(
         certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(try PEMFile.key(certificate.key)))
       configuration.restrict(to: minimumVersion)
+      try own?.check(certificate)
       if let ca = clientCertificates.ca {
         configuration.trustRoots = .certificates(try PEMFile.certificates(ca))
         configuration.sendCANameList = true

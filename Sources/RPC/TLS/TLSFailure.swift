@@ -31,8 +31,6 @@ extension TLSFailure {
     case NIOSSLError.handshakeFailed(let failure): self.init(failure, peer, certificate, now)
     case let failure as BoringSSLError: self.init(failure, peer, certificate, now)
     case NIOSSLError.shutdownFailed: self = .late
-    case let failure as NIOSSLExtraError where failure == .failedToValidateHostname:
-      self.init("\(peer.rawValue)'s certificate is for another name")
     case let failure as IOError:
       self.init("the connection was lost during the handshake: \(failure.reasonText)", isHangUp: true)
     default: self.init("\(error)")

@@ -15,8 +15,8 @@ enum CommonSettings {
     "insecure-allow-network", default: false,
     help: "listen on an address that other machines can reach, without accounts or encryption: "
       + "anyone who reaches the port can run missions and read their results")
-  static let tlsFolder = Setting<String>(
-    "tls-folder", default: "",
+  static let tlsFolder = Setting(
+    nonEmpty: "tls-folder", expected: "a folder; leave it out for plain text",
     help: "the folder of `buddy certs init`: gRPC between services speaks mutual TLS only, and each caller is known")
   static let accessList = Setting<String>(
     "access-list", default: "",

@@ -8,10 +8,19 @@ public struct Setting<Value: SettingValue>: Sendable {
   public let isSecret: Bool
   private let isAccepted: (@Sendable (Value) -> Bool)?
   private let acceptedText: String
+  /// A variable that is empty does not count as not set.
+  public private(set) var refusesEmpty = false
 
   /// - Parameter help: What it means, in a few words, for `--help`.
   public init(_ name: String, default defaultValue: Value, help: String, isSecret: Bool = false) {
     self.init(name, defaultValue, help, isSecret: isSecret, expected: Value.expected, isAccepted: nil)
+  }
+
+  /// A text that is none unless it is given. Given empty, by a variable too, it is refused: somebody meant to say
+  /// something, and going on as if nothing were said would not be safe.
+  init(nonEmpty name: String, expected: String, help: String) where Value == String {
+    self.init(name, "", help, isSecret: false, expected: expected) { !$0.isEmpty }
+    refusesEmpty = true
   }
 
   /// - Parameter range: What is accepted.
@@ -41,6 +50,8 @@ public protocol SettingDeclaration: Sendable {
   var isSecret: Bool { get }
   /// It is a secret, or may hold one, as a URL a password: it can come from a file of its own, and is nowhere shown whole.
   var mayHoldSecrets: Bool { get }
+  /// A variable that is empty is refused, and does not count as not set.
+  var refusesEmpty: Bool { get }
   /// The flag stands alone and means true.
   var isSwitch: Bool { get }
   var placeholder: String { get }

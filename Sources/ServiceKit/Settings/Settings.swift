@@ -34,7 +34,7 @@ public struct Settings: Sendable {
   /// - Parameters:
   ///   - declarations: What can be set. The file is read where `CommonSettings.config` is among them.
   ///   - arguments: Without the program's name.
-  ///   - environment: A variable that is empty counts as not set.
+  ///   - environment: A variable that is empty counts as not set, but for settings that refuse that.
   ///   - service: Whose section of the file counts.
   /// - Throws: ``SettingError`` for the first thing that cannot be taken.
   public init(
@@ -46,7 +46,8 @@ public struct Settings: Sendable {
     let flags = try CommandLineText(arguments, known: declarations)
     asksForHelp = flags.asksForHelp
     asksForConfiguration = flags.asksForConfiguration
-    let environment = environment.filter { !$0.value.isEmpty }
+    let strict = Set(declarations.filter(\.refusesEmpty).map(\.variable))
+    let environment = environment.filter { !$0.value.isEmpty || strict.contains($0.key) }
     let path = flags.values[CommonSettings.config.name] ?? environment[CommonSettings.config.variable] ?? ""
     let reads = declarations.contains { $0.name == CommonSettings.config.name } && !path.isEmpty && !asksForHelp
     let file = reads ? try ConfigurationFile(path, for: service, known: declarations) : nil

@@ -30,8 +30,11 @@ struct ServiceTLS: Sendable {
         all[peer] = try folder.client(name.rawValue, of: peer, log: tells ? log : silent)
       }
     } catch let error as TLSFileError {
-      throw SettingError("\(CommonSettings.tlsFolder.flag): \(error); `buddy certs init` makes what is needed")
+      throw SettingError(
+        "\(CommonSettings.tlsFolder.flag): \(error); `buddy certs show --folder \(path)` tells what does not fit, "
+          + "`buddy certs init` and `buddy certs renew` make what is needed")
     }
+    if let warning = folder.exposedKey(name.rawValue) { logger.warning("\(warning)") }
     accessList = try rules.isEmpty ? Self.standardAccess : Self.accessList(rules)
   }
 

@@ -36,11 +36,17 @@ struct CertificateAuthority {
       }, issuerPrivateKey: .init(key))
   }
 
-  /// One that was made before. Throws for texts that are not its.
+  /// The key is of another authority.
+  struct WrongKey: Error {}
+
+  /// One that was made before. Throws for texts that are not its, and `WrongKey`.
   init(certificate: String, key: String) throws {
     self.certificate = try Certificate(pemEncoded: certificate)
     self.key = try P256.Signing.PrivateKey(pemRepresentation: key)
+    guard self.certificate.publicKey == Certificate.PublicKey(self.key.publicKey) else { throw WrongKey() }
   }
+
+  func isValid(now: Date = .now) -> Bool { (certificate.notValidBefore...certificate.notValidAfter).contains(now) }
 
   var files: Issued {
     get throws {
@@ -76,9 +82,9 @@ struct CertificateAuthority {
 extension SubjectAlternativeNames {
   /// A service's: its SPIFFE id, this machine, and what else it is called by.
   init(spiffe id: String, names: [String], addresses: [String]) {
-    let bytes = (["127.0.0.1", "::1"] + addresses).compactMap(Self.bytes)
+    let bytes = (["127.0.0.1", "::1"] + addresses).compactMap(Self.bytes).withoutRepetitions
     self.init(
-      [.uniformResourceIdentifier(id)] + (["localhost"] + names).map(GeneralName.dnsName)
+      [.uniformResourceIdentifier(id)] + (["localhost"] + names).withoutRepetitions.map(GeneralName.dnsName)
         + bytes.map { .ipAddress(ASN1OctetString(contentBytes: $0[...])) })
   }
 
@@ -88,5 +94,13 @@ extension SubjectAlternativeNames {
     if inet_pton(AF_INET, address, &v4) == 1 { return withUnsafeBytes(of: v4) { Array($0) } }
     if inet_pton(AF_INET6, address, &v6) == 1 { return withUnsafeBytes(of: v6) { Array($0) } }
     return nil
+  }
+}
+
+extension Array where Element: Hashable {
+  /// Each element where it stands first.
+  var withoutRepetitions: [Element] {
+    var seen: Set<Element> = []
+    return filter { seen.insert($0).inserted }
   }
 }

@@ -37,29 +37,64 @@ struct CertificateFolder {
     } catch let error as CommandError {
       throw error
     } catch {
-      throw CommandError(code: "CERTIFICATES", message: "\(path) is no certificate in PEM form", exit: .damagedData)
+      throw damaged("\(path) is no certificate in PEM form")
     }
   }
 
+  /// Throws for a certificate and a key that do not belong together, and for an authority that has expired.
   func readAuthority() throws -> CertificateAuthority {
     let (certificate, key) = (certificate(Self.authority), key(Self.authority))
     let texts = (try text(certificate), try text(key))
+    let authority: CertificateAuthority
     do {
-      return try CertificateAuthority(certificate: texts.0, key: texts.1)
+      authority = try CertificateAuthority(certificate: texts.0, key: texts.1)
+    } catch is CertificateAuthority.WrongKey {
+      throw damaged("\(key) is not the key of \(certificate): what it signs, nobody would take; \(Self.restart)")
     } catch {
-      throw CommandError(
-        code: "CERTIFICATES", message: "\(certificate) and \(key) are not what `buddy certs init` writes",
-        exit: .damagedData)
+      throw damaged("\(certificate) and \(key) are not what `buddy certs init` writes; \(Self.restart)")
     }
+    guard authority.isValid() else { throw damaged("\(certificate) is not valid now; \(Self.restart)") }
+    return authority
+  }
+
+  /// What helps where an authority cannot go on.
+  private static let restart = "bring the right file back, or begin anew with `buddy certs init --force` or in another "
+    + "folder: every service then needs its new files and the new ca.crt"
+
+  private func damaged(_ message: String) -> CommandError {
+    CommandError(code: "CERTIFICATES", message: message, exit: .damagedData)
+  }
+
+  /// Nil where it is not there.
+  func keyText(_ name: String) throws -> String? {
+    FileManager.default.fileExists(atPath: key(name)) ? try text(key(name)) : nil
   }
 
   private func text(_ path: String) throws -> String {
-    guard let data = FileManager.default.contents(atPath: path) else {
-      throw CommandError(
-        code: "CERTIFICATES", message: "cannot read \(path); make certificates with `buddy certs init`",
-        exit: .notFound)
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw unreadable(path, errno) }
+    let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+    var isFolder: ObjCBool = false
+    if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
+      throw unreadable(path, EISDIR)
     }
+    guard let data = try? file.readToEnd() ?? Data() else { throw unreadable(path, EIO) }
     return String(decoding: data, as: UTF8.self)
+  }
+
+  private func unreadable(_ path: String, _ code: Int32) -> CommandError {
+    let reason = "cannot read \(path): \(String(cString: strerror(code)).lowercased())"
+    switch code {
+    case ENOENT where names.isEmpty && !has(Self.authority):
+      return CommandError(
+        code: "CERTIFICATES", message: "\(reason); make certificates with `buddy certs init`", exit: .notFound)
+    case ENOENT where [certificate(Self.authority), key(Self.authority)].contains(path):
+      return CommandError(
+        code: "CERTIFICATES", message: "\(reason), and without it no certificate is made; \(Self.restart)",
+        exit: .notFound)
+    case EACCES, EPERM: return CommandError(code: "CERTIFICATES", message: reason, exit: .noPermission)
+    default: return CommandError(code: "CERTIFICATES", message: reason, exit: .notFound)
+    }
   }
 
   // MARK: - Writing
@@ -71,6 +106,25 @@ struct CertificateFolder {
     } catch {
       throw CommandError(code: "OUTPUT_FILE", message: "cannot make the folder \(path)", exit: .cannotWrite)
     }
+  }
+
+  /// Runs `body` while no other command writes here; waits for one that does. The folder must be there.
+  func locked<Result>(_ body: () throws -> Result) throws -> Result {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw Self.failure(path) }
+    defer { close(descriptor) }
+    while flock(descriptor, LOCK_EX) != 0 {
+      guard errno == EINTR else { throw Self.failure(path) }
+    }
+    return try body()
+  }
+
+  /// Takes the authority's key away from others than its owner.
+  /// - Returns: Whether that was needed.
+  func closeAuthorityKey() throws -> Bool {
+    guard folder.exposedKey(Self.authority) != nil else { return false }
+    guard chmod(key(Self.authority), 0o600) == 0 else { throw Self.failure(key(Self.authority)) }
+    return true
   }
 
   /// The key first: whoever looks in between sees a pair that does not fit, and goes on with what it had.

@@ -3,19 +3,56 @@ import ServiceKit
 import SwiftASN1
 import X509
 
-/// Certificates as a table: until when each is valid, and who it is for.
+/// Certificates as a table: whether each can be used, until when, and who it is for.
 enum CertificateList {
   static func show(_ folder: CertificateFolder, _ names: [String], _ console: Console) throws {
-    var table = Table(("NAME", .left), ("VALID UNTIL", .left), ("DAYS", .right), ("SERIAL", .left), ("SAYS", .left))
+    let authority = try folder.read(CertificateFolder.authority)
+    var table = Table(
+      ("NAME", .left), ("STATE", .left), ("VALID UNTIL", .left), ("DAYS", .right), ("SERIAL", .left), ("SAYS", .left))
     for name in names {
-      let certificate = try folder.read(name)
-      let days = Int((certificate.notValidAfter.timeIntervalSinceNow / 86_400).rounded(.down))
-      let says = try certificate.extensions.subjectAlternativeNames.map { $0.map(text).joined(separator: " ") }
+      guard let certificate = try? folder.read(name) else {
+        table.add(name, "DAMAGED", "-", "-", "-", "-")
+        continue
+      }
+      // A day that has begun counts, so that a new certificate of 365 days has 365.
+      let days = max(0, Int((certificate.notValidAfter.timeIntervalSinceNow / 86_400).rounded(.up)))
+      let says = try? certificate.extensions.subjectAlternativeNames.map { $0.map(text).joined(separator: " ") }
+      let problems = problems(of: certificate, name, authority, folder)
       table.add(
-        name, certificate.notValidAfter.formatted(.iso8601), String(days), serial(certificate), says ?? "authority")
+        name, problems.isEmpty ? "ok" : problems.joined(separator: ", "),
+        certificate.notValidAfter.formatted(.iso8601), String(days), serial(certificate), says ?? "authority")
     }
     let columns = console.isOutputTerminal ? console.columns() : nil
     try console.print(table.lines(columns: columns).joined(separator: "\n"))
+  }
+
+  /// Why services could not use it; empty where they can.
+  static func problems(
+    of certificate: Certificate, _ name: String, _ authority: Certificate, _ folder: CertificateFolder
+  ) -> [String] {
+    var problems: [String] = []
+    if certificate.notValidAfter < .now { problems.append("EXPIRED") }
+    if certificate.notValidBefore > .now { problems.append("NOT VALID YET") }
+    if name != CertificateFolder.authority {
+      let isOurs = certificate.issuer == authority.subject
+        && authority.publicKey.isValidSignature(certificate.signature, for: certificate)
+      if !isOurs { problems.append("WRONG CA") }
+      if !certificate.says(TLSFolder.id(name)) { problems.append("WRONG ID") }
+    }
+    do {
+      if let text = try folder.keyText(name) {
+        let key = try? Certificate.PrivateKey(pemEncoded: text)
+        if key == nil { problems.append("DAMAGED KEY") }
+        if let key, key.publicKey != certificate.publicKey { problems.append("WRONG KEY") }
+        if folder.folder.exposedKey(name) != nil { problems.append("KEY OPEN TO OTHERS") }
+      } else if name != CertificateFolder.authority {
+        // The authority's is better kept elsewhere.
+        problems.append("NO KEY")
+      }
+    } catch {
+      problems.append("KEY NOT READABLE")
+    }
+    return problems
   }
 
   private static func serial(_ certificate: Certificate) -> String {
@@ -38,5 +75,14 @@ enum CertificateList {
       return bytes.hexadecimal
     }
     return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+}
+
+extension Certificate {
+  /// Its only URI is this.
+  func says(_ id: String) -> Bool {
+    let names = (try? extensions.subjectAlternativeNames) ?? SubjectAlternativeNames()
+    let uris = names.compactMap { if case .uniformResourceIdentifier(let uri) = $0 { uri } else { nil } }
+    return uris == [id]
   }
 }

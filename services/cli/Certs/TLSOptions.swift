@@ -11,7 +11,15 @@ struct TLSOptions: ParsableArguments {
   var tlsFolder: String?
 
   func validate() throws {
+    try check(environment: ProcessInfo.processInfo.environment)
+  }
+
+  /// Nothing where something was meant is refused: going on in plain text would not be safe.
+  func check(environment: [String: String]) throws {
     if tlsFolder?.isEmpty == true { throw ValidationError("--tls-folder is empty") }
+    if tlsFolder == nil, environment["BUDDY_TLS_FOLDER"] == "" {
+      throw ValidationError("BUDDY_TLS_FOLDER is empty; name a folder, or unset it for plain text")
+    }
   }
 
   /// Nil: plain text.
@@ -39,7 +47,9 @@ extension TLSFolder {
       return try body()
     } catch {
       throw CommandError(
-        code: "CERTIFICATES", message: "\(error); make certificates with `buddy certs init --folder \(path)`",
+        code: "CERTIFICATES",
+        message: "\(error); `buddy certs show --folder \(path)` tells what does not fit, `buddy certs init` and "
+          + "`buddy certs renew` make what is needed",
         exit: .notFound)
     }
   }

@@ -42,6 +42,9 @@ struct CertsCommand: AsyncParsableCommand {
         valueName: "name"))
     var service: [String] = []
 
+    /// Nil: not said.
+    var chosen: [String]? { service.isEmpty ? nil : service.withoutRepetitions }
+
     func validate() throws {
       guard (1...CertificateAuthority.validDays).contains(days) else {
         throw ValidationError("--days must be from 1 to \(CertificateAuthority.validDays)")
@@ -80,25 +83,30 @@ struct CertsCommand: AsyncParsableCommand {
 
     func run() async throws {
       let folder = folder.resolved
-      let services = leaves.service.isEmpty ? CertsCommand.services : leaves.service
+      let services = leaves.chosen ?? CertsCommand.services
+      try folder.make()
+      try folder.locked { try make(services, in: folder) }
+      let console = Console.system()
+      try CertificateList.show(folder, [CertificateFolder.authority] + services, console)
+      console.note("in \(TerminalText.line(folder.path)); use them with `buddy up --tls-folder`")
+    }
+
+    private func make(_ services: [String], in folder: CertificateFolder) throws {
       let present = ([CertificateFolder.authority] + services).filter(folder.has)
       guard force || present.isEmpty else {
         throw CommandError(
           code: "ALREADY_EXISTS",
           message: "\(folder.path) has certificates already (\(present.joined(separator: ", "))); new ones of the same "
-            + "authority are made by `buddy certs renew`, and --force replaces everything",
+            + "authority are made by `buddy certs renew`, and --force replaces everything: services that use the old "
+            + "ones then need the new files too",
           exit: .cannotWrite)
       }
-      try folder.make()
       let authority = try CertificateAuthority(name: "Buddy CA \(Identifier.make().prefix(8))")
       try folder.write(authority.files, as: CertificateFolder.authority)
       for service in services {
         let names = SubjectAlternativeNames(spiffe: TLSFolder.id(service), names: name, addresses: address)
         try folder.write(authority.issue(service, names: names, days: leaves.days), as: service)
       }
-      let console = Console.system()
-      try CertificateList.show(folder, [CertificateFolder.authority] + services, console)
-      console.note("in \(TerminalText.line(folder.path)); use them with `buddy up --tls-folder`")
     }
   }
 
@@ -111,15 +119,41 @@ struct CertsCommand: AsyncParsableCommand {
 
     func run() async throws {
       let folder = folder.resolved
+      let console = Console.system()
+      let services = leaves.chosen ?? folder.names
+      // In a folder that is not there nothing can be in the way, and reading says so.
+      let isThere = FileManager.default.fileExists(atPath: folder.path)
+      if isThere {
+        try folder.locked { try renew(services, in: folder, console) }
+      } else {
+        _ = try folder.readAuthority()
+      }
+      try CertificateList.show(folder, services, console)
+    }
+
+    private func renew(_ services: [String], in folder: CertificateFolder, _ console: Console) throws {
       let authority = try folder.readAuthority()
-      let services = leaves.service.isEmpty ? folder.names : leaves.service
+      if try folder.closeAuthorityKey() {
+        console.note("others could read ca.key; it is its owner's alone again, but who has read it can be any service")
+      }
       for service in services {
-        // The names stay; a service that had none yet gets the usual ones.
-        let old = folder.has(service) ? try folder.read(service).extensions.subjectAlternativeNames : nil
-        let names = old ?? SubjectAlternativeNames(spiffe: TLSFolder.id(service), names: [], addresses: [])
+        let names = names(of: service, in: folder, console)
         try folder.write(authority.issue(service, names: names, days: leaves.days), as: service)
       }
-      try CertificateList.show(folder, services, Console.system())
+    }
+
+    /// The names stay. A service that had none yet, or whose certificate is damaged or another's, gets the usual ones.
+    private func names(
+      of service: String, in folder: CertificateFolder, _ console: Console
+    ) -> SubjectAlternativeNames {
+      let old = try? folder.read(service)
+      if let old, old.says(TLSFolder.id(service)), let names = try? old.extensions.subjectAlternativeNames {
+        return names
+      }
+      if folder.has(service) {
+        console.note("what \(service) had was not its certificate; the new one has the usual names alone")
+      }
+      return SubjectAlternativeNames(spiffe: TLSFolder.id(service), names: [], addresses: [])
     }
   }
 
