@@ -145,7 +145,7 @@ final class Subchannel: @unchecked Sendable {
   func retired(_ connection: ClientConnection) {
     guard let index = connections.firstIndex(where: { $0 === connection }) else { return }
     connections.remove(at: index)
-    if connections.isEmpty, !isDropped { channel.lost(self) }
+    if connections.isEmpty, !isDropped { channel.lost(self, wasUseful: connection.wasUseful) }
   }
 
   func closed(_ connection: ClientConnection, reason: String) {
