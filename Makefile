@@ -3,7 +3,7 @@
 .PHONY: help setup run test test-rpc fuzz sanitize bench bench-rpc bench-missions bench-storage bench-progress chaos generate clean
 
 help:      ## show this list
-	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 setup:     ## install the system packages that Buddy builds with
 	@deploy/scripts/setup.sh build
 run:       ## build for release, start everything and run an example mission (PORT=8420)
@@ -12,11 +12,11 @@ test:      ## build and run every check and test
 	@deploy/scripts/test.sh
 test-rpc:  ## build and test the RPC runtime alone, in a fraction of the time
 	@deploy/scripts/test-rpc.sh
-fuzz:      ## feed parsers and sessions with libFuzzer under AddressSanitizer (SECONDS_EACH=60 for each of six)
+fuzz:      ## feed what takes a peer's bytes with libFuzzer under AddressSanitizer (SECONDS_EACH=60, six targets)
 	@deploy/scripts/fuzz.sh
 sanitize:  ## run the RPC runtime's tests under ThreadSanitizer
 	@deploy/scripts/sanitize.sh
-bench:     ## print speed figures of a release build beside their peers
+bench:     ## print the figures of bench-rpc, and how fast missions are
 	@deploy/scripts/bench.sh
 bench-rpc: ## print the RPC runtime's figures beside gRPC C++'s, each with its goal; fails if one is missed
 	@Tests/Benchmarks/bench-rpc.sh

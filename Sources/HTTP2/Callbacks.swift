@@ -20,6 +20,7 @@ final class Callbacks: @unchecked Sendable {
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, onData)
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, onClose)
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, onFrameSent)
+    nghttp2_session_callbacks_set_send_data_callback(callbacks, sendData)
     pointer = callbacks
   }
 
@@ -119,15 +120,19 @@ private let onFrameSent: nghttp2_on_frame_send_callback = { _, frame, userData i
   return 0
 }
 
-private let readOutput: nghttp2_data_source_read_callback = {
-  handle, stream, target, length, flags, source, userData in
-  guard let target, let flags, let pointer = source?.pointee.ptr, let state = state(userData) else {
+/// Says how much the next DATA frame carries; `sendData`, which nghttp2 calls next, takes it.
+private let readOutput: nghttp2_data_source_read_callback = { handle, stream, _, length, flags, source, userData in
+  guard let flags, let pointer = source?.pointee.ptr, let state = state(userData) else {
     return Int(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue)
   }
   let output = Unmanaged<StreamOutput>.fromOpaque(pointer).takeUnretainedValue()
-  let count = output.read(into: UnsafeMutableRawBufferPointer(start: target, count: length))
-  if output.takeDrained() { state.pointee.report(.writable(stream: stream)) }
-  if output.bufferedBytes == 0, output.isEnded {
+  let count = min(length, output.bufferedBytes)
+  if count > 0 {
+    flags.pointee |= UInt32(NGHTTP2_DATA_FLAG_NO_COPY.rawValue)
+  } else if output.takeDrained() {
+    state.pointee.report(.writable(stream: stream))
+  }
+  if output.bufferedBytes == count, output.isEnded {
     flags.pointee |= UInt32(NGHTTP2_DATA_FLAG_EOF.rawValue)
     if let trailers = output.trailers {
       flags.pointee |= UInt32(NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue)
@@ -142,4 +147,21 @@ private let readOutput: nghttp2_data_source_read_callback = {
     return Int(NGHTTP2_ERR_DEFERRED.rawValue)
   }
   return count
+}
+
+/// Writes a DATA frame straight to where `Session.drain` collects them: nghttp2 would copy its content once more. There
+/// is no padding, which nghttp2 would have to be asked for.
+private let sendData: nghttp2_send_data_callback = { _, frame, header, length, source, userData in
+  guard let frame, let header, let pointer = source?.pointee.ptr, let state = state(userData) else {
+    return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
+  }
+  let output = Unmanaged<StreamOutput>.fromOpaque(pointer).takeUnretainedValue()
+  // What `readOutput` promised is still there: nghttp2 calls nobody in between.
+  guard output.bufferedBytes >= length else { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue }
+  state.pointee.target.writeBytes(UnsafeRawBufferPointer(start: header, count: FrameGate.headerBytes))
+  output.move(length, to: &state.pointee.target)
+  if output.takeDrained() {
+    state.pointee.report(.writable(stream: head(frame).stream_id))
+  }
+  return state.pointee.isTargetFull ? NGHTTP2_ERR_PAUSE.rawValue : 0
 }

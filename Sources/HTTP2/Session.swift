@@ -152,14 +152,18 @@ package final class Session {
 
   /// Appends what there is to send, as far as windows allow, until `buffer` holds about `limit` bytes.
   package func drain(into buffer: inout ByteBuffer, limit: Int) throws {
-    while buffer.readableBytes < limit {
+    // DATA is written there by `sendData`, everything else here.
+    swap(&state.pointee.target, &buffer)
+    defer { swap(&state.pointee.target, &buffer) }
+    state.pointee.targetLimit = limit
+    while !state.pointee.isTargetFull {
       var data: UnsafePointer<UInt8>?
       let count = nghttp2_session_mem_send(handle, &data)
       guard count > 0, let data else {
         if count < 0 { throw failure(Int32(truncatingIfNeeded: count)) }
         return
       }
-      buffer.writeBytes(UnsafeRawBufferPointer(start: data, count: count))
+      state.pointee.target.writeBytes(UnsafeRawBufferPointer(start: data, count: count))
     }
   }
 

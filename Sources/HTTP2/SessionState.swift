@@ -26,6 +26,11 @@ struct SessionState {
   var inputBase: UnsafeRawPointer?
   var dataBytes = 0
 
+  // The bytes that are going out, while `Session.drain` runs, and how many it asked for.
+  var target = ByteBuffer()
+  var targetLimit = 0
+  var isTargetFull: Bool { target.readableBytes >= targetLimit }
+
   var provoked = 0
   var sentFrames = 0
   var isAcknowledged = false
@@ -52,7 +57,7 @@ struct SessionState {
   ///   long gets its stream reset.
   mutating func add(name: UnsafeBufferPointer<UInt8>, value: UnsafeBufferPointer<UInt8>) -> Bool {
     headerBytes += name.count + value.count + 32
-    if headerBytes > maximumHeaderBytes || headerBlock.count >= maximumHeaderFields {
+    if headerBytes > maximumHeaderBytes || name.count > UInt16.max || headerBlock.count >= maximumHeaderFields {
       headersAreOversized = true
       return headerBytes <= 4 * maximumHeaderBytes
     }

@@ -1,20 +1,16 @@
 package import NIOCore
 
 /// Buffers first in, first out. The first one needs no allocation: most streams only ever carry one.
-package struct BufferQueue {
+struct BufferQueue {
   private var first: ByteBuffer?
   private var rest: [ByteBuffer] = []
   private var head = 0
 
-  package init() {}
-
-  package var isEmpty: Bool { first == nil }
-
-  package mutating func append(_ buffer: ByteBuffer) {
+  mutating func append(_ buffer: ByteBuffer) {
     if first == nil { first = buffer } else { rest.append(buffer) }
   }
 
-  package mutating func popFirst() -> ByteBuffer? {
+  mutating func popFirst() -> ByteBuffer? {
     guard let result = first else { return nil }
     if head < rest.count {
       first = rest[head]
@@ -30,25 +26,18 @@ package struct BufferQueue {
     return result
   }
 
-  /// What is in it, in bytes. Counts: for tests and reports, not for every message.
-  package var bytes: Int { (first?.readableBytes ?? 0) + rest[head...].reduce(0) { $0 + $1.readableBytes } }
+  mutating func removeAll() { self = BufferQueue() }
 
-  package mutating func removeAll() { self = BufferQueue() }
-
-  /// Copies from the front into `target`; returns how many bytes.
-  mutating func read(into target: UnsafeMutableRawBufferPointer) -> Int {
-    var written = 0
-    while written < target.count, first != nil {
-      let count = min(target.count - written, first!.readableBytes)
-      first!.withUnsafeReadableBytes {
-        UnsafeMutableRawBufferPointer(rebasing: target[written..<(written + count)])
-          .copyMemory(from: UnsafeRawBufferPointer(rebasing: $0.prefix(count)))
-      }
-      first!.moveReaderIndex(forwardBy: count)
-      written += count
+  /// Moves so many bytes, which must be there, from the front to the end of `target`.
+  mutating func move(_ count: Int, to target: inout ByteBuffer) {
+    var left = count
+    while left > 0, first != nil {
+      let part = min(left, first!.readableBytes)
+      first!.withUnsafeReadableBytes { _ = target.writeBytes(UnsafeRawBufferPointer(rebasing: $0.prefix(part))) }
+      first!.moveReaderIndex(forwardBy: part)
+      left -= part
       if first!.readableBytes == 0 { _ = popFirst() }
     }
-    return written
   }
 }
 
@@ -66,8 +55,6 @@ package final class StreamOutput {
   var isDeferred = false
 
   package init() {}
-
-  package var hasContent: Bool { bufferedBytes > 0 || isEnded }
 
   package func append(_ buffer: ByteBuffer) {
     guard !isEnded, buffer.readableBytes > 0 else { return }
@@ -88,10 +75,10 @@ package final class StreamOutput {
     bufferedBytes = 0
   }
 
-  func read(into target: UnsafeMutableRawBufferPointer) -> Int {
-    let count = queue.read(into: target)
+  /// - Parameter count: At most `bufferedBytes`.
+  func move(_ count: Int, to target: inout ByteBuffer) {
+    queue.move(count, to: &target)
     bufferedBytes -= count
-    return count
   }
 
   /// Whether the owner asked to hear of this level; asks once.

@@ -1,17 +1,26 @@
 import CProtobufC
 import Glibc
+import Synchronization
 
 /// Memory for protobuf-c's structs: taken piece by piece, given back all at once.
 ///
-/// The first kilobyte is on the stack, which is all that a small message needs; then come chunks from malloc.
+/// The first kilobyte is on the stack, which is all that a small message needs; then come chunks from malloc. The last
+/// large one is kept for the next large message, of whatever thread: malloc would give such memory back to the system
+/// each time, and to get it again, page by page, takes longer than decoding.
 /// A budget bounds the sum, so that a short hostile message cannot make protobuf-c allocate a lot.
 struct Arena: ~Copyable {
   private static let stackBytes = 1024
   private static let smallestChunk = 4096
+  /// In front of each chunk: the address of the one before, and its own size.
+  private static let headerBytes = 16
+  /// Sizes of chunks that are kept.
+  private static let keptBytes = 64 << 10...2 << 20
+  /// The address of the chunk that is kept; 0 for none.
+  private static let kept = Atomic<UInt>(0)
 
   private var next: UnsafeMutableRawPointer
   private var end: UnsafeMutableRawPointer
-  /// The newest chunk; its first word points to the one before.
+  /// The newest chunk.
   private var chunks: UnsafeMutableRawPointer?
   private var chunkBytes = Arena.smallestChunk
   private var budget: Int
@@ -28,7 +37,7 @@ struct Arena: ~Copyable {
     var chunk = chunks
     while let current = chunk {
       chunk = current.load(as: UnsafeMutableRawPointer?.self)
-      free(current)
+      Self.release(current)
     }
   }
 
@@ -61,15 +70,32 @@ struct Arena: ~Copyable {
   }
 
   private mutating func grow(_ size: Int) -> Bool {
-    let header = 16
-    let capacity = max(chunkBytes, size + header)
-    guard let chunk = malloc(capacity) else { return false }
+    let wanted = max(chunkBytes, size + Self.headerBytes)
+    guard let (chunk, capacity) = Self.chunk(wanted) else { return false }
     chunk.storeBytes(of: chunks, as: UnsafeMutableRawPointer?.self)
+    chunk.storeBytes(of: capacity, toByteOffset: 8, as: Int.self)
     chunks = chunk
-    next = chunk + header
+    next = chunk + Self.headerBytes
     end = chunk + capacity
     chunkBytes = min(chunkBytes * 2, 256 << 10)
     return true
+  }
+
+  /// At least so many bytes, and how many they are.
+  private static func chunk(_ bytes: Int) -> (UnsafeMutableRawPointer, Int)? {
+    // Whoever takes the address out owns the chunk.
+    let address = keptBytes.contains(bytes) ? kept.exchange(0, ordering: .acquiring) : 0
+    if let chunk = UnsafeMutableRawPointer(bitPattern: address) {
+      let capacity = chunk.load(fromByteOffset: 8, as: Int.self)
+      if capacity >= bytes { return (chunk, capacity) }
+      free(chunk)
+    }
+    return malloc(bytes).map { ($0, bytes) }
+  }
+
+  private static func release(_ chunk: UnsafeMutableRawPointer) {
+    guard keptBytes.contains(chunk.load(fromByteOffset: 8, as: Int.self)) else { return free(chunk) }
+    free(UnsafeMutableRawPointer(bitPattern: kept.exchange(UInt(bitPattern: chunk), ordering: .acquiringAndReleasing)))
   }
 
   func exhausted(_ what: String) -> WireError {

@@ -6,19 +6,22 @@ public import RPC
 public struct CallLogging: ServerInterceptor, ClientInterceptor {
   private let logger: Logger
   private let level: @Sendable (Status) -> Logger.Level
-  private let methods: @Sendable (_ path: String) -> Bool
+  private let methods: MethodSelection
+  private let refusals: LogLimiter
 
   /// - Parameters:
   ///   - level: Of the line for a call that ended so; `defaultLevel` unless given.
+  ///   - refusalsPerSecond: Lines a second, at most, for calls that no handler saw: callers choose how many there are.
+  ///     Those left out are counted.
   ///   - services: Left out, by their full names: by default health, whose probes come all the time and tell nothing.
   public init(
     _ logger: Logger, level: @escaping @Sendable (Status) -> Logger.Level = defaultLevel,
-    except services: [String] = ["grpc.health.v1.Health"]
+    refusalsPerSecond: Int = 20, except services: [String] = [InfrastructureServices.health]
   ) {
     self.logger = logger
     self.level = level
-    let prefixes = services.map { "/\($0)/" }
-    methods = { path in !prefixes.contains { path.hasPrefix($0) } }
+    methods = MethodSelection(except: services)
+    refusals = LogLimiter(linesPerSecond: refusalsPerSecond)
   }
 
   /// Debug for what went well or was the caller's doing; error for the codes that mean a defect; warning for those that
@@ -32,7 +35,7 @@ public struct CallLogging: ServerInterceptor, ClientInterceptor {
   }
 
   public func intercept(_ context: ServerContext, _ next: @Sendable () async throws -> Void) async throws {
-    guard methods(context.path) else { return try await next() }
+    guard methods.contains(context.path) else { return try await next() }
     let start = ContinuousClock.now
     do {
       try await next()
@@ -45,11 +48,15 @@ public struct CallLogging: ServerInterceptor, ClientInterceptor {
 
   /// A call that no handler saw. Its method is not known, and may be anything.
   public func refused(_ status: Status) {
-    logger.log(level: level(status), "call refused", metadata: ["code": "\(status.code.name)"])
+    let level = level(status)
+    guard level >= logger.logLevel else { return }
+    let (isLogged, leftOut) = refusals.admit()
+    if leftOut > 0 { logger.log(level: level, "calls refused", metadata: ["more": "\(leftOut)"]) }
+    if isLogged { logger.log(level: level, "call refused", metadata: ["code": "\(status.code.name)"]) }
   }
 
   public func begin(_ call: inout OutgoingCall) -> CallEnd? {
-    guard methods(call.path) else { return nil }
+    guard methods.contains(call.path) else { return nil }
     let (path, peer, start) = (call.path, call.peer, ContinuousClock.now)
     return { status in log(path, status, status.code == .ok ? nil : status, since: start, peer: peer) }
   }

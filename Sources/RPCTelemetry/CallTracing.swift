@@ -10,23 +10,23 @@ public import Tracing
 public struct CallTracing: ServerInterceptor, ClientInterceptor {
   private let tracer: any Tracer
   private let peerService: String?
-  private let methods: @Sendable (_ path: String) -> Bool
+  private let methods: MethodSelection
 
   /// - Parameters:
   ///   - tracer: The process's (`InstrumentationSystem.tracer`), unless given.
   ///   - peerService: At a client: the name of the service that is called.
   ///   - services: Left out, by their full names: by default health, whose probes come all the time and tell nothing.
   public init(
-    _ tracer: (any Tracer)? = nil, peerService: String? = nil, except services: [String] = ["grpc.health.v1.Health"]
+    _ tracer: (any Tracer)? = nil, peerService: String? = nil,
+    except services: [String] = [InfrastructureServices.health]
   ) {
     self.tracer = tracer ?? InstrumentationSystem.tracer
     self.peerService = peerService
-    let prefixes = services.map { "/\($0)/" }
-    methods = { path in !prefixes.contains { path.hasPrefix($0) } }
+    methods = MethodSelection(except: services)
   }
 
   public func intercept(_ context: ServerContext, _ next: @Sendable () async throws -> Void) async throws {
-    guard methods(context.path) else { return try await next() }
+    guard methods.contains(context.path) else { return try await next() }
     let call = TracedCall(context.path)
     var caller = ServiceContext.topLevel
     tracer.extract(context.metadata, into: &caller, using: MetadataHeaders())
@@ -48,7 +48,7 @@ public struct CallTracing: ServerInterceptor, ClientInterceptor {
   }
 
   public func begin(_ call: inout OutgoingCall) -> CallEnd? {
-    guard methods(call.path) else { return nil }
+    guard methods.contains(call.path) else { return nil }
     let traced = TracedCall(call.path)
     let span = tracer.startSpan(traced.name, ofKind: .client)
     if span.isRecording {

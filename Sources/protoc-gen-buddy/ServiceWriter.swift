@@ -1,7 +1,7 @@
 /// Writes a file's services: a handler protocol with its registration, the methods, and (`ClientWriter`) a client.
 ///
-/// What is deprecated in the .proto carries `@available(*, deprecated)` where only callers use it. Whoever serves it must
-/// go on doing so, so handlers are told in words alone.
+/// What is deprecated in the .proto carries `@available(*, deprecated)` where only callers use it. Whoever serves it
+/// must go on doing so, so handlers are told in words alone.
 struct ServiceWriter {
   let symbols: Symbols
 

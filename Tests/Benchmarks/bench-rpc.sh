@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # The RPC runtime's figures beside gRPC C++'s and bare nghttp2's, each with its goal: builds both sides, then measures
-# (rpc/figures.py; arguments go to it: figures by name, --rounds, --only-print). Servers have one core, the load the other.
+# (rpc/figures.py; arguments go to it: figures by name, --rounds, --only-print). Servers have one core, the load the
+# other.
 # BUDDY_BIN: a folder with release binaries of rpc-echo-server and rpc-bench-client, so that nothing is built here.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 for program in h2load taskset protoc gcc g++ grpc_cpp_plugin openssl python3; do
-  command -v "$program" >/dev/null || { echo "$program is missing; deploy/scripts/setup.sh bench installs it" >&2; exit 69; }
+  command -v "$program" >/dev/null ||
+    { echo "$program is missing; deploy/scripts/setup.sh bench installs it" >&2; exit 69; }
 done
 [[ $(nproc) -ge 2 ]] || { echo "this needs two cores: one for the server, one for the load" >&2; exit 69; }
 

@@ -45,7 +45,8 @@ struct CertsTests {
   @Test("openssl takes every one of them, for a server and for a client")
   func verified() async throws {
     try await certs("init", "--name", "buddy.example", "--address", "10.1.2.3", "--days", "30")
-    #expect(try Set(FileManager.default.contentsOfDirectory(atPath: folder)).count == 2 * (CertsCommand.services.count + 1))
+    let files = try FileManager.default.contentsOfDirectory(atPath: folder)
+    #expect(files.count == 2 * (CertsCommand.services.count + 1))
     for service in CertsCommand.services {
       for purpose in ["sslserver", "sslclient"] {
         let result = try openssl(

@@ -173,6 +173,16 @@ struct TelemetryTests {
     #expect(handler.entries.map { $0.level } == [.notice, .notice])
   }
 
+  /// Callers choose how many calls are refused, and must not fill a disk with them.
+  @Test func aFloodOfRefusalsIsNotLogged() async throws {
+    let handler = InMemoryLogHandler()
+    let logging = CallLogging(Logger(label: "test") { _ in handler }, refusalsPerSecond: 0)
+    for _ in 0..<10_000 { logging.refused(Status(.resourceExhausted, "the metadata is over the server's limit")) }
+    // At most a line a second that counts them, however slow the machine is.
+    #expect(handler.entries.allSatisfy { "\($0.message)" == "calls refused" && $0.metadata["more"] != nil })
+    #expect(handler.entries.count < 1_000)
+  }
+
   // MARK: - Traces
 
   @Test func callsAreTracedAcrossTheSocket() async throws {

@@ -52,6 +52,34 @@ struct BadServerTests {
     #expect(try await respond(Self.head, body: Self.message, trailers: ["grpc-status": "x"])?.code == .unknown)
   }
 
+  /// Trailers with OK do not make whole what was cut.
+  @Test func aMessageThatIsCut() async throws {
+    let ok: HeaderBlock = ["grpc-status": "0"]
+    let piece: [UInt8] = [0, 0, 0, 0, 9, UInt8(ascii: "b")]
+    #expect(try await respond(Self.head, body: Self.message + piece, trailers: ok)?.code == .internalError)
+    let server = try await FrameServer.start { session, event in
+      guard case .headers(let headers) = event else { return nil }
+      let output = StreamOutput()
+      output.append(ByteBuffer(bytes: Self.message + piece))
+      output.end(trailers: ok)
+      try session.respond(stream: headers.stream, headers: Self.head, output: output)
+      return nil
+    }
+    let client = Client(host: "127.0.0.1", port: server.port)
+    var received: [String] = []
+    let end = await status {
+      for try await message in try await client.serverStreaming(Echo.expand, "1") { received.append(message) }
+    }
+    #expect(received == ["a"])
+    #expect(end?.code == .internalError)
+    #expect(end?.message == "the stream ended inside a message")
+    // What the server says of a failure stands.
+    #expect(
+      try await respond(Self.head, body: Self.message + piece, trailers: ["grpc-status": "5"])?.code == .notFound)
+    await client.close()
+    await server.stop()
+  }
+
   @Test(arguments: [
     (ErrorCode.noError, Status.Code.internalError), (.protocolError, .internalError), (.internalError, .internalError),
     (.cancel, .cancelled), (.enhanceYourCalm, .resourceExhausted), (.inadequateSecurity, .permissionDenied),

@@ -156,6 +156,17 @@ import Testing
 
   // MARK: - Round robin
 
+  @Test func anAddressThatIsGivenTwiceCountsOnce() {
+    var balancer = Self.roundRobin([Self.a, Self.a, Self.b, Self.a])
+    #expect(balancer.connect(now: 0).count == 2)
+    _ = balancer.failed(Self.b, "refused", now: 0, spread: 0)
+    _ = balancer.failed(Self.a, "refused", now: 0, spread: 0)
+    #expect(balancer.state == .transientFailure)
+    balancer = Self.roundRobin(nil)
+    _ = balancer.connect(now: 0)
+    #expect(balancer.resolved([Self.a, Self.a], now: 0).count == 1)
+  }
+
   @Test func theStateOfMany() {
     var balancer = Self.roundRobin([Self.a, Self.b])
     #expect(balancer.state == .idle)

@@ -1,7 +1,8 @@
 import NIOConcurrencyHelpers
-import RPC
 import TestSupport
 import Testing
+
+@testable import RPC
 
 @Suite(.timeLimit(.minutes(2)))
 struct ConcurrencyLimitTests {
@@ -102,6 +103,23 @@ struct ConcurrencyLimitTests {
       #expect(await [first.value, last.value] == [nil, nil])
       #expect(await desk.began == ["a", "d"])
     }
+  }
+
+  /// All slots are held for long, and callers come and give up: they leave nothing in memory.
+  @Test func whoGivesUpTakesNoMemory() async {
+    var queue = SlotQueue(slots: 1, room: 10)
+    #expect(queue.admit() == .enters)
+    for _ in 0..<1_000 {
+      #expect(queue.admit() == .waits)
+      let waiter = SlotQueue.Waiter()
+      let hasTurn = await withCheckedContinuation { continuation in
+        _ = queue.add(waiter, continuation)
+        queue.remove(waiter)?.resume(returning: false)
+      }
+      #expect(!hasTurn)
+    }
+    #expect(queue.waiting == 0)
+    #expect(queue.capacityUsed <= 33)
   }
 
   @Test func eachMethodForItself() async throws {

@@ -1,4 +1,3 @@
-import NIOConcurrencyHelpers
 import Testing
 
 @testable import RPC
@@ -31,30 +30,45 @@ import Testing
   }
 
   @Test func aFloodOfLogLinesIsCounted() {
-    let lines = NIOLockedValueBox<[String]>([])
-    let limiter = LogLimiter(linesPerSecond: 2) { line in lines.withLockedValue { $0.append(line) } }
-    for number in 0..<5 { limiter.log("\(number)", now: 0) }
-    limiter.log("later", now: 1_000_000_000)
-    #expect(lines.withLockedValue { $0 } == ["0", "1", "3 more lines about connections were left out", "later"])
+    let limiter = LogLimiter(linesPerSecond: 2)
+    for number in 0..<5 { #expect(limiter.admit(now: 0) == (number < 2, 0)) }
+    #expect(limiter.admit(now: 1_000_000_000) == (true, 3))
+    #expect(limiter.admit(now: 1_000_000_000) == (true, 0))
   }
 
   @Test func overTheBudgetOneRequestGoesOnAtATime() {
     var budget = RequestBudget(limit: 100)
-    #expect(value(budget.changed(1, by: 50)) == [])
-    #expect(value(budget.admits(1, 50)))
-    #expect(value(budget.changed(3, by: 60)) == [])
-    #expect(value(budget.admits(3, 60)))  // the first beyond the limit is the one that goes on
-    #expect(!value(budget.admits(5, 10)))
-    #expect(!value(budget.admits(1, 50)))
-    #expect(value(budget.admits(3, 10)))
+    #expect(value(budget.changed(1, by: 50, partial: 50)) == [])
+    #expect(value(budget.admits(1, 50, partial: 50)))
+    #expect(value(budget.changed(3, by: 60, partial: 60)) == [])
+    #expect(value(budget.admits(3, 60, partial: 60)))  // the first beyond the limit is the one that goes on
+    #expect(!value(budget.admits(5, 10, partial: 10)))
+    #expect(!value(budget.admits(1, 50, partial: 50)))
+    #expect(value(budget.admits(3, 10, partial: 60)))
     // Its message is complete, but 110 bytes are still held: the next in order may go on.
-    #expect(value(budget.changed(5, by: 60)) == [])
-    #expect(value(budget.changed(3, by: -60)) == [.init(stream: 1, bytes: 50)])
+    #expect(value(budget.changed(5, by: 60, partial: 60)) == [])
+    #expect(value(budget.changed(3, by: -60, partial: 0)) == [.init(stream: 1, bytes: 50)])
     // One that is closed frees what it held, and there is room for all.
     #expect(value(budget.closed(1, partial: 50)) == [.init(stream: 5, bytes: 10)])
-    #expect(!budget.isWithholding)
-    #expect(value(budget.admits(5, 10)))
+    #expect(value(budget.closed(7, partial: 0)) == [])
+    #expect(value(budget.admits(5, 10, partial: 60)))
     #expect(budget.held == 60)
+  }
+
+  /// Only a stream that holds something takes the turn of others, and only until it is closed.
+  @Test func aStreamWithoutAnIncompleteMessageIsNotInTheWay() {
+    var budget = RequestBudget(limit: 100)
+    #expect(value(budget.changed(1, by: 150, partial: 150)) == [])
+    #expect(value(budget.admits(3, 10, partial: 0)))
+    #expect(value(budget.admits(5, 10, partial: 10)))
+    #expect(!value(budget.admits(7, 10, partial: 10)))
+    #expect(value(budget.admits(3, 10, partial: 0)))
+    // What was withheld from a stream is given back when its message is complete.
+    #expect(value(budget.changed(7, by: 10, partial: 10)) == [])
+    #expect(value(budget.changed(7, by: -10, partial: 0)) == [.init(stream: 7, bytes: 10)])
+    // The favoured one is closed while nothing is withheld.
+    #expect(value(budget.closed(5, partial: 0)) == [])
+    #expect(value(budget.admits(9, 10, partial: 10)))
   }
 
   @Test func whoReadsTooSlowlyIsFoundOut() {

@@ -102,22 +102,17 @@ struct KeepaliveTests {
   }
 
   @Test func aServerThatAnswersIsKept() async throws {
-    let gate = Gate()
-    var router = Router()
-    router.unary(Echo.say) { request, _ in
-      await gate.wait()
-      return request
-    }
-    var patient = ServerOptions()
-    patient.minimumPingInterval = .zero
+    let server = try await FrameServer.start { _, _ in nil }
     var options = options(.milliseconds(5))
     options.keepaliveTimeout = .seconds(60)
-    try await withPair(router, server: patient, client: options) { (client, _) async throws in
-      async let answer = client.unary(Echo.say, "a")
-      try await Task.sleep(for: .milliseconds(60))  // for some PINGs to be sent; fewer are no failure
-      await gate.open()
-      #expect(try await answer == "a")
-    }
+    let client = Client(host: "127.0.0.1", port: server.port, options: options)
+    async let answer = client.unary(Echo.say, "a")
+    try await eventually("three PINGs") { server.pings >= 3 }
+    try await server.perform(on: 1) { try $0.answer(1, "kept") }
+    #expect(try await answer == "kept")
+    #expect(server.connections == 1)
+    await client.close()
+    await server.stop()
   }
 
   @Test func tooManyPingsMeansFewer() async throws {
@@ -146,7 +141,10 @@ struct KeepaliveTests {
     #expect(keepalive.check(isInUse: true, now: 310_000_000) == .wait(96_000_000))
     #expect(keepalive.check(isInUse: true, now: 406_000_000) == .ping(20_000_000))
     #expect(keepalive.check(isInUse: true, now: 426_000_000) == .close)
-    var permitted = Keepalive(interval: 100, timeout: 20_000_000, withoutCalls: true, now: 0)
-    #expect(permitted.check(isInUse: false, now: 100) == .ping(20_000_000))
+    var permitted = Keepalive(interval: 5_000_000, timeout: 20_000_000, withoutCalls: true, now: 0)
+    #expect(permitted.check(isInUse: false, now: 5_000_000) == .ping(5_000_000))
+    #expect(permitted.check(isInUse: false, now: 10_000_000) == .wait(5_000_000))
+    #expect(permitted.check(isInUse: false, now: 22_000_000) == .wait(3_000_000))
+    #expect(permitted.check(isInUse: false, now: 25_000_000) == .close)
   }
 }

@@ -179,16 +179,31 @@ final class RawPeer {
 
   /// Read without the session: what was sent raw may have left it in no state to go on, and after a GOAWAY, with no
   /// stream open, nghttp2 looks at nothing any more.
-  private var goAwayFrames: [(last: Int32, code: UInt32, reason: String)] {
+  private var frames: [(type: UInt8, flags: UInt8, payload: ByteBuffer)] {
     var rest = ByteBuffer(bytes: received.bytes.withLockedValue { $0 })
-    var found: [(last: Int32, code: UInt32, reason: String)] = []
+    var found: [(type: UInt8, flags: UInt8, payload: ByteBuffer)] = []
     while let head = rest.readBytes(length: 9) {
       let length = Int(head[0]) << 16 | Int(head[1]) << 8 | Int(head[2])
-      guard var payload = rest.readSlice(length: length) else { break }
-      guard head[3] == 7, let (last, code) = payload.readMultipleIntegers(as: (Int32, UInt32).self) else { continue }
-      found.append((last, code, String(buffer: payload)))
+      guard let payload = rest.readSlice(length: length) else { break }
+      found.append((head[3], head[4], payload))
     }
     return found
+  }
+
+  private var goAwayFrames: [(last: Int32, code: UInt32, reason: String)] {
+    frames.compactMap { frame in
+      var payload = frame.payload
+      guard frame.type == 7, let (last, code) = payload.readMultipleIntegers(as: (Int32, UInt32).self) else {
+        return nil
+      }
+      return (last, code, String(buffer: payload))
+    }
+  }
+
+  /// The PINGs that the server has sent. Answers them, and what else has come.
+  func pings() throws -> Int {
+    _ = try readEvents()
+    return frames.count { $0.type == 6 && $0.flags & 1 == 0 }
   }
 
   /// How many bytes the server has sent, read or not.

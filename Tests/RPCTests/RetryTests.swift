@@ -1,41 +1,8 @@
-import NIOConcurrencyHelpers
 import NIOCore
-import RPC
 import TestSupport
 import Testing
 
-/// What a server's handlers are to do, one attempt after the other, and what they were asked.
-final class Script: Sendable {
-  private struct State {
-    var failures: [Status]
-    var seen: [String?] = []
-  }
-  private let state: NIOLockedValueBox<State>
-
-  init(_ failures: [Status]) { state = NIOLockedValueBox(State(failures: failures)) }
-
-  /// So many failures with this code, then success.
-  convenience init(_ count: Int, _ code: Status.Code = .unavailable) {
-    self.init(Array(repeating: Status(code, "as told"), count: count))
-  }
-
-  /// `grpc-previous-rpc-attempts` of each attempt.
-  var seen: [String?] { state.withLockedValue { $0.seen } }
-  var attempts: Int { seen.count }
-
-  /// Fails as the script says.
-  func next(_ context: ServerContext) throws {
-    let failure = state.withLockedValue { state in
-      state.seen.append(context.metadata["grpc-previous-rpc-attempts"])
-      return state.failures.isEmpty ? nil : state.failures.removeFirst()
-    }
-    if let failure { throw failure }
-  }
-
-  static func pushback(_ value: String) -> Status {
-    Status(.unavailable, "as told", metadata: ["grpc-retry-pushback-ms": value])
-  }
-}
+@testable import RPC
 
 /// Calls that are made again, over real sockets.
 @Suite(.timeLimit(.minutes(2)))
@@ -302,5 +269,23 @@ struct RetryTests {
       #expect(try await client.clientStreaming(Echo.collect) { try await $0.write(long) } == long)
       #expect(script.attempts == 3)
     }
+  }
+
+  /// The attempts of calls that have given up do not go on waiting for a server.
+  @Test func attemptsLeaveTheQueueWithTheirCalls() async throws {
+    let server = try await NamedServer.start("gone")
+    await server.stop()
+    var options = ClientOptions()
+    options.methods = [MethodConfiguration(.all, waitForReady: true, attempts: .retry(try Self.policy()))]
+    let client = Client(.addresses([server.address]), options: options)
+    await withTaskGroup(of: Status?.self) { group in
+      for _ in 0..<50 {
+        group.addTask { await status { try await client.unary(Echo.say, "a", .timeout(.milliseconds(10))) } }
+      }
+      for await outcome in group { #expect(outcome?.code == .deadlineExceeded) }
+    }
+    #expect(try await client.look { $0.queue.count } == 0)
+    #expect(try await client.look { $0.queue.capacityUsed } == 0)
+    await client.close()
   }
 }

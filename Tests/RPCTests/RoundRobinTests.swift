@@ -42,6 +42,14 @@ struct RoundRobinTests {
     for server in servers { await server.stop() }
   }
 
+  @Test func aDeadAddressThatIsGivenTwice() async throws {
+    let server = try await NamedServer.start("gone")
+    await server.stop()
+    let client = Client(.addresses([server.address, server.address]), options: options())
+    #expect(await status { try await client.unary(Echo.say, "a", .timeout(.seconds(10))) }?.code == .unavailable)
+    await client.close()
+  }
+
   @Test func oneThatDiesCostsNoCallAndComesBack() async throws {
     var servers = try await start(3)
     let client = Client(.addresses(servers.map(\.address)), options: options())

@@ -43,7 +43,8 @@ struct TLSHandshakeTests {
   @Test func garbageIsCutOff() async throws {
     let log = Lines()
     try await withTLSServer(tls, log: log) { (address) async throws in
-      for garbage in [Array("GET / HTTP/1.1\r\n\r\n".utf8), [UInt8](repeating: 0, count: 64), [0x16, 3, 1, 0, 2, 9, 9]] {
+      let request = Array("GET / HTTP/1.1\r\n\r\n".utf8)
+      for garbage in [request, [UInt8](repeating: 0, count: 64), [0x16, 3, 1, 0, 2, 9, 9]] {
         let peer = try await RawPeer.connect(to: address)
         peer.send(garbage + [UInt8](repeating: 0, count: 16_384))
         _ = try await peer.goAwayAndClose()

@@ -104,7 +104,8 @@ struct TLSTests {
     let log = Lines()
     let other = try TestAuthority("Other")
     let foreign = try ClientTLS(trust: .ca(file: other.file))
-    try await withTLSServer(try ServerTLS(certificate: authority.issue(service: "progress")), log: log) { (address) async throws in
+    let tls = try ServerTLS(certificate: authority.issue(service: "progress"))
+    try await withTLSServer(tls, log: log) { (address) async throws in
       let refused = await status { try await ask(address, foreign) }
       #expect(refused?.code == .unavailable)
       #expect(refused?.message.contains("unknown CA") == true)

@@ -41,7 +41,7 @@ struct TransparentRetryTests {
     _ options: ClientOptions = .init(), _ answer: @escaping FrameServer.Answer,
     _ body: (Client) async throws -> Void
   ) async throws {
-    let server = try await FrameServer.start(answer)
+    let server = try await FrameServer.start(.init(), answer)
     let client = Client(host: "127.0.0.1", port: server.port, options: options)
     try await body(client)
     await client.close()

@@ -39,6 +39,15 @@ import Testing
 
   @Test(arguments: [
     ("gateway", "/buddy.mission.v1.Missions/Submit", true), ("gateway", "/buddy.admin.v1.Admin/ListRefused", true),
+    ("gateway", "/buddy.progress.v1.Progress/WatchAll", true), ("gateway", "/buddy.audit.v1.Audit/Export", true),
+    ("gateway", "/buddy.investment.v1.Investment/SetBudget", true),
+    ("gateway", "/buddy.investment.v1.Investment/Settle", false),
+    ("gateway", "/buddy.learning.v1.Learning/GiveFeedback", true),
+    ("gateway", "/buddy.learning.v1.Learning/RecordOutcome", false),
+    ("gateway", "/buddy.progress.v1.Progress/Record", false), ("gateway", "/buddy.admin.v1.Admin/Backup", false),
+    ("gateway", "/buddy.delivery.v1.Inbox/Deliver", false), ("gateway", "/grpc.health.v1.Health/Check", true),
+    ("gateway", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", false),
+    ("cli", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", true),
     ("execution", "/buddy.delivery.v1.Inbox/Deliver", true), ("execution", "/buddy.artifact.v1.Artifacts/Put", true),
     ("execution", "/buddy.investment.v1.Investment/Reserve", true),
     ("execution", "/buddy.investment.v1.Investment/SetBudget", false),

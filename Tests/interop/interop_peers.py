@@ -1,4 +1,4 @@
-"""grpc.testing.TestService with grpcio: a server, and a client's cases, as grpc/doc/interop-test-descriptions.md says."""
+"""grpc.testing.TestService with grpcio: a server, and a client's cases (grpc/doc/interop-test-descriptions.md)."""
 
 import concurrent.futures
 import contextlib

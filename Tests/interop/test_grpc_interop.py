@@ -101,7 +101,8 @@ def our_client(port, case, security):
     tls = ["--use-tls", "--ca", security / "ca.pem"] if security else []
     where = ["--server_host=localhost" if security else "--server_host=127.0.0.1", f"--server_port={port}"]
     # However slow the machine is: closing a client waits up to a second for the server's end of TLS.
-    soak = ["--soak_iterations=3", "--soak_per_iteration_max_acceptable_latency_ms=60000", "--soak_overall_timeout_seconds=90"]
+    soak = ["--soak_iterations=3", "--soak_overall_timeout_seconds=90",
+            "--soak_per_iteration_max_acceptable_latency_ms=60000"]
     run([BIN / "rpc-interop-client", *where, f"--test_case={case}", *tls, *soak])
 
 

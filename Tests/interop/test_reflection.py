@@ -33,13 +33,14 @@ def pool_of(channel):
     return descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
 
 
-def call(channel, pool, service, method, **fields):
-    """Calls a unary method by its descriptor."""
+def call(channel, pool, path, **fields):
+    """Calls a unary method, `package.Service/Name`, by its descriptor."""
+    service, method = path.split("/")
     descriptor = pool.FindServiceByName(service).FindMethodByName(method)
     request = message_factory.GetMessageClass(descriptor.input_type)
     response = message_factory.GetMessageClass(descriptor.output_type)
     invoke = channel.unary_unary(
-        f"/{service}/{method}", request_serializer=request.SerializeToString, response_deserializer=response.FromString
+        f"/{path}", request_serializer=request.SerializeToString, response_deserializer=response.FromString
     )
     return invoke(request(**fields), timeout=30)
 
@@ -55,7 +56,7 @@ def ask(channel, path, *requests):
 
 
 def test_a_method_that_only_reflection_knows_is_called(channel):
-    assert call(channel, pool_of(channel), ECHO, "Say", text="found").text == "found"
+    assert call(channel, pool_of(channel), f"{ECHO}/Say", text="found").text == "found"
 
 
 def test_every_service_can_be_described(channel):
@@ -113,9 +114,10 @@ def test_a_service_of_buddy_is_called_by_reflection():
             services = ProtoReflectionDescriptorDatabase(channel).get_services()
             assert {"buddy.learning.v1.Learning", "grpc.health.v1.Health"} < set(services)
             pool = pool_of(channel)
-            answer = call(channel, pool, "buddy.learning.v1.Learning", "GetMultipliers", tools=["data_analyze"])
+            fields = {"intent": "table.aggregate", "tools": ["data_analyze"]}
+            answer = call(channel, pool, "buddy.learning.v1.Learning/GetMultipliers", **fields)
             assert [multiplier.tool for multiplier in answer.multipliers] == ["data_analyze"]
-            health = call(channel, pool, "grpc.health.v1.Health", "Check", service="buddy.learning.v1.Learning")
+            health = call(channel, pool, "grpc.health.v1.Health/Check", service="buddy.learning.v1.Learning")
             assert health.status == 1
 
 
@@ -133,4 +135,4 @@ def test_health_is_watched_while_it_changes(server, channel):
     unknown = health.Watch(health_pb2.HealthCheckRequest(service="none"), timeout=60)
     assert next(unknown).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
     unknown.cancel()
-    assert call(channel, pool_of(channel), "grpc.health.v1.Health", "List").statuses[ECHO].status == serving
+    assert call(channel, pool_of(channel), "grpc.health.v1.Health/List").statuses[ECHO].status == serving

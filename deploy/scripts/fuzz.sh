@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Feeds whatever takes bytes from peers with libFuzzer under AddressSanitizer: SECONDS_EACH (60) a target, one after
-# another, beginning with the committed corpus. Arguments name targets; all of them unless given. Exits with 1 at the first
-# input that crashes, breaks an invariant, takes 10 s or 2 GiB, and says where it is: it belongs into the corpus, where
-# `make test` feeds it from then on.
+# another, beginning with the committed corpus. Arguments name targets; all of them unless given. Exits with 1 at the
+# first input that crashes, breaks an invariant, takes 10 s or 2 GiB, and says where it is: it belongs into the corpus,
+# where `make test` feeds it from then on.
 #
 # GROW=1 adds to the corpus what was found to reach new code.
 set -euo pipefail

@@ -40,9 +40,8 @@ class Call: @unchecked Sendable {
     deframer = Deframer(limit: limit, copiesSmall: isStreaming)
   }
 
-  /// Messages that wait for their reader, then the end.
+  /// What comes behind the messages in `deframer`, and who waits for them.
   struct Inbound {
-    var messages = BufferQueue()
     var end: Result<Void, any Error>?
     var reader: Waiter<ByteBuffer?>?
   }
@@ -65,14 +64,16 @@ class Call: @unchecked Sendable {
   final func received(_ chunk: ByteBuffer) {
     guard inbound.end == nil, failure == nil else { return credit(chunk.readableBytes) }
     uncredited += chunk.readableBytes
-    deframer.append(chunk)
     do {
-      while let message = try deframer.next() { deliver(message) }
+      try deframer.append(chunk)
     } catch {
+      deliver()
       inboundFailed(Status(reporting: error))
       return
     }
-    let partial = deframer.bufferedBytes
+    deliver()
+    deframer.settle()
+    let partial = deframer.partialBytes
     if partial != partialBytes {
       let change = partial - partialBytes
       partialBytes = partial
@@ -85,7 +86,7 @@ class Call: @unchecked Sendable {
   final func receivedEnd() {
     guard inbound.end == nil else { return }
     if deframer.isInsideMessage {
-      inboundFailed(Status(.internalError, "the stream ended inside a message"))
+      inboundFailed(.endedInsideMessage)
     } else {
       finishInbound(.success(()))
     }
@@ -99,19 +100,17 @@ class Call: @unchecked Sendable {
     reader.resume(end.map { ByteBuffer?.none })
   }
 
-  private func deliver(_ message: ByteBuffer) {
-    if let reader = inbound.reader, !reader.isDone {
-      inbound.reader = nil
-      reader.resume(.success(message))
-    } else {
-      inbound.messages.append(message)
-    }
+  /// The first message to the reader, if one waits. It takes the others as it comes for them.
+  private func deliver() {
+    guard let reader = inbound.reader, !reader.isDone, let message = deframer.next() else { return }
+    inbound.reader = nil
+    reader.resume(.success(message))
   }
 
   /// While no whole message waits, all bytes are credited: an incomplete one is bounded by the size limit. Once one
   /// waits nothing is, so the window bounds what a reader that does not read can pile up.
   private func creditIfIdle() {
-    guard uncredited > 0, inbound.messages.isEmpty else { return }
+    guard uncredited > 0, !deframer.hasMessage else { return }
     let bytes = uncredited
     uncredited = 0
     credit(bytes)
@@ -119,8 +118,11 @@ class Call: @unchecked Sendable {
 
   /// A whole message, if one waits.
   final func takeMessage() -> ByteBuffer? {
-    guard let message = inbound.messages.popFirst() else { return nil }
-    creditIfIdle()
+    guard let message = deframer.next() else { return nil }
+    if !deframer.hasMessage {
+      deframer.settle()
+      creditIfIdle()
+    }
     return message
   }
 

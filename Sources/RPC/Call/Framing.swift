@@ -23,11 +23,17 @@ enum Framing {
   }
 }
 
-/// Cuts a stream of bytes into messages. Pure. A prefix is judged before anything behind it is kept.
+/// Cuts a stream of bytes into messages. Pure.
+///
+/// Every prefix is judged as it comes, before anything behind it is kept; messages are cut off when they are taken. Those
+/// that wait are bytes as they came, in one buffer: a small one costs no more than its bytes.
 struct Deframer {
   private var buffer = ByteBuffer()
+  /// How much of `buffer` is whole messages, in bytes from its beginning.
+  private var whole = 0
   private let limit: Int
-  /// Slices much smaller than the memory they keep alive are copied when true: messages may wait a while.
+  /// Messages may wait a while: what is kept, and what is handed out, is copied if it is much smaller than the memory
+  /// that it keeps alive.
   private let copiesSmall: Bool
   /// Messages may be compressed: they are handed out with their prefix, which says whether one is.
   var keepsPrefix = false
@@ -37,32 +43,64 @@ struct Deframer {
     self.copiesSmall = copiesSmall
   }
 
+  /// A whole message waits.
+  var hasMessage: Bool { whole > 0 }
+
   /// Part of a message is there and the rest is not.
-  var isInsideMessage: Bool { buffer.readableBytes > 0 }
+  var isInsideMessage: Bool { buffer.readableBytes > whole }
 
   /// Bytes of the message that is not complete yet, as they came.
+  var partialBytes: Int { buffer.readableBytes - whole }
+
+  /// Bytes of all that waits, as they came.
   var bufferedBytes: Int { buffer.readableBytes }
 
-  mutating func append(_ chunk: ByteBuffer) {
-    if buffer.readableBytes == 0 { buffer = chunk } else { buffer.writeImmutableBuffer(chunk) }
+  /// The memory that they take, in bytes.
+  var capacityUsed: Int { buffer.storageCapacity }
+
+  /// - Throws: `Status`: RESOURCE_EXHAUSTED over the limit, INTERNAL for a flag that does not fit. The messages in
+  ///   front of it can still be taken; nothing more must be appended.
+  mutating func append(_ chunk: ByteBuffer) throws {
+    if buffer.readableBytes == 0 {
+      buffer = chunk
+    } else {
+      // Once most of the buffer was taken, what is left moves to its beginning: so it costs constant time a byte.
+      if buffer.writableBytes < chunk.readableBytes, buffer.readerIndex > buffer.readableBytes {
+        buffer.discardReadBytes()
+      }
+      buffer.writeImmutableBuffer(chunk)
+    }
+    while let length = try lengthOfNext() {
+      let end = whole + Framing.prefixBytes + length
+      guard end <= buffer.readableBytes else { break }
+      whole = end
+    }
   }
 
-  /// - Throws: `Status`: RESOURCE_EXHAUSTED over the limit, INTERNAL for a flag that does not fit.
-  mutating func next() throws -> ByteBuffer? {
-    guard let flag: UInt8 = buffer.getInteger(at: buffer.readerIndex) else { return nil }
+  /// What the prefix behind the whole messages says; nil if it is not there yet.
+  private func lengthOfNext() throws -> Int? {
+    let start = buffer.readerIndex + whole
+    guard let flag: UInt8 = buffer.getInteger(at: start) else { return nil }
     // Without an encoding nothing may be compressed.
     guard flag == 0 || (flag == 1 && keepsPrefix) else {
       throw Status(
         .internalError, flag == 1 ? "a message is compressed without an encoding" : "a message has an invalid flag")
     }
-    guard let length: UInt32 = buffer.getInteger(at: buffer.readerIndex + 1) else { return compacting() }
+    guard let length: UInt32 = buffer.getInteger(at: start + 1) else { return nil }
     guard length <= limit else {
       throw Status(.resourceExhausted, "a message of \(length) bytes is over the limit of \(limit)")
     }
-    guard buffer.readableBytes >= Framing.prefixBytes + Int(length) else { return compacting(length: Int(length)) }
+    return Int(length)
+  }
+
+  /// The first message that waits.
+  mutating func next() -> ByteBuffer? {
+    guard whole > 0, let length: UInt32 = buffer.getInteger(at: buffer.readerIndex + 1) else { return nil }
+    whole -= Framing.prefixBytes + Int(length)
     if !keepsPrefix { buffer.moveReaderIndex(forwardBy: Framing.prefixBytes) }
-    let bytes = Int(length) + (keepsPrefix ? Framing.prefixBytes : 0)
-    guard var message = buffer.readSlice(length: bytes) else { return nil }
+    guard var message = buffer.readSlice(length: Int(length) + (keepsPrefix ? Framing.prefixBytes : 0)) else {
+      return nil
+    }
     if copiesSmall, message.storageCapacity > 4 * (message.readableBytes + 128) {
       message = ByteBuffer(bytes: message.readableBytesView)
     }
@@ -70,16 +108,19 @@ struct Deframer {
     return message
   }
 
-  /// Moves an incomplete message out of the buffer it was received in, which may be much larger.
-  private mutating func compacting(length: Int = 0) -> ByteBuffer? {
-    // A claimed length alone reserves no more than this, which holds a message of 64 KiB with its prefix; beyond it, the
-    // buffer grows with what really arrives.
-    let wanted = max(min(Framing.prefixBytes + length, 128 * 1024), buffer.readableBytes)
-    if buffer.storageCapacity < wanted || buffer.storageCapacity > 4 * (wanted + 128) {
-      var own = ByteBufferAllocator().buffer(capacity: wanted)
-      own.writeImmutableBuffer(buffer)
-      buffer = own
+  /// To be called when nothing more is taken for now: what is left moves out of the buffer it was received in, which
+  /// may be much larger.
+  mutating func settle() {
+    guard buffer.readableBytes > 0, copiesSmall || isInsideMessage else { return }
+    var wanted = buffer.readableBytes
+    if whole == 0, let length: UInt32 = buffer.getInteger(at: buffer.readerIndex + 1) {
+      // A claimed length alone reserves no more than this, which holds a message of 64 KiB with its prefix; beyond it,
+      // the buffer grows with what really arrives.
+      wanted = max(min(Framing.prefixBytes + Int(length), 128 * 1024), wanted)
     }
-    return nil
+    guard buffer.storageCapacity < wanted || buffer.storageCapacity > 4 * (wanted + 128) else { return }
+    var own = ByteBufferAllocator().buffer(capacity: wanted)
+    own.writeImmutableBuffer(buffer)
+    buffer = own
   }
 }

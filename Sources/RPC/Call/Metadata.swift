@@ -100,6 +100,8 @@ extension Metadata {
   /// Why this may not be sent; nil if it may.
   var problem: String? {
     for entry in entries {
+      // A block keeps a name's length in 16 bits.
+      guard entry.name.utf8.count <= UInt16.max else { return "a name of \(entry.name.utf8.count) bytes is too long" }
       guard !entry.name.isEmpty, entry.name.utf8.allSatisfy(Self.isName) else {
         return "'\(entry.name)' is not a valid name"
       }

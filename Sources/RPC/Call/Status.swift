@@ -37,6 +37,7 @@ public struct Status: Error, Sendable, Hashable, CustomStringConvertible {
   }
 
   static let ok = Status(.ok)
+  static let endedInsideMessage = Status(.internalError, "the stream ended inside a message")
 
   public var description: String { message.isEmpty ? code.name : "\(code.name): \(message)" }
 }

@@ -2,16 +2,28 @@ import HTTP2
 
 /// `grpc-message` is percent-encoded UTF-8: everything but printable ASCII, and `%` itself.
 enum StatusMessage {
-  static func encode(_ message: String) -> String {
-    if message.utf8.allSatisfy(isPlain) { return message }
+  /// What is sent of a message, encoded, in bytes; the rest is cut off. Callers take little more: with longer headers
+  /// they would get no status at all.
+  static let maximumBytes = 8 * 1024
+
+  static func encode(_ message: String, limit: Int = maximumBytes) -> String {
+    if message.utf8.allSatisfy(isPlain) {
+      return message.utf8.count <= limit ? message : String(message.unicodeScalars.prefix(limit))
+    }
     let digits = Array("0123456789ABCDEF".utf8)
     var result: [UInt8] = []
-    for byte in message.utf8 {
-      if isPlain(byte) {
-        result.append(byte)
-      } else {
-        result += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+    for character in message.unicodeScalars {
+      let length = result.count
+      for byte in UTF8.encode(character) ?? UTF8.encodedReplacementCharacter {
+        if isPlain(byte) {
+          result.append(byte)
+        } else {
+          result += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+        }
       }
+      guard result.count > limit else { continue }
+      result.removeSubrange(length...)
+      break
     }
     return String(decoding: result, as: UTF8.self)
   }
@@ -58,11 +70,19 @@ extension HeaderBlock {
 
   /// These headers with the status and its metadata behind them.
   func ending(with status: Status) -> HeaderBlock {
-    var block = self
-    var status = status
     if let problem = status.metadata.problem {
-      status = Status(.internalError, "trailing metadata cannot be sent: \(problem)")
+      return appending(Status(.internalError, "trailing metadata cannot be sent: \(problem)"))
     }
+    let block = appending(status)
+    guard block.boundOnWire > Self.maximumBytes else { return block }
+    return appending(Status(.resourceExhausted, "trailing metadata cannot be sent: it is over 64 KiB"))
+  }
+
+  /// Of `boundOnWire`; HTTP/2 headers over it are never sent.
+  static let maximumBytes = 64 * 1024
+
+  private func appending(_ status: Status) -> HeaderBlock {
+    var block = self
     block.append("grpc-status", String(status.code.rawValue))
     if !status.message.isEmpty { block.append("grpc-message", StatusMessage.encode(status.message)) }
     block.append(status.metadata)

@@ -30,8 +30,8 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   var attempt: Attempt?
   var previousAttempts = 0
   var status: Status?
-  private var initial: HeaderBlock?
-  private var awaitingInitial: [Waiter<Metadata>] = []
+  private(set) var initial: HeaderBlock?
+  var awaitingInitial: [Waiter<Metadata>] = []
   private var awaitingResponse: UnsafeContinuation<ByteBuffer, any Error>?
   /// Where there is one.
   private var response: ByteBuffer?
@@ -148,7 +148,8 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       let waiting = awaitingInitial
       awaitingInitial = []
       for waiter in waiting { waiter.resume(initialResult) }
-    case .over(let status):
+    case .over(var status):
+      if status.code == .ok, deframer.isInsideMessage { status = .endedInsideMessage }
       // The server is done; if we are not, nobody reads the rest.
       finish(status, reset: !headers.endStream || output?.isEnded != true || output?.bufferedBytes != 0)
     }
@@ -206,7 +207,7 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     if replay != nil { dropReplay() }
     let status = status.code == .ok && hasOneResponse ? takeResponse() ?? status : status
     self.status = status
-    if let queued { queued.channel.leftQueue(self, queued.place) }
+    leaveQueue()
     for end in ends.reversed() { end(status) }
     ends = []
     producer?.cancel()
@@ -220,6 +221,11 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     awaitingInitial = []
     for waiter in waiting { waiter.resume(initialResult) }
     deliverResponse()
+  }
+
+  /// Waits for a connection no longer, if it did.
+  func leaveQueue() {
+    if let queued { queued.channel.leftQueue(self, queued.place) }
   }
 
   func resetStream() {
@@ -248,33 +254,6 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       continuation.resume(returning: response)
     } else {
       continuation.resume(throwing: status)
-    }
-  }
-
-  // MARK: - Metadata
-
-  /// Waits for the response's headers. Empty when there were none but the status.
-  func initialMetadata() async throws -> Metadata {
-    try await loop.wait { waiter in
-      if self.initial != nil || self.isOver {
-        waiter.resume(self.initialResult)
-      } else {
-        self.awaitingInitial.append(waiter)
-      }
-    }
-  }
-
-  private var initialResult: Result<Metadata, any Error> {
-    if let initial { return .success(Metadata(initial)) }
-    guard let status, status.code != .ok else { return .success([:]) }
-    return .failure(status)
-  }
-
-  /// The metadata behind the last message; empty before that.
-  func trailingMetadata() async -> Metadata {
-    if loop.inEventLoop { return status?.metadata ?? [:] }
-    return await withUnsafeContinuation { continuation in
-      loop.execute { continuation.resume(returning: self.status?.metadata ?? [:]) }
     }
   }
 

@@ -189,6 +189,9 @@ final class ClientChannel: @unchecked Sendable {
     }
   }
 
+  /// Those too that only finish their calls.
+  var openConnections: Int { connections.count }
+
   private func finishClosing() {
     guard isClosed, connections.isEmpty else { return }
     let waiting = closing

@@ -3,7 +3,8 @@ import NIOCore
 
 /// One connection at the client. It belongs to the `Subchannel` of its address, which is told what becomes of it.
 final class ClientConnection: Connection, @unchecked Sendable {
-  /// nghttp2 sends no header block that might not fit in 64 KiB.
+  /// nghttp2 sends no header block that might not fit in 64 KiB, each field counted as name + value + 12: it closes the
+  /// stream as one that never left, which would be sent again for ever.
   private static let maximumHeaderBytes = 60_000
 
   /// Holds this connection as well: until `closed`.
@@ -40,8 +41,8 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
   // MARK: - Calls
 
-  /// Whether another call can be opened now.
-  var hasRoom: Bool { calls.count < session.peerMaximumStreams && !isDraining }
+  /// Whether another call can be opened now. The session may know of a GOAWAY whose event has not been handled yet.
+  var hasRoom: Bool { !isDraining && calls.count < session.peerMaximumStreams && session.canRequest }
 
   func start(_ call: ClientCall) {
     guard !call.isOver else { return }
@@ -49,7 +50,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
       return call.finish(Status(.deadlineExceeded, "the deadline passed before the call was sent"))
     }
     let headers = headers(of: call)
-    guard headers.bytes.count <= Self.maximumHeaderBytes else {
+    guard headers.boundOfEncodedBytes <= Self.maximumHeaderBytes else {
       return call.finish(Status(.resourceExhausted, "the request's metadata is over \(Self.maximumHeaderBytes) bytes"))
     }
     do {
@@ -58,9 +59,10 @@ final class ClientConnection: Connection, @unchecked Sendable {
       call.connection = self
       calls[stream] = call
       wasUsed = true
+      if stream == .max { retire() }  // ids have run out
       touch()
     } catch {
-      // Ids have run out, or a GOAWAY came: another connection can take it.
+      // The session is over: another connection can take it.
       let channel = owner?.channel
       retire()
       channel?.start(call)
@@ -129,7 +131,11 @@ final class ClientConnection: Connection, @unchecked Sendable {
     touch()
   }
 
-  override var isFinished: Bool { isDraining && calls.isEmpty }
+  /// Calls that are over may still be here: while the server takes nothing, their resets cannot leave.
+  override var isFinished: Bool { isDraining && calls.values.allSatisfy(\.isOver) }
+
+  /// No call needs what is left: the resets of some, and a GOAWAY.
+  override var closingTime: TimeAmount? { .seconds(1) }
 
   override func watch(_ counts: FrameCounts, provoked: Int, sentFrames: Int) {
     guard let violation = flood.note(counts, provoked: provoked, sent: sentFrames, now: Deadline.now) else { return }

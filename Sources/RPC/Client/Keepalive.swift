@@ -17,7 +17,7 @@ struct Keepalive {
   private var pingSent: Int64?
 
   init(interval: Int64, timeout: Int64, withoutCalls: Bool, now: Int64) {
-    self.interval = interval
+    self.interval = max(1_000_000, interval)
     self.timeout = max(1_000_000, timeout)
     self.withoutCalls = withoutCalls
     lastHeard = now
@@ -30,11 +30,12 @@ struct Keepalive {
   }
 
   mutating func check(isInUse: Bool, now: Int64) -> Action {
-    if let pingSent { return now - pingSent >= timeout ? .close : .wait(pingSent + timeout - now) }
+    if let pingSent { return now - pingSent >= timeout ? .close : .wait(min(interval, pingSent + timeout - now)) }
     let silent = now - lastHeard
     if silent < interval { return .wait(interval - silent) }
     guard isInUse || withoutCalls else { return .wait(interval) }
     pingSent = now
-    return .ping(timeout)
+    // An answer may come long before the timeout: the next PING is due an interval after it.
+    return .ping(min(interval, timeout))
   }
 }

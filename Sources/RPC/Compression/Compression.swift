@@ -47,11 +47,13 @@ struct CompressionPolicy: Sendable {
 final class CompressedFrame: Sendable {
   private let frame = NIOLockedValueBox<ByteBuffer?>(nil)
 
-  /// The first policy's choice holds for all.
+  /// The first policy's choice holds for all. Compressed without the lock: loops that need it at the same moment each
+  /// make it, which is better than that all wait for one.
   func frame(of plain: ByteBuffer, _ policy: CompressionPolicy) -> ByteBuffer {
-    frame.withLockedValue { frame in
+    if let made = frame.withLockedValue({ $0 }) { return made }
+    let made = policy.apply(to: plain, nil)
+    return frame.withLockedValue { frame in
       if let frame { return frame }
-      let made = policy.apply(to: plain, nil)
       frame = made
       return made
     }

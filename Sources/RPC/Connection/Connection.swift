@@ -10,21 +10,23 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
-  /// Bytes of output taken from the session for one write.
-  private static let writeBytes = 256 * 1024
+  /// Bytes written in one turn before the loop gets to do something else.
+  private static let bytesPerTurn = 512 * 1024
 
   let runner: LoopRunner
   let session: Session
   private(set) var peer = "unknown"
   private(set) var context: ChannelHandlerContext?
   private var needsFlush = false
-  private var lastWriteBytes = 512
+  private var writeBuffer: WriteBuffer?
   /// Set when nothing more is to be said: the channel is closed once what is left has been written.
   var isClosing = false
   private var isClosingChannel = false
   /// Closing while the peer still sends would make the kernel throw away what was said last (RFC 1122 §4.2.2.13): what
   /// comes is read and dropped for this long, or until the peer has hung up too. Nil: no such care.
   var lingering: TimeAmount?
+  /// Closes a channel that takes too long to write what is left.
+  private var lateness: Scheduled<Void>?
   /// Bytes handed to the channel so far.
   private(set) var writtenBytes = 0
   /// Bytes came since somebody set this to false.
@@ -49,6 +51,8 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   func writabilityChanged(_ isWritable: Bool) {}
   /// Nothing is left to do: the channel is closed once all is written.
   var isFinished: Bool { false }
+  /// How long it may take to write what is left when nothing is left to do; nil: as long as the peer takes to read it.
+  var closingTime: TimeAmount? { nil }
   /// More may come although the session, which sent or got a GOAWAY and has no streams, sees no need to go on.
   var outlivesSession: Bool { false }
   /// The channel reported an error, and is closed.
@@ -62,6 +66,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
 
   final func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
+    writeBuffer = WriteBuffer.of(loop)
     if context.channel.isActive { channelActive(context: context) }
   }
 
@@ -104,6 +109,7 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   }
 
   final func channelInactive(context: ChannelHandlerContext) {
+    lateness?.cancel()
     closed()
     runner.turn()  // not later: a read that ended the channel may have left the runner on hold
   }
@@ -125,19 +131,22 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
 
   final func turnEnded() -> Bool {
     guard needsFlush, let context else { return false }
-    var hasWritten = false
-    while needsFlush, context.channel.isWritable {
+    let begun = writtenBytes
+    while needsFlush, context.channel.isWritable, writtenBytes - begun < Self.bytesPerTurn {
       needsFlush = false
-      guard let buffer = drain(context.channel.allocator) else { break }
-      writtenBytes += buffer.readableBytes
-      context.write(wrapOutboundOut(buffer), promise: nil)
-      hasWritten = true
+      if let buffer = drain(context.channel.allocator) {
+        writtenBytes += buffer.readableBytes
+        context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+        writeBuffer?.giveBack(buffer)
+      }
+      // Even where there was nothing to write: a stream that never left is closed when it would be its turn.
       handleEvents()
       watch()
     }
-    if hasWritten { context.flush() }
     let isOver = !session.isAlive && !outlivesSession
+    let isFinished = isFinished
     if isClosing || isOver || (isFinished && !needsFlush) { closeWhenWritten(context) }
+    if isClosingChannel || isFinished { closeInTime(context) }
     // The flush may have made the channel writable again at once: inside this turn its event cannot ask for another.
     return needsFlush && !isClosingChannel && context.channel.isWritable
   }
@@ -157,17 +166,23 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
     context.eventLoop.scheduleTask(in: lingering) { channel.close(promise: nil) }
   }
 
+  private func closeInTime(_ context: ChannelHandlerContext) {
+    guard lateness == nil, let closingTime else { return }
+    let channel = context.channel
+    lateness = context.eventLoop.scheduleTask(in: closingTime) { channel.close(promise: nil) }
+  }
+
   private func drain(_ allocator: ByteBufferAllocator) -> ByteBuffer? {
-    var buffer = allocator.buffer(capacity: lastWriteBytes)
-    do {
-      try session.drain(into: &buffer, limit: Self.writeBytes)
-    } catch {
-      isClosing = true
+    let buffer = writeBuffer?.filled(allocator) { buffer in
+      do {
+        try session.drain(into: &buffer, limit: WriteBuffer.limit)
+      } catch {
+        isClosing = true
+      }
     }
-    // The next write is about as long: its buffer need not grow step by step, each a copy.
-    lastWriteBytes = max(512, min(buffer.readableBytes, Self.writeBytes))
-    if buffer.readableBytes >= Self.writeBytes { needsFlush = true }
-    return buffer.readableBytes > 0 ? buffer : nil
+    guard let buffer, buffer.readableBytes > 0 else { return nil }
+    if buffer.readableBytes >= WriteBuffer.limit { needsFlush = true }
+    return buffer
   }
 
   private func watch() {

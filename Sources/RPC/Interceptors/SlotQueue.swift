@@ -50,7 +50,10 @@ struct SlotQueue {
     guard !waiter.isGone else { return nil }
     waiter.isGone = true
     waiting -= 1
-    defer { waiter.continuation = nil }
+    defer {
+      waiter.continuation = nil
+      compact()
+    }
     return waiter.continuation
   }
 
@@ -78,6 +81,9 @@ struct SlotQueue {
     compact()
     return nil
   }
+
+  /// The places kept, those left included: what bounds the memory.
+  var capacityUsed: Int { queue.count }
 
   /// Those that gave up stay in the queue until their turn would have come, or until they are most of it.
   private mutating func compact() {

@@ -2,7 +2,8 @@
 ///
 /// Refusing such requests would fail honest peers that send many large messages at once, and withholding window from
 /// all of them would leave none that can finish. So over the limit one stream goes on until its message is complete,
-/// then the next, in the order in which they were opened.
+/// then the next, in the order in which they were opened. A stream without an incomplete message is always given
+/// window: it holds nothing here, and may go on for ever.
 struct RequestBudget {
   struct Credit: Equatable {
     let stream: Int32
@@ -13,16 +14,15 @@ struct RequestBudget {
   /// Bytes of incomplete messages.
   private(set) var held = 0
   private var withheld: [Int32: Int] = [:]
-  /// Goes on although there is no room.
+  /// Goes on although there is no room. It has an incomplete message.
   private var favoured: Int32?
-
-  var isWithholding: Bool { !withheld.isEmpty }
 
   init(limit: Int) { self.limit = limit }
 
   /// Whether a stream may be credited now; if not, it will be by `changed` or `closed`.
-  mutating func admits(_ stream: Int32, _ bytes: Int) -> Bool {
-    if held <= limit || favoured == stream { return true }
+  /// - Parameter partial: What it has sent of an incomplete message, in bytes.
+  mutating func admits(_ stream: Int32, _ bytes: Int, partial: Int) -> Bool {
+    if held <= limit || partial == 0 || favoured == stream { return true }
     if favoured == nil {
       favoured = stream
       return true
@@ -32,13 +32,17 @@ struct RequestBudget {
   }
 
   /// Bytes of a stream's incomplete message came; below zero: it was completed.
-  mutating func changed(_ stream: Int32, by change: Int) -> [Credit] {
+  /// - Parameter partial: What it is now.
+  mutating func changed(_ stream: Int32, by change: Int, partial: Int) -> [Credit] {
     held += change
     guard change < 0 else { return [] }
-    return released(from: stream)
+    let own = partial == 0 ? withheld.removeValue(forKey: stream) : nil
+    let others = released(from: stream)
+    return own.map { [Credit(stream: stream, bytes: $0)] + others } ?? others
   }
 
   mutating func closed(_ stream: Int32, partial: Int) -> [Credit] {
+    if partial == 0, favoured == nil, withheld.isEmpty { return [] }
     held -= partial
     withheld[stream] = nil
     return released(from: stream)

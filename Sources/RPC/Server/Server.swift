@@ -150,8 +150,12 @@ final class ServerCore: Sendable {
     self.options = options
     self.interceptors = interceptors
     if let log {
-      let limiter = LogLimiter(linesPerSecond: options.logLinesPerSecond, log)
-      self.log = { (line: String) in limiter.log(line, now: Deadline.now) }
+      let limiter = LogLimiter(linesPerSecond: options.logLinesPerSecond)
+      self.log = { (line: String) in
+        let (isLogged, leftOut) = limiter.admit()
+        if leftOut > 0 { log("\(leftOut) more lines about connections were left out") }
+        if isLogged { log(line) }
+      }
     } else {
       self.log = nil
     }

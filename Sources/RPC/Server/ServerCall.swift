@@ -120,6 +120,12 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       finish(Status(.internalError, "initial metadata cannot be sent: \(problem)"))
       return
     }
+    var head = HeaderBlock.compressedHead  // the longer one
+    head.append(metadata)
+    guard head.boundOnWire <= HeaderBlock.maximumBytes else {
+      finish(Status(.resourceExhausted, "initial metadata cannot be sent: it is over 64 KiB"))
+      return
+    }
     _ = openOutput(metadata)
   }
 
@@ -150,12 +156,12 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   }
 
   override func credit(_ bytes: Int) {
-    if !requestIsComplete { connection.credit(stream, bytes) }
+    if !requestIsComplete { connection.credit(stream, bytes, partial: partialBytes) }
   }
 
   override func worked(_ bytes: Int) { connection.runner.worked(bytes) }
 
-  override func partialChanged(by change: Int) { connection.partialChanged(stream, by: change) }
+  override func partialChanged(by change: Int) { connection.partialChanged(stream, by: change, partial: partialBytes) }
 
   /// The peer had to wait for window: its time begins now.
   func requestMayGoOn() { began = connection.ticks }

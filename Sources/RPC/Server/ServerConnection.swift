@@ -105,7 +105,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
     case .end(let stream): calls[stream]?.end()
     case .closed(let stream, _):
       guard let call = calls.removeValue(forKey: stream) else { return }
-      if call.partialBytes > 0 || requests.isWithholding { give(requests.closed(stream, partial: call.partialBytes)) }
+      give(requests.closed(stream, partial: call.partialBytes))
       if !call.isOver { call.abandon(CancellationError()) }
       if phase == .draining { touch() }
     case .writable(let stream): calls[stream]?.outputDrained()
@@ -176,11 +176,13 @@ final class ServerConnection: Connection, @unchecked Sendable {
   // MARK: - What the peer makes us hold
 
   /// Lets the peer send that many bytes more on a stream, unless its unfinished requests hold too much already.
-  func credit(_ stream: Int32, _ bytes: Int) {
-    if requests.admits(stream, bytes) { consume(stream, bytes) }
+  func credit(_ stream: Int32, _ bytes: Int, partial: Int) {
+    if requests.admits(stream, bytes, partial: partial) { consume(stream, bytes) }
   }
 
-  func partialChanged(_ stream: Int32, by change: Int) { give(requests.changed(stream, by: change)) }
+  func partialChanged(_ stream: Int32, by change: Int, partial: Int) {
+    give(requests.changed(stream, by: change, partial: partial))
+  }
 
   private func give(_ credits: [RequestBudget.Credit]) {
     for credit in credits {

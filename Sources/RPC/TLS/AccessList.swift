@@ -110,7 +110,8 @@ public struct AccessList: ServerInterceptor {
       let words = line.prefix { $0 != "#" }.split { $0 == " " || $0 == "\t" || $0 == "," || $0.isNewline }
       guard let first = words.first else { continue }
       guard let caller = Caller(first) else {
-        throw ParseError(description: "line \(index + 1): \"\(first)\" is neither * nor a caller like spiffe://buddy/name")
+        throw ParseError(
+          description: "line \(index + 1): \"\(first)\" is neither * nor a caller like spiffe://buddy/name")
       }
       var methods: [Methods] = []
       for word in words.dropFirst() {

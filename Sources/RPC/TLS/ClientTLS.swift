@@ -53,6 +53,8 @@ public struct ClientTLS: Sendable {
     contexts = try TLSContexts(files: files, reloadInterval: reloadInterval, log: log) { () throws(TLSFileError) in
       var configuration = TLSConfiguration.makeClientConfiguration()
       configuration.restrict(to: minimumVersion)
+      // A client closes when all was said: it need not hear goodbye, which not every server says.
+      configuration.shutdownTimeout = .zero
       configuration.certificateVerification = verification == .name ? .fullVerification : .noHostnameVerification
       if case .ca(let file) = trust { configuration.trustRoots = .certificates(try PEMFile.certificates(file)) }
       if let certificate {

@@ -33,7 +33,8 @@ extension TLSFailure {
     case NIOSSLError.shutdownFailed: self = .late
     case let failure as NIOSSLExtraError where failure == .failedToValidateHostname:
       self.init("\(peer.rawValue)'s certificate is for another name")
-    case let failure as IOError: self.init("the connection was lost during the handshake: \(failure.reasonText)", isHangUp: true)
+    case let failure as IOError:
+      self.init("the connection was lost during the handshake: \(failure.reasonText)", isHangUp: true)
     default: self.init("\(error)")
     }
   }

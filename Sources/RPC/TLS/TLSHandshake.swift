@@ -3,8 +3,8 @@ import NIOCore
 import NIOSSL
 import NIOTLS
 
-/// Stands behind the TLS handler until the handshake is over, judges its result, and leaves: no byte of a call passes it.
-/// A connection that does not pass is closed with a `TLSFailure`, and nothing it sent is looked at.
+/// Stands behind the TLS handler until the handshake is over, judges its result, and leaves: no byte of a call passes
+/// it. A connection that does not pass is closed with a `TLSFailure`, and nothing it sent is looked at.
 final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundIn = ByteBuffer
 
@@ -18,7 +18,7 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
   private var timer: Scheduled<Void>?
   private var hasFailed = false
 
-  /// - Parameter timeout: When a handshake that is still going on is given up; nil where somebody else looks after that.
+  /// - Parameter timeout: When a handshake that is still going on is given up; nil where somebody else does that.
   init(
     _ tls: NIOSSLHandler, peer: TLSFailure.Peer, timeout: Duration?,
     judge: @escaping (NIOSSLCertificate?) throws -> Void

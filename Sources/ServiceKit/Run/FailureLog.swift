@@ -4,8 +4,8 @@ import Storage
 import Synchronization
 
 /// Logs what callers are not told: the error behind an INTERNAL or UNKNOWN, and that behind an UNAVAILABLE or
-/// RESOURCE_EXHAUSTED which is the database's. RPCTelemetry's `CallLogging` knows codes alone: here it takes `StorageError`
-/// to tell a failure from a refusal, and a storm of failures from single ones.
+/// RESOURCE_EXHAUSTED which is the database's. RPCTelemetry's `CallLogging` knows codes alone: here it takes
+/// `StorageError` to tell a failure from a refusal, and a storm of failures from single ones.
 final class FailureLog: ServerInterceptor {
   /// A database that is away fails every call: of one method one failure in so long gets a line, with the number of
   /// those since the last line that got none.

@@ -197,8 +197,8 @@ struct ServiceRun: Sendable {
   }
 }
 
-/// What is neither encrypted nor knows its callers is for its own machine: the gateway, admin ports, and services without
-/// `--tls-folder`.
+/// What is neither encrypted nor knows its callers is for its own machine: the gateway, admin ports, and services
+/// without `--tls-folder`.
 enum LoopbackGuard {
   static func check(_ settings: Settings, _ name: ServiceName) throws {
     if settings[CommonSettings.allowNetwork] { return }

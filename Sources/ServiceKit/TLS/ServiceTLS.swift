@@ -14,7 +14,8 @@ struct ServiceTLS: Sendable {
     let (path, rules) = (settings[CommonSettings.tlsFolder], settings[CommonSettings.accessList])
     guard !path.isEmpty else {
       guard rules.isEmpty else {
-        throw SettingError("\(CommonSettings.accessList.flag) needs \(CommonSettings.tlsFolder.flag): without TLS nobody is known")
+        let flags = (CommonSettings.accessList.flag, CommonSettings.tlsFolder.flag)
+        throw SettingError("\(flags.0) needs \(flags.1): without TLS nobody is known")
       }
       return nil
     }
@@ -45,20 +46,28 @@ struct ServiceTLS: Sendable {
     }
   }
 
-  /// Who calls whom among our services; the same for each, since a service has only its own methods.
+  /// Who calls whom among our services; the same for each, since a service has only its own methods. Health is open to
+  /// every service, reflection to the `buddy` command alone: a file of `--access-list` can say otherwise.
   static let standardAccess = AccessList([
-    rule("gateway", "*"),
+    rule(
+      "gateway", "buddy.mission.v1.Missions", "buddy.audit.v1.Audit", "buddy.artifact.v1.Artifacts",
+      "buddy.progress.v1.Progress/Watch", "buddy.progress.v1.Progress/List", "buddy.progress.v1.Progress/WatchAll",
+      "buddy.progress.v1.Progress/ListAll", "buddy.progress.v1.Progress/Snapshot",
+      "buddy.investment.v1.Investment/GetBudget", "buddy.investment.v1.Investment/SetBudget",
+      "buddy.investment.v1.Investment/ListLedger", "buddy.learning.v1.Learning/GiveFeedback",
+      "buddy.learning.v1.Learning/ListFeedback", "buddy.admin.v1.Admin/ListRefused",
+      "buddy.admin.v1.Admin/RetryRefused", "buddy.admin.v1.Admin/DropRefused"),
     rule(
       "execution", "buddy.artifact.v1.Artifacts", "buddy.delivery.v1.Inbox", "buddy.investment.v1.Investment/Estimate",
       "buddy.investment.v1.Investment/Reserve", "buddy.learning.v1.Learning/GetMultipliers"),
     rule("scheduler", "buddy.mission.v1.Missions"),
-    rule(
-      TLSFolder.command, "buddy.admin.v1.Admin", "grpc.reflection.v1.ServerReflection",
-      "grpc.reflection.v1alpha.ServerReflection"),
-    rule("*", "grpc.health.v1.Health"),
+    rule(TLSFolder.command, ["buddy.admin.v1.Admin"] + InfrastructureServices.reflection),
+    rule("*", InfrastructureServices.health),
   ])
 
-  private static func rule(_ name: String, _ methods: String...) -> AccessList.Rule {
+  private static func rule(_ name: String, _ methods: String...) -> AccessList.Rule { rule(name, methods) }
+
+  private static func rule(_ name: String, _ methods: [String]) -> AccessList.Rule {
     AccessList.Rule(
       name == "*" ? .below(TLSFolder.id("")) : .exactly(TLSFolder.id(name)), methods.compactMap { .init($0) })
   }

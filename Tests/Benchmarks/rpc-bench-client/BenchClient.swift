@@ -6,8 +6,11 @@ import Stubs
 
 /// The client's part in `make bench-rpc`:
 ///
-///     rpc-bench-client calls PORT CONNECTIONS OUTSTANDING CALLS    unary calls as fast as they go; prints calls a second
-///     rpc-bench-client idle PORT CONNECTIONS STREAMS               opens streams on each, says so, holds them until stdin ends
+///     rpc-bench-client calls PORT CONNECTIONS OUTSTANDING CALLS
+///     rpc-bench-client idle PORT CONNECTIONS STREAMS
+///
+/// `calls` makes unary calls as fast as they go and prints calls a second; `idle` opens so many streams on each
+/// connection, says so, and holds them until stdin ends.
 @main
 enum BenchClient {
   static func main() async throws {

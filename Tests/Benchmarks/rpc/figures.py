@@ -104,9 +104,9 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             files = [os.path.join(folder, name) for name in ("certificate.pem", "key.pem")]
             subprocess.run(
-                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
-                 "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", files[0],
-                 "-keyout", files[1]], check=True, capture_output=True)
+                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                 "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                 "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
             servers = [self.ours(*files), self.theirs(*files)]
             ours, theirs = self.turns(servers, lambda server: self.small.run(server, self.options.calls // 2))
             self.report.ratio("unary echo with TLS", "calls/s", ours, theirs, "gRPC C++", 1.5)
@@ -130,7 +130,8 @@ class Bench:
     def allocations(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "count")
-            counted = {"LD_PRELOAD": os.path.join(self.options.peers, "allocation_counter.so"), "ALLOCATION_COUNTER": path}
+            library = os.path.join(self.options.peers, "allocation_counter.so")
+            counted = {"LD_PRELOAD": library, "ALLOCATION_COUNTER": path}
 
             def counter():
                 with open(path, "rb") as file:

@@ -2,8 +2,9 @@ import CLibFuzzer
 import FuzzTargets
 import Glibc
 
-/// `FUZZ_TARGET=wire fuzz [libFuzzer's options] CORPUS`: feeds one target until it breaks, or for as long as the options
-/// say. A variable names the target because libFuzzer starts itself again, with its own arguments, for some options.
+/// `FUZZ_TARGET=wire fuzz [libFuzzer's options] CORPUS`: feeds one target until it breaks, or for as long as the
+/// options say. A variable names the target because libFuzzer starts itself again, with its own arguments, for some
+/// options.
 @main
 enum Runner {
   fileprivate static let target: FuzzTarget = {

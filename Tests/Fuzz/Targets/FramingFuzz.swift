@@ -18,16 +18,21 @@ func fuzzFraming(_ input: Bytes) throws {
   var messages: [[UInt8]] = []
   var failed = false
   var rest = wire[...]
-  reading: while !rest.isEmpty {
-    deframer.append(ByteBuffer(bytes: rest.prefix(piece)))
-    rest = rest.dropFirst(piece)
+  // Messages are taken as they come, or when all are there.
+  let takesAtOnce = choices & 4 == 0
+  while !rest.isEmpty, !failed {
     do {
-      while let message = try deframer.next() { messages.append(Array(message.readableBytesView)) }
+      try deframer.append(ByteBuffer(bytes: rest.prefix(piece)))
     } catch is Status {
       failed = true
-      break reading
     }
+    rest = rest.dropFirst(piece)
+    if takesAtOnce {
+      while let message = deframer.next() { messages.append(Array(message.readableBytesView)) }
+    }
+    deframer.settle()
   }
+  while let message = deframer.next() { messages.append(Array(message.readableBytesView)) }
   try require(messages == expected.messages, "\(messages.count) messages instead of \(expected.messages.count)")
   try require(failed == expected.isBroken, "broken framing is not told from whole")
   if !failed { try require(deframer.isInsideMessage == expected.isCut, "a cut message is not told from a whole one") }

@@ -39,7 +39,8 @@ private final class Owner {
 
   private func request() throws {
     let output = StreamOutput()
-    outputs[try session.request(headers: [":method": "POST", ":scheme": "http", ":path": "/a/b"], output: output)] = output
+    let headers: HeaderBlock = [":method": "POST", ":scheme": "http", ":path": "/a/b"]
+    outputs[try session.request(headers: headers, output: output)] = output
   }
 
   func feed(_ bytes: [UInt8]) throws {

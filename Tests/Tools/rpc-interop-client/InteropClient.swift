@@ -2,8 +2,8 @@ import ArgumentParser
 import RPC
 import Stubs
 
-/// The client of gRPC's interoperability tests (grpc/doc/interop-test-descriptions.md, "Client"): runs one case against a
-/// server. Exits with 0 if the case passed, with 1 and the reason if it did not, with 64 if there is no such case.
+/// The client of gRPC's interoperability tests (grpc/doc/interop-test-descriptions.md, "Client"): runs one case against
+/// a server. Exits with 0 if the case passed, with 1 and the reason if it did not, with 64 if there is no such case.
 ///
 /// Takes its options with `-` as with `_` between words: the descriptions write them with `_`.
 @main

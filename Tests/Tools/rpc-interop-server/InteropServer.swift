@@ -27,7 +27,7 @@ struct InteropServer: AsyncParsableCommand {
   @Option(help: "The PEM file of the certificate's key.")
   var key: String?
 
-  @Option(help: "The PEM file of the authority that clients' certificates must come from; none are asked for without it.")
+  @Option(help: "The PEM file of the authority of clients' certificates; without it none is asked for.")
   var clientCA: String?
 
   func validate() throws {

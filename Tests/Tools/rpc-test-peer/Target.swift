@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import RPC
 
@@ -8,6 +9,8 @@ enum Target {
   private static let collect = method("Collect")
   private static let expand = method("Expand")
   private static let stubborn = method("Stubborn")
+  private static let unread = method("Unread")
+  private static let block = method("Block")
 
   private static func method(_ name: String) -> Method<ByteBuffer, ByteBuffer> {
     Method("/test.Target/\(name)", request: bytes, response: bytes)
@@ -31,6 +34,16 @@ enum Target {
     // A handler that does not end when it is cancelled, but two seconds after it began.
     router.unary(stubborn) { request, _ in
       await Task.detached { try? await Task.sleep(for: .seconds(2)) }.value
+      return request
+    }
+    // A handler that never reads.
+    router.clientStreaming(unread) { _, _ in
+      try await Task.sleep(for: .seconds(3_600))
+      return ByteBuffer()
+    }
+    // A handler that does what none may: it keeps its loop's thread for that many milliseconds.
+    router.unary(block) { request, _ in
+      usleep(1_000 * (UInt32(String(buffer: request)) ?? 0))
       return request
     }
     return router

@@ -1,4 +1,4 @@
-"""Cases of RFC 9113 and RFC 7541 on raw frames, by the sections and numbers of h2spec, which names them by RFC 7540's."""
+"""Cases of RFC 9113 and RFC 7541 on raw frames, by the sections and numbers of h2spec (the sections are RFC 7540's)."""
 
 from conformance import generic, hpack, streams, frames_received, messages
 

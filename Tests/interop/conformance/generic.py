@@ -113,7 +113,8 @@ CASES = [
           headers(fields=[("x-test", "ok")])], answers),
     case("generic/5", 1, "an indexed field", headers(extra=b"\xba"), answers),
     *[case("generic/5", number, title, headers(extra=extra), answers) for number, title, extra in hpack_cases()],
-    case("generic/5", 14, "a size update", frame(HEADERS, END_STREAM | END_HEADERS, 1, b"\x20" + block(*REQUEST)), answers),
+    case("generic/5", 14, "a size update",
+         frame(HEADERS, END_STREAM | END_HEADERS, 1, b"\x20" + block(*REQUEST)), answers),
     case("generic/5", 15, "two size updates",
          frame(HEADERS, END_STREAM | END_HEADERS, 1, b"\x20\x3f\xe1\x1f" + block(*REQUEST)), answers),
 ]

@@ -12,7 +12,8 @@ def request(*fields):
 
 def promise(connection):
     """A client cannot push."""
-    connection.send(headers(fields=POST, flags=OPEN), frame(PUSH_PROMISE, END_HEADERS, 1, b"\0\0\0\2" + block(*REQUEST)))
+    promised = frame(PUSH_PROMISE, END_HEADERS, 1, b"\0\0\0\2" + block(*REQUEST))
+    connection.send(headers(fields=POST, flags=OPEN), promised)
     connection.fails(PROTOCOL_ERROR)
 
 

@@ -1,6 +1,6 @@
 """An honest grpcio client in a process of its own, so that the attacker's Python does not slow it down. Reads a command
-a line: `begin PORT` makes calls without a pause, `end` stops and prints {"calls", "failed", "p50",
-"worst"} (milliseconds)."""
+a line: `begin PORT` makes calls without a pause, `end` stops and prints {"calls", "failed", "p50", "worst"}
+(the two in milliseconds)."""
 
 import json
 import statistics
@@ -43,7 +43,8 @@ class Neighbour:
         self.thread.join()
         calls = len(self.times) + len(self.failed)
         p50 = statistics.median(self.times) if self.times else None
-        print(json.dumps({"calls": calls, "failed": self.failed[:3], "p50": p50, "worst": max(self.times, default=None)}), flush=True)
+        worst = max(self.times, default=None)
+        print(json.dumps({"calls": calls, "failed": self.failed[:3], "p50": p50, "worst": worst}), flush=True)
 
 
 if __name__ == "__main__":

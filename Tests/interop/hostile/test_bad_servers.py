@@ -7,6 +7,7 @@ import time
 
 import pytest
 from arena import MIB, TOOL
+from bad_server import BadServer, first_request
 from frames import (
     CANCEL,
     DATA,
@@ -17,9 +18,7 @@ from frames import (
     PING,
     PUSH_PROMISE,
     ACK,
-    BadServer,
     HeadersFrame,
-    first_request,
     frame,
     message,
     reset,

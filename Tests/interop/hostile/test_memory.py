@@ -72,6 +72,19 @@ def test_a_message_in_tiny_pieces(arena):
         assert [peer.status(stream) for stream in streams] == [OK] * 10
 
 
+def test_many_small_messages_that_nobody_reads(arena):
+    """A hundred streams full of messages of one byte: what waits for a handler is kept as it came. `streamWindow`."""
+    with arena.attacked(memory=80 * MIB) as server:
+        peer = server.peer()
+        body = message(b"x") * (256 * 1024 // 6)
+        for _ in range(100):
+            stream, request = peer.request("Unread", end=False)
+            peer.send(request)
+            for start in range(0, len(body), 16_384):
+                peer.send_data(stream, body[start : start + 16_384])
+        peer.pong()
+
+
 def test_an_idle_connection_is_cheap(arena):
     """A peer may open `maximumConnectionsPerPeer` connections and leave them: no more than 64 KiB each."""
     with arena.attacked(memory=200 * 64 * 1024) as server:

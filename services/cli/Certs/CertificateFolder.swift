@@ -56,7 +56,8 @@ struct CertificateFolder {
   private func text(_ path: String) throws -> String {
     guard let data = FileManager.default.contents(atPath: path) else {
       throw CommandError(
-        code: "CERTIFICATES", message: "cannot read \(path); make certificates with `buddy certs init`", exit: .notFound)
+        code: "CERTIFICATES", message: "cannot read \(path); make certificates with `buddy certs init`",
+        exit: .notFound)
     }
     return String(decoding: data, as: UTF8.self)
   }

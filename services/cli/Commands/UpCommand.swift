@@ -122,8 +122,8 @@ struct UpCommand: AsyncParsableCommand {
 
   var commonFlags: [String] {
     let flags = [
-      ("--config", config), ("--tls-folder", tls.folder()?.path), ("--otlp-endpoint", otlpEndpoint), ("--log-level", logLevel),
-      ("--log-format", logFormat),
+      ("--config", config), ("--tls-folder", tls.folder()?.path), ("--otlp-endpoint", otlpEndpoint),
+      ("--log-level", logLevel), ("--log-format", logFormat),
     ]
     return flags.flatMap { flag, value in value.map { [flag, $0] } ?? [] }
   }

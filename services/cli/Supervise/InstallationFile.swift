@@ -5,7 +5,8 @@ import ServiceKit
 ///
 ///     {"services": {"execution": {"address": "127.0.0.1:8421", "admin": "127.0.0.1:9421"}, …}}
 ///
-/// With `--tls-folder` its path stands beside, as `tls`. It is there while `buddy up` runs. One that was left by a killed run is replaced by the next.
+/// With `--tls-folder` its path stands beside, as `tls`. The file is there while `buddy up` runs; one that a killed run
+/// left is replaced by the next.
 struct InstallationFile: Sendable {
   let path: String
 

@@ -23,7 +23,7 @@ struct RoundRobin: Balancer {
     fresh = attempts
     resolution = attempts
     self.connectTimeout = connectTimeout
-    entries = (addresses ?? []).map { Entry(address: $0, attempts: attempts) }
+    entries = Self.unique(addresses ?? []).map { Entry(address: $0, attempts: attempts) }
   }
 
   var state: Connectivity {
@@ -53,8 +53,7 @@ struct RoundRobin: Balancer {
   mutating func resolved(_ addresses: [ServerAddress], now: Int64) -> [BalancerAction] {
     let gone = entries.map(\.address).filter { !addresses.contains($0) }
     let known = Dictionary(uniqueKeysWithValues: entries.map { ($0.address, $0) })
-    var seen: Set<ServerAddress> = []
-    entries = addresses.filter { seen.insert($0).inserted }.map { known[$0] ?? Entry(address: $0, attempts: fresh) }
+    entries = Self.unique(addresses).map { known[$0] ?? Entry(address: $0, attempts: fresh) }
     resolution.stop()
     isStale = false
     return gone.map { .drop($0) } + connectIdle(now: now)
@@ -107,6 +106,11 @@ struct RoundRobin: Balancer {
       entries[index].attempts.stop()
       entries[index].hasFailed = false
     }
+  }
+
+  private static func unique(_ addresses: [ServerAddress]) -> [ServerAddress] {
+    var seen: Set<ServerAddress> = []
+    return addresses.filter { seen.insert($0).inserted }
   }
 
   private func index(of address: ServerAddress) -> Int? { entries.firstIndex { $0.address == address } }

@@ -103,7 +103,19 @@ final class Subchannel: @unchecked Sendable {
     guard let failed, failed === attempt else { return }
     end(failed)
     if connections.isEmpty { return channel.failed(self, reason) }
-    growNotBefore = Deadline.now + growthBackoff.rest(spread: .random(in: -1...1))
+    let rest = growthBackoff.rest(spread: .random(in: -1...1))
+    growNotBefore = Deadline.now + rest
+    // For the calls that still wait for it then.
+    channel.loop.scheduleTask(in: .nanoseconds(rest)) { [weak self] in
+      guard let self, !self.isDropped else { return }
+      self.channel.roomMade()
+    }
+  }
+
+  private func abandonAttempt() {
+    guard let attempt else { return }
+    end(attempt)
+    attempt.connection?.closeNow()
   }
 
   private func end(_ attempt: Attempt) {
@@ -145,7 +157,12 @@ final class Subchannel: @unchecked Sendable {
   func retired(_ connection: ClientConnection) {
     guard let index = connections.firstIndex(where: { $0 === connection }) else { return }
     connections.remove(at: index)
-    if connections.isEmpty, !isDropped { channel.lost(self, wasUseful: connection.wasUseful) }
+    guard !isDropped else { return }
+    // Another may take its place.
+    guard connections.isEmpty else { return channel.roomMade() }
+    // From here on, attempts are the balancer's concern: one that it did not ask for would confuse it.
+    abandonAttempt()
+    channel.lost(self, wasUseful: connection.wasUseful)
   }
 
   func closed(_ connection: ClientConnection, reason: String) {
@@ -158,10 +175,7 @@ final class Subchannel: @unchecked Sendable {
   /// Starts no more calls here.
   func drop() {
     isDropped = true
-    if let attempt {
-      end(attempt)
-      attempt.connection?.closeNow()
-    }
+    abandonAttempt()
     for connection in connections { connection.retire() }
   }
 

@@ -33,6 +33,7 @@ extension ClientCall {
   func abandonAttempt() {
     attempt = nil
     status = .cancelled
+    leaveQueue()
     resetStream()
   }
 
@@ -40,6 +41,7 @@ extension ClientCall {
   func finish(_ attempt: Attempt, _ status: Status, reset: Bool) {
     self.attempt = nil
     self.status = status
+    leaveQueue()
     if reset { resetStream() }
     attempt.runner.ended(attempt.number, status)
   }
