@@ -53,12 +53,31 @@ import Testing
     }
     #expect(machine.begin(now: now) == 0)
     machine.connected(now: now)
-    machine.lost(now: now + 49, spread: 0)
+    machine.lost(true, now: now + 49, spread: 0)
     #expect(machine.begin(now: now + 50) == 99, "a connection that is closed at once is not made again at once")
     machine.connected(now: now + 2_000)
-    machine.lost(now: now + 3_000, spread: 0)
+    machine.lost(true, now: now + 3_000, spread: 0)
     #expect(machine.begin(now: now + 3_000) == 0)
     #expect(machine.failed(now: now, spread: 0) == 100, "a connection that lasted sets the backoff back")
+  }
+
+  /// A server that says SETTINGS and GOAWAY to every connection is there no more than one that refuses them.
+  @Test func connectionsOfNoUseAreMadeLessAndLessOften() {
+    var machine = Self.attempts
+    var now: Int64 = 0
+    var before: Int64 = 0
+    for rest: Int64 in [100, 200, 400, 800, 1_000, 1_000] {
+      #expect(machine.begin(now: now) == before)
+      now += before
+      machine.connected(now: now)
+      machine.lost(false, now: now + 1, spread: 0)
+      now += 1
+      before = rest
+    }
+    #expect(machine.begin(now: now) == 1_000)
+    machine.connected(now: now + 1_000)
+    machine.lost(true, now: now + 1_001, spread: 0)
+    #expect(machine.begin(now: now + 1_001) == 100, "a call was answered")
   }
 
   // MARK: - Pick first
@@ -91,7 +110,7 @@ import Testing
     #expect(balancer.state == .ready)
     #expect(balancer.resolved([Self.a, Self.b, Self.c], now: 10) == [])
     #expect(balancer.selected == Self.b)
-    #expect(balancer.lost(Self.b, now: 1_000, spread: 0) == [])
+    #expect(balancer.lost(Self.b, true, now: 1_000, spread: 0) == [])
     #expect(balancer.state == .idle)
     // What is there may have changed: the name is asked for again while the known addresses are tried.
     #expect(balancer.connect(now: 1_000) == [.resolve, .connect(Self.a, after: 0, timeout: 2 * Self.second)])
@@ -163,7 +182,7 @@ import Testing
     balancer.connected(Self.a, now: 150)
     #expect(balancer.state == .ready)
     #expect(
-      balancer.lost(Self.a, now: 500, spread: 0)
+      balancer.lost(Self.a, true, now: 500, spread: 0)
         == [.connect(Self.a, after: 0, timeout: 6 * Self.second), .resolve])
     #expect(balancer.state == .connecting)
     balancer.stop()

@@ -84,9 +84,9 @@ extension ClientChannel {
     settle()
   }
 
-  func lost(_ subchannel: Subchannel) {
+  func lost(_ subchannel: Subchannel, wasUseful: Bool) {
     ready.removeAll { $0 === subchannel }
-    perform(balancer.lost(subchannel.address, now: Deadline.now, spread: Self.dice))
+    perform(balancer.lost(subchannel.address, wasUseful, now: Deadline.now, spread: Self.dice))
     settle()
   }
 

@@ -19,6 +19,8 @@ final class ClientConnection: Connection, @unchecked Sendable {
   /// No more calls are to be started here.
   private(set) var isDraining = false
   private var failure = "the connection was lost"
+  /// A call was answered on it.
+  private(set) var wasUseful = false
   private var flood: FloodGuard
   private var keepalive: Keepalive?
   /// Since the last look at whether it is idle.
@@ -93,7 +95,9 @@ final class ClientConnection: Connection, @unchecked Sendable {
   override func handle(_ event: Event) {
     keepalive?.heard(now: Deadline.now)
     switch event {
-    case .headers(let headers): calls[headers.stream]?.receivedHeaders(headers)
+    case .headers(let headers):
+      wasUseful = true
+      calls[headers.stream]?.receivedHeaders(headers)
     case .data(let stream, let chunk): calls[stream]?.received(chunk)
     case .end(let stream):
       calls[stream]?.finish(Status(.internalError, "the server ended the call without a status"), reset: true)

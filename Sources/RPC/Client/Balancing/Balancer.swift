@@ -23,7 +23,9 @@ protocol Balancer: Sendable {
   mutating func connected(_ address: ServerAddress, now: Int64)
   mutating func failed(_ address: ServerAddress, _ reason: String, now: Int64, spread: Double) -> [BalancerAction]
   /// An address's last connection is gone, or takes no more calls.
-  mutating func lost(_ address: ServerAddress, now: Int64, spread: Double) -> [BalancerAction]
+  mutating func lost(
+    _ address: ServerAddress, _ wasUseful: Bool, now: Int64, spread: Double
+  ) -> [BalancerAction]
   /// What `.wake` asked for.
   mutating func restEnded(_ address: ServerAddress?, now: Int64) -> [BalancerAction]
   /// Nothing was called for long: the channel closes all connections.

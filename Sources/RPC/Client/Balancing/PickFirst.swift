@@ -93,9 +93,11 @@ struct PickFirst: Balancer {
     return [.wake(nil, after: attempts.failed(now: now, spread: spread)), .resolve]
   }
 
-  mutating func lost(_ address: ServerAddress, now: Int64, spread: Double) -> [BalancerAction] {
+  mutating func lost(
+    _ address: ServerAddress, _ wasUseful: Bool, now: Int64, spread: Double
+  ) -> [BalancerAction] {
     guard address == selected else { return [] }
-    attempts.lost(now: now, spread: spread)
+    attempts.lost(wasUseful, now: now, spread: spread)
     selected = nil
     isStale = true
     return []

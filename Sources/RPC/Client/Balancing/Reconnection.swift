@@ -64,11 +64,14 @@ struct Reconnection {
 
   /// The connection is gone or takes no more calls. The next attempt comes when it is asked for, at once, save where
   /// the connection did not live long: a server that closes every one must not be connected to in a tight loop.
-  mutating func lost(now: Int64, spread: Double) {
+  ///
+  /// - Parameter wasUseful: A call was answered on it. Where none was, the rests grow as those after failures do.
+  mutating func lost(_ wasUseful: Bool, now: Int64, spread: Double) {
     guard case .ready(let since) = state else { return }
-    backoff.reset()
-    notBefore = now - since < shortLife ? now + backoff.rest(spread: spread) : .min
-    backoff.reset()
+    let isShort = now - since < shortLife
+    if wasUseful || !isShort { backoff.reset() }
+    notBefore = isShort ? now + backoff.rest(spread: spread) : .min
+    if wasUseful || !isShort { backoff.reset() }
     state = .idle
   }
 

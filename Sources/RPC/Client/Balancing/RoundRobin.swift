@@ -80,9 +80,11 @@ struct RoundRobin: Balancer {
     return [.wake(address, after: entries[index].attempts.failed(now: now, spread: spread)), .resolve]
   }
 
-  mutating func lost(_ address: ServerAddress, now: Int64, spread: Double) -> [BalancerAction] {
+  mutating func lost(
+    _ address: ServerAddress, _ wasUseful: Bool, now: Int64, spread: Double
+  ) -> [BalancerAction] {
     guard let index = index(of: address) else { return [] }
-    entries[index].attempts.lost(now: now, spread: spread)
+    entries[index].attempts.lost(wasUseful, now: now, spread: spread)
     return connectIdle(now: now) + (isActive ? [.resolve] : [])
   }
 

@@ -162,7 +162,7 @@ final class Subchannel: @unchecked Sendable {
     guard connections.isEmpty else { return channel.roomMade() }
     // From here on, attempts are the balancer's concern: one that it did not ask for would confuse it.
     abandonAttempt()
-    channel.lost(self)
+    channel.lost(self, wasUseful: connection.wasUseful)
   }
 
   func closed(_ connection: ClientConnection, reason: String) {
