@@ -92,7 +92,7 @@ def test_every_parameter_is_there_with_its_default(struct, name, default):
 
 def test_there_are_parameters():
     found = list(parameters())
-    assert len(found) == 22, found
+    assert len(found) == 24, found
     assert ("RetryPolicy", "backoffMultiplier", "2") in found and ("HedgingPolicy", "hedgingDelay", None) in found
 
 
