@@ -1,6 +1,6 @@
 /// How long to rest after each failure (gRPC `doc/connection-backoff.md`). Pure.
 struct Backoff: Sendable {
-  /// The random part: ±20 %, so that many clients do not come at once.
+  /// The random part: ±20 %, so that many clients do not come at once. Retries of calls spread by as much (gRFC A6).
   static let jitter = 0.2
 
   private let minimum: Double

@@ -71,7 +71,7 @@ public struct RetryPolicy: Sendable, Hashable {
     var wait = Double(initialBackoff.nanoseconds)
     let longest = Double(maximumBackoff.nanoseconds)
     for _ in 0..<round where wait < longest || backoffMultiplier < 1 { wait *= backoffMultiplier }
-    return Int64(min(min(wait, longest) * (1 + 0.2 * jitter), Double(Int64.max / 4)))
+    return Int64(min(min(wait, longest) * (1 + Backoff.jitter * jitter), Double(Int64.max / 4)))
   }
 }
 
