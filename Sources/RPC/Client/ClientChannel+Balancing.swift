@@ -127,7 +127,7 @@ extension ClientChannel {
       } catch {
         result = .failure(error)
       }
-      loop.execute {
+      loop.execute { [weak self] in
         late.cancel()
         self?.resolved(result)
       }

@@ -50,8 +50,8 @@ extension ClientChannel {
         let number = self.observers.nextStream
         self.observers.nextStream += 1
         self.observers.streams[number] = continuation
-        continuation.onTermination = { [weak self] _ in
-          self?.loop.execute { self?.observers.streams[number] = nil }
+        continuation.onTermination = { [weak self, loop = self.loop] _ in
+          loop.execute { [weak self] in self?.observers.streams[number] = nil }
         }
       }
     }
