@@ -210,11 +210,11 @@ class Chaos:
     def prepare(self):
         investment = investment_pb2_grpc.InvestmentStub(grpc.insecure_channel(self.installation.address("investment")))
         limit = common_pb2.Money(micros=10**15, currency="USD")
-        investment.SetBudget(investment_pb2.SetBudgetRequest(limit=limit), timeout=30)
+        investment.SetBudget(investment_pb2.SetBudgetRequest(limit=limit), timeout=30, wait_for_ready=True)
         artifacts = artifact_pb2_grpc.ArtifactsStub(grpc.insecure_channel(self.installation.address("artifact")))
         header = artifact_pb2.PutArtifactHeader(name="prices.csv", media_type="text/csv")
         parts = [artifact_pb2.PutArtifactRequest(header=header), artifact_pb2.PutArtifactRequest(chunk=CSV)]
-        self.artifact = artifacts.Put(iter(parts), timeout=30).id
+        self.artifact = artifacts.Put(iter(parts), timeout=30, wait_for_ready=True).id
 
     def kill_services(self):
         """Kills one service after another, each in its turn once a round, and starts it again at once: the next one may

@@ -64,7 +64,8 @@ class Audit:
 
     def check(self):
         ids = [one.id for one in pages_of(self.missions.List, mission_pb2.ListMissionsRequest, "missions")]
-        missions = [self.missions.Get(mission_pb2.GetMissionRequest(id=id), timeout=30) for id in ids]
+        requests = [mission_pb2.GetMissionRequest(id=id) for id in ids]
+        missions = [self.missions.Get(request, timeout=30, wait_for_ready=True) for request in requests]
         states = collections.Counter(state_of(mission) for mission in missions)
         print(f"submitted {len(self.chaos.attempted)}, answered {len(self.chaos.answered)}, sent again "
               f"{self.chaos.unanswered} times: {', '.join(f'{s.lower()} {n}' for s, n in sorted(states.items()))}")
@@ -109,7 +110,8 @@ class Audit:
     def check_events(self, mission):
         """The log has the numbers 1…N, each step completed once, and the mission's own end. Returns 1 if not."""
         try:
-            watch = self.progress.Watch(progress_pb2.WatchEventsRequest(mission_id=mission.id), timeout=30)
+            request = progress_pb2.WatchEventsRequest(mission_id=mission.id)
+            watch = self.progress.Watch(request, timeout=30, wait_for_ready=True)
             events = list(watch)
         except grpc.RpcError as error:
             self.violation(f"{mission.id}: no events: {error.code().name} {error.details()}")
@@ -141,7 +143,7 @@ class Audit:
                 if result.artifact_id not in by_id or by_id[result.artifact_id].mission_id != mission.id:
                     self.violation(f"{mission.id}: its result {result.name} is not stored")
         for one in stored:
-            parts = self.artifacts.Get(artifact_pb2.GetArtifactRequest(id=one.id), timeout=60)
+            parts = self.artifacts.Get(artifact_pb2.GetArtifactRequest(id=one.id), timeout=60, wait_for_ready=True)
             content = b"".join(part.chunk for part in parts)
             if hashlib.sha256(content).hexdigest() != one.sha256 or len(content) != one.size:
                 self.violation(f"the artifact {one.id} is not what was stored")
@@ -165,7 +167,7 @@ class Audit:
                 self.violation(
                     f"{mission.id} ({state_of(mission)}) cost {mission.cost.micros} micros, {spent_for[mission.id]} were "
                     f"spent for it: {kinds[mission.id]}, error {mission.error.code}")
-        budget = self.investment.GetBudget(investment_pb2.GetBudgetRequest(), timeout=30)
+        budget = self.investment.GetBudget(investment_pb2.GetBudgetRequest(), timeout=30, wait_for_ready=True)
         spent = sum(entry.spent_change.micros for entry in entries)
         reserved = sum(entry.reserved_change.micros for entry in entries)
         cost = sum(mission.cost.micros for mission in missions)

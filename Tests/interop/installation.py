@@ -34,12 +34,12 @@ def free_port():
 
 
 def pages_of(call, request, field):
-    """Every item of a list, page by page."""
+    """Every item of a list, page by page. A channel that still rests after its server was away waits for it."""
     from buddy.common.v1 import common_pb2
 
     token = ""
     while True:
-        answer = call(request(page=common_pb2.PageRequest(size=500, token=token)), timeout=30)
+        answer = call(request(page=common_pb2.PageRequest(size=500, token=token)), timeout=30, wait_for_ready=True)
         yield from getattr(answer, field)
         token = answer.next_page_token
         if not token:
