@@ -12,7 +12,12 @@ cd "$(dirname "$0")/../.."
 deploy/scripts/setup.sh build
 export BUDDY_PART=fuzz
 swift build --product fuzz --sanitize=address --scratch-path .build-fuzz
-fuzz=$(swift build --show-bin-path --scratch-path .build-fuzz)/fuzz
+bin=$(swift build --show-bin-path --scratch-path .build-fuzz)
+fuzz=$bin/fuzz
+# One flag of the compiler takes the place of another, without a word.
+for mark in __asan_report __sancov; do
+  grep -rqF "$mark" "$bin/RPC.build" || { echo "the runtime was built without $mark" >&2; exit 1; }
+done
 each=${SECONDS_EACH:-60}
 targets=("$@")
 [[ ${#targets[@]} -gt 0 ]] || targets=(wire json session framing gzip metadata)
@@ -21,7 +26,7 @@ found=.build-fuzz/found
 # A number of libFuzzer's log, or 0.
 figure() { local value; value=$(sed -nE "s/$1/\1/p" "$log" | tail -n 1); echo "${value:-0}"; }
 fail() {
-  tail -n 60 "$log"
+  tail -n 100 "$log"
   echo "$target: $1" >&2
   exit 1
 }
@@ -33,6 +38,8 @@ for target in "${targets[@]}"; do
   export FUZZ_TARGET=$target
   # The same input takes the same way each time, also through dictionaries.
   export SWIFT_DETERMINISTIC_HASHING=1
+  # Crashes are reported by libFuzzer and AddressSanitizer: the handler of Swift reads memory as neither allows.
+  export SWIFT_BACKTRACE=enable=no
   # libFuzzer minds the time between inputs, and stops an input itself after 10 s; what does neither is killed.
   timeout --kill-after=5 $((each + 120)) "$fuzz" -max_total_time="$each" -timeout=10 -rss_limit_mb=2048 \
     -artifact_prefix="$found/crashes/$target-" -print_final_stats=1 "$found/$target" "$corpus" >"$log" 2>&1 ||
