@@ -13,7 +13,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
   /// The headers that every request begins and ends with.
   private let requestStart: HeaderBlock
   private let requestEnd: HeaderBlock
-  private var calls: [Int32: ClientCall] = [:]
+  private var calls = StreamTable<ClientCall>()
   /// The server's SETTINGS have come.
   private(set) var isReady = false
   /// No more calls are to be started here.
@@ -57,7 +57,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
       let stream = try session.request(headers: headers, output: call.prepareAttempt())
       call.stream = stream
       call.connection = self
-      calls[stream] = call
+      calls.insert(call, for: stream)
       wasUsed = true
       if stream == .max { retire() }  // ids have run out
       touch()
@@ -70,7 +70,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
   }
 
   /// A call takes over the stream of one of its attempts.
-  func replace(_ stream: Int32, with call: ClientCall) { if calls[stream] != nil { calls[stream] = call } }
+  func replace(_ stream: Int32, with call: ClientCall) { if calls[stream] != nil { calls.insert(call, for: stream) } }
 
   private func headers(of call: ClientCall) -> HeaderBlock {
     var block = HeaderBlock(reserving: 320)
@@ -102,7 +102,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
     case .end(let stream):
       calls[stream]?.finish(Status(.internalError, "the server ended the call without a status"), reset: true)
     case .closed(let stream, let code):
-      guard let call = calls.removeValue(forKey: stream) else { return }
+      guard let call = calls.remove(stream) else { return }
       if call.streamClosed(code: code) { owner?.channel.start(call) }
       if isDraining { touch() } else { owner?.channel.roomMade() }
     case .writable(let stream): calls[stream]?.outputDrained()
@@ -174,8 +174,8 @@ final class ClientConnection: Connection, @unchecked Sendable {
   }
 
   private func loseCalls(_ owner: Subchannel?) {
-    let lost = calls
-    calls = [:]
+    let lost = calls.elements
+    calls = StreamTable()
     for (stream, call) in lost {
       // What was never written was certainly not processed, and can be sent again.
       if stream > session.lastSentStream, call.streamClosed(code: ErrorCode.refusedStream.rawValue) {
@@ -189,7 +189,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
   /// Ends every call and the connection.
   func abort(_ status: Status) {
     isDraining = true
-    for call in Array(calls.values) { call.finish(status, reset: true) }
+    for call in calls.values { call.finish(status, reset: true) }
     session.submitGoAway()
     isClosing = true
     touch()
