@@ -170,9 +170,8 @@ def test_our_client_gives_up_on_a_server_that_does_not_answer():
             ["--test_case=empty_unary", "--call-timeout-seconds=1"],
             ["--test_case=rpc_soak", "--soak_iterations=100", "--soak_overall_timeout_seconds=1"],
         ]:
-            done = subprocess.run(
-                [BIN / "rpc-interop-client", f"--server_port={port}", *options], capture_output=True, text=True, timeout=25
-            )
+            command = [BIN / "rpc-interop-client", f"--server_port={port}", *options]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=25)
             assert done.returncode == 1, done.stdout + done.stderr
 
 
