@@ -185,10 +185,10 @@ def test_a_soak_needs_iterations(iterations):
 @pytest.mark.parametrize(
     "command, status",
     [
-        (["rpc-standard-server", "--port", "99999"], 69),
-        (["rpc-standard-server", "--port", "x"], 64),
-        (["rpc-standard-server", "--prot", "1"], 64),
-        (["rpc-echo-server", "one"], 64),
+        (["rpc-echo-server", "--port", "99999"], 69),
+        (["rpc-echo-server", "--port", "x"], 64),
+        (["rpc-echo-server", "--prot", "1"], 64),
+        (["rpc-echo-server", "--key", "key.pem"], 64),
         (["rpc-test-peer"], 64),
         (["rpc-test-peer", "server", "x=y"], 64),
     ],
