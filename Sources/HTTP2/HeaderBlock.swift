@@ -38,10 +38,6 @@ public struct HeaderBlock: Sendable, Hashable, ExpressibleByDictionaryLiteral {
     for (name, value) in elements { append(name, value) }
   }
 
-  /// The most bytes that nghttp2 takes the fields to need when they are sent (`nghttp2_hd_deflate_bound`): for each its
-  /// name, its value, and 12.
-  package var boundOfEncodedBytes: Int { bytes.count + (12 - Self.prefixBytes) * count }
-
   package var isEmpty: Bool { count == 0 }
 
   package mutating func append(_ name: String, _ value: String) {
@@ -128,9 +124,12 @@ extension HeaderBlock: Sequence {
     return equals(field.name, ":status") && starts(field.value, with: "1")
   }
 
-  /// The bytes that nghttp2 reckons with for this block: it sends none that may be over 64 KiB, and closes the stream
-  /// of a request alone for that. 6 bytes for each length of a name or value, those themselves, 12 for changes of the
-  /// table's size and 5 for a priority (`nghttp2_hd_deflate_bound`).
+  /// Of `boundOnWire`: nghttp2 sends no block over it. It closes a request's stream as one that never left, which would
+  /// be sent again for ever, and tells nobody of a response's.
+  package static let maximumBytes = 64 * 1024
+
+  /// The bytes that nghttp2 reckons with for this block: 6 for each length of a name or value, those themselves, 12 for
+  /// changes of the table's size and 5 for a priority (`nghttp2_hd_deflate_bound`).
   package var boundOnWire: Int { bytes.count + (12 - Self.prefixBytes) * count + 12 + 5 }
 
   package subscript(_ range: Range<Int>) -> ArraySlice<UInt8> { bytes[range] }

@@ -3,10 +3,6 @@ import NIOCore
 
 /// One connection at the client. It belongs to the `Subchannel` of its address, which is told what becomes of it.
 final class ClientConnection: Connection, @unchecked Sendable {
-  /// nghttp2 sends no header block that might not fit in 64 KiB, each field counted as name + value + 12: it closes the
-  /// stream as one that never left, which would be sent again for ever.
-  private static let maximumHeaderBytes = 60_000
-
   /// Holds this connection as well: until `closed`.
   private var owner: Subchannel?
   private let options: ClientOptions
@@ -50,8 +46,8 @@ final class ClientConnection: Connection, @unchecked Sendable {
       return call.finish(Status(.deadlineExceeded, "the deadline passed before the call was sent"))
     }
     let headers = headers(of: call)
-    guard headers.boundOfEncodedBytes <= Self.maximumHeaderBytes else {
-      return call.finish(Status(.resourceExhausted, "the request's metadata is over \(Self.maximumHeaderBytes) bytes"))
+    guard headers.boundOnWire <= HeaderBlock.maximumBytes else {
+      return call.finish(Status(.resourceExhausted, "the request's metadata is over 64 KiB"))
     }
     do {
       let stream = try session.request(headers: headers, output: call.prepareAttempt())

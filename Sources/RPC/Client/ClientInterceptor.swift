@@ -20,5 +20,6 @@ public protocol ClientInterceptor: Sendable {
   func begin(_ call: inout OutgoingCall) -> CallEnd?
 }
 
-/// Told how a call ended, exactly once, just before the caller learns it. On the client's event loop: it must not block.
+/// Told how a call ended, exactly once, just before the caller learns it. On the client's event loop: it must not
+/// block.
 public typealias CallEnd = @Sendable (Status) -> Void
