@@ -6,7 +6,7 @@ import Testing
 @Suite(.timeLimit(.minutes(2)))
 struct ConcurrencyLimitTests {
   /// What handlers wait for, each until it is let go; and the order in which they began.
-  private actor Desk {
+  actor Desk {
     private var waiting: [String: CheckedContinuation<Void, Never>] = [:]
     private(set) var began: [String] = []
     private(set) var running = 0
@@ -112,8 +112,8 @@ struct ConcurrencyLimitTests {
       #expect(queue.admit() == .waits)
       let waiter = SlotQueue.Waiter()
       let hasTurn = await withCheckedContinuation { continuation in
-        _ = queue.add(waiter, continuation)
-        queue.remove(waiter)?.resume(returning: false)
+        _ = queue.add(waiter) { continuation.resume(returning: $0) }
+        queue.remove(waiter)?(false)
       }
       #expect(!hasTurn)
     }

@@ -5,6 +5,8 @@ public struct OutgoingCall: Sendable {
   /// The server's address: `127.0.0.1:8421`.
   public let peer: String
   public var options: CallOptions
+  /// What it has to be let through before it is sent, in this order.
+  var limits: [ConcurrencyLimit] = []
 }
 
 /// Stands around every call of a client, of every kind: for traces, metrics, credentials.
