@@ -51,13 +51,13 @@ let rpcTargets: [Target] = [
       .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
     ]),
   tool(
-    "rpc-standard-server", ["RPC", "Messages", "Stubs", "StandardServices"], path: "Tests/Tools/rpc-standard-server"),
+    "rpc-echo-server", ["RPC", "Messages", "Stubs", "StandardServices", .nio("NIOPosix")],
+    path: "Tests/Tools/rpc-echo-server"),
   tool("protojson-convert", ["Messages", .nio("NIOCore")], path: "Tests/Tools/protojson-convert"),
   tool("rpc-interop-server", interop, path: "Tests/Tools/rpc-interop-server"),
   tool("rpc-interop-client", interop, path: "Tests/Tools/rpc-interop-client"),
   tool("rpc-message-peer", ["RPC", "Messages", "Stubs"], path: "Tests/Tools/rpc-message-peer"),
   tool("rpc-test-peer", ["RPC", .nio("NIOCore")], path: "Tests/Tools/rpc-test-peer"),
-  benchmark("rpc-echo-server", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
   benchmark("rpc-bench-client", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
 ]
 

@@ -1,32 +1,42 @@
-import Glibc
+public import Glibc
 
 /// A list of header fields in one allocation: each field is its two lengths, then its name, then its value.
 ///
 /// A call has one of these on its way in and one or two on its way out, so fields are not separate `String`s; what
 /// is needed as text is made when it is asked for. Names are lower case, as HTTP/2 has them (RFC 9113 §8.2).
-package struct HeaderBlock: Sendable, Hashable, ExpressibleByDictionaryLiteral {
+public struct HeaderBlock: Sendable, Hashable, ExpressibleByDictionaryLiteral {
   /// Where a field's name and value lie in the block.
-  package struct Field: Sendable {
-    package let name: Range<Int>
-    package let value: Range<Int>
+  public struct Field: Sendable {
+    public let name: Range<Int>
+    public let value: Range<Int>
+
+    @inlinable
+    public init(name: Range<Int>, value: Range<Int>) {
+      self.name = name
+      self.value = value
+    }
   }
 
   /// Bytes in front of each field: the name's length in 16 bits, the value's in 32.
-  static let prefixBytes = 6
-  package private(set) var bytes: [UInt8] = []
-  package private(set) var count = 0
+  @usableFromInline static let prefixBytes = 6
+  @usableFromInline package private(set) var bytes: [UInt8] = []
+  @usableFromInline package private(set) var count = 0
 
   package init(reserving capacity: Int = 0) {
     if capacity > 0 { bytes.reserveCapacity(capacity) }
   }
 
-  package init(dictionaryLiteral elements: (String, String)...) {
-    for (name, value) in elements { append(name, value) }
+  /// - Parameters:
+  ///   - bytes: As this type lays fields out; copied.
+  ///   - count: How many fields they are.
+  init(bytes: UnsafeRawBufferPointer, count: Int) {
+    self.bytes = Array(bytes)
+    self.count = count
   }
 
-  /// The most bytes that nghttp2 takes the fields to need when they are sent (`nghttp2_hd_deflate_bound`): for each its
-  /// name, its value, and 12.
-  package var boundOfEncodedBytes: Int { bytes.count + (12 - Self.prefixBytes) * count }
+  public init(dictionaryLiteral elements: (String, String)...) {
+    for (name, value) in elements { append(name, value) }
+  }
 
   package var isEmpty: Bool { count == 0 }
 
@@ -47,49 +57,32 @@ package struct HeaderBlock: Sendable, Hashable, ExpressibleByDictionaryLiteral {
     count += other.count
   }
 
-  /// Copies a field out of memory that belongs to nghttp2.
-  mutating func append(name: UnsafeBufferPointer<UInt8>, value: UnsafeBufferPointer<UInt8>) {
-    let length = Self.prefixBytes + name.count + value.count
-    // Put together aside, so that the array grows, and asks whether it is shared, once a field instead of eight times.
-    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: length) { field in
-      let prefix = Self.prefix(name: name.count, value: value.count)
-      withUnsafeBytes(of: prefix) { UnsafeMutableRawBufferPointer(field).copyMemory(from: $0) }
-      let text = UnsafeMutableBufferPointer(rebasing: field[Self.prefixBytes...])
-      _ = text.update(fromContentsOf: name)
-      _ = UnsafeMutableBufferPointer(rebasing: text[name.count...]).update(fromContentsOf: value)
-      bytes.append(contentsOf: UnsafeBufferPointer(field))
-    }
-    count += 1
-  }
-
   private mutating func appendPrefix(name: Int, value: Int) {
     count += 1
-    withUnsafeBytes(of: Self.prefix(name: name, value: value)) { bytes.append(contentsOf: $0) }
-  }
-
-  private static func prefix(name: Int, value: Int) -> (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8) {
-    (
-      UInt8(truncatingIfNeeded: name), UInt8(truncatingIfNeeded: name >> 8),
-      UInt8(truncatingIfNeeded: value), UInt8(truncatingIfNeeded: value >> 8),
-      UInt8(truncatingIfNeeded: value >> 16), UInt8(truncatingIfNeeded: value >> 24)
-    )
+    withUnsafeBytes(of: UInt16(truncatingIfNeeded: name)) { bytes.append(contentsOf: $0) }
+    withUnsafeBytes(of: UInt32(truncatingIfNeeded: value)) { bytes.append(contentsOf: $0) }
   }
 }
 
 // MARK: - Reading
 
 extension HeaderBlock: Sequence {
-  package struct Iterator: IteratorProtocol {
-    let block: HeaderBlock
-    var position = 0
+  public struct Iterator: IteratorProtocol {
+    @usableFromInline let bytes: [UInt8]
+    @usableFromInline var position = 0
 
-    package mutating func next() -> Field? {
-      let bytes = block.bytes
+    @inlinable init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+    @inlinable
+    public mutating func next() -> Field? {
       guard position < bytes.count else { return nil }
-      let nameLength = Int(bytes[position]) | Int(bytes[position + 1]) << 8
-      let valueLength =
-        Int(bytes[position + 2]) | Int(bytes[position + 3]) << 8 | Int(bytes[position + 4]) << 16
-        | Int(bytes[position + 5]) << 24
+      // Only this type writes the lengths, so they lie within the bytes.
+      let (nameLength, valueLength) = bytes.withUnsafeBytes {
+        (
+          Int($0.loadUnaligned(fromByteOffset: position, as: UInt16.self)),
+          Int($0.loadUnaligned(fromByteOffset: position + 2, as: UInt32.self))
+        )
+      }
       let name = position + HeaderBlock.prefixBytes
       let value = name + nameLength
       position = value + valueLength
@@ -97,26 +90,30 @@ extension HeaderBlock: Sequence {
     }
   }
 
-  package func makeIterator() -> Iterator { Iterator(block: self) }
+  @inlinable
+  public func makeIterator() -> Iterator { Iterator(bytes) }
 
-  package var underestimatedCount: Int { count }
+  public var underestimatedCount: Int { count }
 
   /// Whether the bytes of a name or value are exactly this text.
-  package func equals(_ range: Range<Int>, _ text: StaticString) -> Bool {
-    guard range.count == text.utf8CodeUnitCount else { return false }
-    return starts(range, with: text)
+  @inlinable
+  public func equals(_ range: Range<Int>, _ text: StaticString) -> Bool {
+    range.count == text.utf8CodeUnitCount && starts(range, with: text)
   }
 
   /// Whether the bytes of a name or value begin with this text.
-  package func starts(_ range: Range<Int>, with text: StaticString) -> Bool {
+  @inlinable
+  public func starts(_ range: Range<Int>, with text: StaticString) -> Bool {
     let length = text.utf8CodeUnitCount
-    guard range.count >= length else { return false }
-    return bytes[range.lowerBound..<(range.lowerBound + length)].withUnsafeBytes {
-      memcmp($0.baseAddress ?? UnsafeRawPointer(text.utf8Start), text.utf8Start, length) == 0
+    guard range.count >= length, range.upperBound <= bytes.count else { return false }
+    return bytes.withUnsafeBufferPointer {
+      guard let start = $0.baseAddress else { return length == 0 }
+      return memcmp(start + range.lowerBound, text.utf8Start, length) == 0
     }
   }
 
-  package func ends(_ range: Range<Int>, with text: StaticString) -> Bool {
+  @inlinable
+  public func ends(_ range: Range<Int>, with text: StaticString) -> Bool {
     let length = text.utf8CodeUnitCount
     return range.count >= length && equals((range.upperBound - length)..<range.upperBound, text)
   }
@@ -127,9 +124,12 @@ extension HeaderBlock: Sequence {
     return equals(field.name, ":status") && starts(field.value, with: "1")
   }
 
-  /// The bytes that nghttp2 reckons with for this block: it sends none that may be over 64 KiB, and closes the stream
-  /// of a request alone for that. 6 bytes for each length of a name or value, those themselves, 12 for changes of the
-  /// table's size and 5 for a priority (`nghttp2_hd_deflate_bound`).
+  /// Of `boundOnWire`: nghttp2 sends no block over it. It closes a request's stream as one that never left, which would
+  /// be sent again for ever, and tells nobody of a response's.
+  package static let maximumBytes = 64 * 1024
+
+  /// The bytes that nghttp2 reckons with for this block: 6 for each length of a name or value, those themselves, 12 for
+  /// changes of the table's size and 5 for a priority (`nghttp2_hd_deflate_bound`).
   package var boundOnWire: Int { bytes.count + (12 - Self.prefixBytes) * count + 12 + 5 }
 
   package subscript(_ range: Range<Int>) -> ArraySlice<UInt8> { bytes[range] }

@@ -12,7 +12,7 @@ extension Session {
       return nghttp2_submit_request(handle, nil, fields, count, &provider, nil)
     }
     guard stream > 0 else { throw failure(stream) }
-    if let output { state.pointee.outputs[stream] = output }
+    if let output { state.pointee.outputs.insert(output, for: stream) }
     return stream
   }
 
@@ -25,7 +25,7 @@ extension Session {
       var provider = Callbacks.provider(output)
       return nghttp2_submit_response(handle, stream, fields, count, &provider)
     }
-    if code == 0, let output { state.pointee.outputs[stream] = output }
+    if code == 0, let output { state.pointee.outputs.insert(output, for: stream) }
     try check(code)
   }
 

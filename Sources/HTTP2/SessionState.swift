@@ -6,18 +6,18 @@ import NIOCore
 /// reaching it through the class would count references and check for exclusive access each time, a tenth of what a
 /// unary call costs. Access is exclusive because callbacks run only inside `Session.receive` and `Session.drain`, one
 /// after another, and nobody holds an access while one of those runs.
-struct SessionState {
+struct SessionState: ~Copyable {
   let role: Session.Role
   let maximumHeaderBytes: Int
   let maximumHeaderFields: Int
 
   var gate: FrameGate
   var events: [Event] = []
-  var outputs: [Int32: StreamOutput] = [:]
+  var outputs = StreamTable<StreamOutput>()
   var endsToReport: Set<Int32> = []
 
   // The header block that is coming in.
-  private var headerBlock = HeaderBlock()
+  private var headers = HeaderCollector()
   private var headerBytes = 0
   private var headersAreOversized = false
 
@@ -48,7 +48,7 @@ struct SessionState {
   // MARK: - Header blocks
 
   mutating func beginHeaders() {
-    headerBlock = HeaderBlock(reserving: 320)
+    headers.clear()
     headerBytes = 0
     headersAreOversized = false
   }
@@ -57,20 +57,20 @@ struct SessionState {
   ///   long gets its stream reset.
   mutating func add(name: UnsafeBufferPointer<UInt8>, value: UnsafeBufferPointer<UInt8>) -> Bool {
     headerBytes += name.count + value.count + 32
-    if headerBytes > maximumHeaderBytes || name.count > UInt16.max || headerBlock.count >= maximumHeaderFields {
+    if headerBytes > maximumHeaderBytes || name.count > UInt16.max || headers.count >= maximumHeaderFields {
       headersAreOversized = true
       return headerBytes <= 4 * maximumHeaderBytes
     }
-    headerBlock.append(name: name, value: value)
+    headers.append(name: name, value: value)
     return true
   }
 
   mutating func endHeaders(stream: Int32, endStream: Bool, isFirst: Bool) {
-    let headers = Event.Headers(
-      stream: stream, block: headerBlock, endStream: endStream, isFirst: isFirst, isOversized: headersAreOversized)
-    headerBlock = HeaderBlock()
-    if role == .server || !headers.block.isInformational { gate.noteProgress() }
-    events.append(.headers(headers))
+    let event = Event.Headers(
+      stream: stream, block: headers.takeBlock(), endStream: endStream, isFirst: isFirst,
+      isOversized: headersAreOversized)
+    if role == .server || !event.block.isInformational { gate.noteProgress() }
+    events.append(.headers(event))
   }
 
   // MARK: - Data
@@ -90,7 +90,7 @@ struct SessionState {
   // MARK: - Streams
 
   mutating func closed(stream: Int32, code: UInt32) {
-    outputs[stream] = nil
+    outputs.remove(stream)
     if !endsToReport.isEmpty { endsToReport.remove(stream) }
     events.append(.closed(stream: stream, code: code))
   }

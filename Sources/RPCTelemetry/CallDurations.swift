@@ -54,8 +54,7 @@ final class CallDurations: Sendable {
   }
 
   func record(_ path: String, _ code: Status.Code, since start: ContinuousClock.Instant) {
-    let (seconds, attoseconds) = start.duration(to: .now).components
-    method(path).timer(code).recordNanoseconds(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+    method(path).timer(code).record(duration: start.duration(to: .now))
   }
 
   /// Counts a call of a method that is not there. It took no time.

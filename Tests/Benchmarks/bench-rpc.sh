@@ -40,11 +40,12 @@ if is_old messages.a "proto/$proto"; then
   rm -f "$peers/messages.a"
   ar rcs "$peers/messages.a" "$generated"/*.o
 fi
+shared=Tests/interop/grpc-cpp
 for program in echo_server echo_client; do
   source=$sources/grpc-cpp-echo/$program.cc
-  if is_old "$program" "$source" || is_old "$program" "$peers/messages.a"; then
-    g++ -O2 -std=c++17 -I"$generated" "$source" "$peers/messages.a" $(pkg-config --libs --cflags grpc++ protobuf) \
-      -o "$peers/$program"
+  if is_old "$program" "$source" || is_old "$program" "$shared/serve.h" || is_old "$program" "$peers/messages.a"; then
+    g++ -O2 -std=c++17 -I"$generated" -I"$shared" "$source" "$peers/messages.a" \
+      $(pkg-config --libs --cflags grpc++ protobuf) -o "$peers/$program"
   fi
 done
 if is_old ceiling "$sources/rpc/ceiling.c"; then

@@ -26,17 +26,6 @@ struct BackpressureTests {
   private var up: Method<Int, String> { Method("/test.Flood/Up", request: numbered, response: text) }
   private var both: Method<Int, Int> { Method("/test.Flood/Both", request: numbered, response: numbered) }
 
-  /// Waits until a number is above zero and has stopped growing.
-  private func settled(_ number: () -> Int) async throws {
-    var (last, same) = (0, 0)
-    try await eventually("the writer waits") {
-      let now = number()
-      same = now == last && now > 0 ? same + 1 : 0
-      last = now
-      return same >= 50
-    }
-  }
-
   /// What a call holds, in bytes: messages in whole or part that nobody has read, and output that waits.
   private func held(_ call: Call) async throws -> (inbound: Int, output: Int) {
     try await call.loop.submit {

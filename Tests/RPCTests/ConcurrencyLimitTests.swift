@@ -1,4 +1,3 @@
-import NIOConcurrencyHelpers
 import TestSupport
 import Testing
 
@@ -7,7 +6,7 @@ import Testing
 @Suite(.timeLimit(.minutes(2)))
 struct ConcurrencyLimitTests {
   /// What handlers wait for, each until it is let go; and the order in which they began.
-  private actor Desk {
+  actor Desk {
     private var waiting: [String: CheckedContinuation<Void, Never>] = [:]
     private(set) var began: [String] = []
     private(set) var running = 0
@@ -113,8 +112,8 @@ struct ConcurrencyLimitTests {
       #expect(queue.admit() == .waits)
       let waiter = SlotQueue.Waiter()
       let hasTurn = await withCheckedContinuation { continuation in
-        _ = queue.add(waiter, continuation)
-        queue.remove(waiter)?.resume(returning: false)
+        _ = queue.add(waiter) { continuation.resume(returning: $0) }
+        queue.remove(waiter)?(false)
       }
       #expect(!hasTurn)
     }
@@ -160,20 +159,10 @@ struct ConcurrencyLimitTests {
   /// Many callers, many of whom give up: every place comes back, and never are more taken than there are.
   @Test func placesAreNotLost() async throws {
     let limit = ConcurrencyLimit(maximum: 3, queue: 1_000)
-    let running = NIOLockedValueBox((now: 0, most: 0))
-    var router = Router()
-    router.unary(Echo.say) { request, _ in
-      running.withLockedValue {
-        $0.now += 1
-        $0.most = max($0.most, $0.now)
-      }
-      defer { running.withLockedValue { $0.now -= 1 } }
-      for _ in 0..<5 { await Task.yield() }
-      return request
-    }
+    let crowd = Crowd()
     var random = SeededRandom()
     let limits = (0..<400).map { _ in Int.random(in: 0..<20, using: &random) }
-    try await withPair(router, interceptors: [limit]) { (client, _) async throws in
+    try await withPair(crowd.router, interceptors: [limit]) { (client, _) async throws in
       await withTaskGroup(of: Void.self) { group in
         for milliseconds in limits {
           group.addTask {
@@ -184,6 +173,6 @@ struct ConcurrencyLimitTests {
       }
       try await eventually("all places are free") { limit.load == (0, 0) }
     }
-    #expect(running.withLockedValue { $0.most } <= 3)
+    #expect(crowd.most <= 3)
   }
 }

@@ -47,12 +47,7 @@ struct ConnectionTests {
     let client = Client(host: "127.0.0.1", port: port)
     let impatient = CallOptions(deadline: .after(.milliseconds(300)), waitForReady: true)
     #expect(await status { try await client.unary(Echo.say, "a", impatient) }?.code == .deadlineExceeded)
-    async let answer = client.unary(Echo.say, "patience", CallOptions(waitForReady: true))
-    let server = Server(router: Echo.router)
-    _ = try await server.start(host: "127.0.0.1", port: port)
-    #expect(try await answer == "patience")
-    await client.close()
-    await server.shutdown(grace: .zero)
+    #expect(try await callBeforeServer(client, port: port, CallOptions(waitForReady: true)) == "patience")
   }
 
   @Test func shutdownFinishesWhatRunsAndRefusesWhatComes() async throws {

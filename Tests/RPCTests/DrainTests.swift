@@ -8,15 +8,22 @@ import Testing
 /// How connections end when the server wants them to.
 @Suite(.timeLimit(.minutes(2)))
 struct DrainTests {
-  /// `Say` answers when the gate opens, or is cancelled.
-  private static func held(_ gate: Gate, _ started: Counter) -> Router {
+  /// A server whose `Say` answers when the gate opens, and a peer with such a call under way.
+  private func callUnderWay(
+    until gate: Gate, _ started: Counter
+  ) async throws -> (server: Server, address: BoundAddress, peer: RawPeer, stream: Int32) {
     var router = Echo.router
     router.unary(Echo.say) { request, _ in
       started.add(1)
       await gate.wait()
       return request
     }
-    return router
+    let server = Server(router: router)
+    let address = try await server.start(host: "127.0.0.1", port: 0)
+    let peer = try await RawPeer.connect(to: address)
+    let stream = try peer.request(path: Echo.say.path, body: peer.frame("one"))
+    try await eventually("the call runs") { started.value == 1 }
+    return (server, address, peer, stream)
   }
 
   /// The connections that calls came on.
@@ -27,12 +34,8 @@ struct DrainTests {
   }
 
   @Test func twoGoAwaysAndNoCallLost() async throws {
-    let (gate, started) = (Gate(), Counter())
-    let server = Server(router: Self.held(gate, started))
-    let address = try await server.start(host: "127.0.0.1", port: 0)
-    let peer = try await RawPeer.connect(to: address)
-    let stream = try peer.request(path: Echo.say.path, body: peer.frame("one"))
-    try await eventually("the call runs") { started.value == 1 }
+    let gate = Gate()
+    let (server, address, peer, stream) = try await callUnderWay(until: gate, Counter())
     async let stopped: Void = server.shutdown(grace: .seconds(60))
     // The first names no stream; the peer's PING answer goes out as it is read, and brings the second.
     try await eventually("the first GOAWAY") { try peer.goAways().first == Int32.max }
@@ -48,11 +51,7 @@ struct DrainTests {
   /// What the peer sent before it knew of the end is served: between the two GOAWAYs.
   @Test func aCallBetweenTheGoAwaysIsServed() async throws {
     let (gate, started) = (Gate(), Counter())
-    let server = Server(router: Self.held(gate, started))
-    let address = try await server.start(host: "127.0.0.1", port: 0)
-    let peer = try await RawPeer.connect(to: address)
-    let first = try peer.request(path: Echo.say.path, body: peer.frame("one"))
-    try await eventually("the call runs") { started.value == 1 }
+    let (server, _, peer, first) = try await callUnderWay(until: gate, started)
     async let stopped: Void = server.shutdown(grace: .seconds(60))
     // The session has not seen the GOAWAY yet: nothing was read.
     let second = try peer.request(path: Echo.say.path, body: peer.frame("two"))

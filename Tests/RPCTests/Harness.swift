@@ -1,6 +1,7 @@
 import NIOConcurrencyHelpers
 import NIOCore
 import RPC
+import TestSupport
 import Testing
 
 /// Texts as messages: their UTF-8 bytes.
@@ -101,4 +102,47 @@ final class Counter: Sendable {
   private let number = NIOLockedValueBox(0)
   var value: Int { number.withLockedValue { $0 } }
   func add(_ amount: Int) { number.withLockedValue { $0 += amount } }
+}
+
+/// Handlers of `Say` that take a few turns of their loop, and how many of them run at once.
+final class Crowd: Sendable {
+  private let state = NIOLockedValueBox((now: 0, most: 0))
+  var most: Int { state.withLockedValue { $0.most } }
+
+  var router: Router {
+    var router = Router()
+    router.unary(Echo.say) { [state] request, _ in
+      state.withLockedValue {
+        $0.now += 1
+        $0.most = max($0.most, $0.now)
+      }
+      defer { state.withLockedValue { $0.now -= 1 } }
+      for _ in 0..<10 { await Task.yield() }
+      return request
+    }
+    return router
+  }
+}
+
+/// Waits until what a writer has written is above zero and has stopped growing.
+func settled(_ written: () -> Int) async throws {
+  var (last, same) = (0, 0)
+  try await eventually("the writer waits") {
+    let now = written()
+    same = now == last && now > 0 ? same + 1 : 0
+    last = now
+    return same >= 50
+  }
+}
+
+/// Makes a call, then starts the server that it waits for; closes both.
+/// - Returns: The answer to `patience`, which is the same.
+func callBeforeServer(_ client: Client, port: Int, _ options: CallOptions = .init()) async throws -> String {
+  async let answer = client.unary(Echo.say, "patience", options)
+  let server = Server(router: Echo.router)
+  _ = try await server.start(host: "127.0.0.1", port: port)
+  let result = try await answer
+  await client.close()
+  await server.shutdown(grace: .zero)
+  return result
 }

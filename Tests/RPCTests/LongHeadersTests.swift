@@ -84,7 +84,7 @@ struct LongHeadersTests {
     for isInitial in [true, false] {
       var block: HeaderBlock = isInitial ? .compressedHead : ["grpc-status": "0"]
       block.append(name, "")
-      let room = 65_536 - block.boundOnWire
+      let room = HeaderBlock.maximumBytes - block.boundOnWire
       var router = Router()
       router.unary(Echo.say) { request, context in
         let metadata: Metadata = [name: String(repeating: "~", count: Int(request) ?? 0)]
@@ -107,6 +107,22 @@ struct LongHeadersTests {
           }
           #expect(end?.code == code)
         }
+      }
+    }
+  }
+
+  @Test func theBoundOfARequestIsNGHTTP2s() async throws {
+    var options = ServerOptions()
+    options.maximumMetadataBytes = 100_000
+    try await withPair(server: options) { (client, address) async throws in
+      var block: HeaderBlock = [":method": "POST", ":scheme": "http", ":path": Echo.say.path, "x-long": ""]
+      block.append(":authority", "\(address.host):\(address.port)")
+      block.append(contentsOf: ClientOptions().requestEnd)
+      let room = HeaderBlock.maximumBytes - block.boundOnWire
+      let refused = Status(.resourceExhausted, "the request's metadata is over 64 KiB")
+      for (length, end) in [(room, nil), (room + 1, refused)] {
+        let metadata: Metadata = ["x-long": String(repeating: "~", count: length)]
+        #expect(await status { try await client.unary(Echo.say, "a", CallOptions(metadata: metadata)) } == end)
       }
     }
   }

@@ -64,12 +64,7 @@ struct MethodConfigurationTests {
     var options = ClientOptions()
     options.methods = [MethodConfiguration(.all, waitForReady: true)]
     let client = Client(host: "127.0.0.1", port: port, options: options)
-    async let answer = client.unary(Echo.say, "patience")
-    let server = Server(router: Echo.router)
-    _ = try await server.start(host: "127.0.0.1", port: port)
-    #expect(try await answer == "patience")
-    await client.close()
-    await server.shutdown(grace: .zero)
+    #expect(try await callBeforeServer(client, port: port) == "patience")
   }
 
   /// A server that cannot be reached is UNAVAILABLE too.
@@ -81,11 +76,6 @@ struct MethodConfigurationTests {
     let policy = try RetryPolicy(maximumAttempts: 5, initialBackoff: .seconds(1), maximumBackoff: .seconds(1))
     options.methods = [MethodConfiguration(.all, attempts: .retry(policy))]
     let client = Client(host: "127.0.0.1", port: port, options: options)
-    async let answer = client.unary(Echo.say, "later")
-    let server = Server(router: Echo.router)
-    _ = try await server.start(host: "127.0.0.1", port: port)
-    #expect(try await answer == "later")
-    await client.close()
-    await server.shutdown(grace: .zero)
+    #expect(try await callBeforeServer(client, port: port) == "patience")
   }
 }

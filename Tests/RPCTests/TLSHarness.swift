@@ -68,3 +68,13 @@ func withClient<Result>(
 func ask(_ address: BoundAddress, host: String? = nil, _ tls: ClientTLS?) async throws -> String {
   try await withClient(address, host: host, tls) { try await $0.unary(Who.am, "", .timeout(.seconds(60))) }
 }
+
+/// What `make` throws, as text; "none" if nothing.
+func errorText(_ make: () throws -> some Any) -> String {
+  do {
+    _ = try make()
+    return "none"
+  } catch {
+    return "\(error)"
+  }
+}

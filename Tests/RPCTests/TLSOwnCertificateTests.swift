@@ -20,16 +20,10 @@ struct TLSOwnCertificateTests {
 
   /// As a server's and as a client's, which are the same.
   private func problem(_ files: CertificateFiles) throws -> String {
-    func text(_ make: () throws -> some Any) -> String {
-      do {
-        _ = try make()
-        return "none"
-      } catch {
-        return "\(error)"
-      }
+    let server = errorText {
+      try ServerTLS(certificate: files, own: own, clientCertificates: .required(ca: authority.file))
     }
-    let server = text { try ServerTLS(certificate: files, own: own, clientCertificates: .required(ca: authority.file)) }
-    let client = text { try ClientTLS(trust: .ca(file: authority.file), certificate: files, own: own) }
+    let client = errorText { try ClientTLS(trust: .ca(file: authority.file), certificate: files, own: own) }
     #expect(server == client)
     return server
   }

@@ -86,29 +86,21 @@ struct TLSReloadTests {
   @Test func whatIsWrongShowsAtOnce() throws {
     let files = try authority.issue("server")
     let other = try authority.issue("other")
-    func problem(_ make: () throws -> some Any) -> String {
-      do {
-        _ = try make()
-        return "none"
-      } catch {
-        return "\(error)"
-      }
-    }
     let missing = authority.folder.file("missing.crt")
     #expect(
-      problem { try ServerTLS(certificate: .init(chain: missing, key: files.key)) }
+      errorText { try ServerTLS(certificate: .init(chain: missing, key: files.key)) }
         == "cannot read \(missing): no such file or directory")
     #expect(
-      problem { try ServerTLS(certificate: .init(chain: files.chain, key: other.key)) }
+      errorText { try ServerTLS(certificate: .init(chain: files.chain, key: other.key)) }
         == "the key \(other.key) does not belong to the certificate \(files.chain)")
     #expect(
-      problem { try ServerTLS(certificate: .init(chain: files.key, key: files.key)) }
+      errorText { try ServerTLS(certificate: .init(chain: files.key, key: files.key)) }
         == "\(files.key) holds no certificate in PEM form")
     #expect(
-      problem { try ServerTLS(certificate: .init(chain: files.chain, key: files.chain)) }
+      errorText { try ServerTLS(certificate: .init(chain: files.chain, key: files.chain)) }
         == "\(files.chain) holds no private key in PEM form")
     #expect(
-      problem { try ClientTLS(trust: .ca(file: missing)) } == "cannot read \(missing): no such file or directory")
-    #expect(problem { try ClientTLS() } == "none")
+      errorText { try ClientTLS(trust: .ca(file: missing)) } == "cannot read \(missing): no such file or directory")
+    #expect(errorText { try ClientTLS() } == "none")
   }
 }

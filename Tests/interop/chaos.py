@@ -194,7 +194,8 @@ class Chaos:
             for submitter in submitters:
                 submitter.start()
             restarted = self.kill_services()
-            print(f"kills: {sum(self.killed.values())} ({', '.join(f'{n} {c}' for n, c in sorted(self.killed.items()))})")
+            killed = ", ".join(f"{name} {count}" for name, count in sorted(self.killed.items()))
+            print(f"kills: {sum(self.killed.values())} ({killed})")
             audit = Audit(self)
             audit.check_outboxes(restarted, "the last restart")
             for submitter in submitters:
@@ -218,7 +219,8 @@ class Chaos:
 
     def kill_services(self):
         """Kills one service after another, each in its turn once a round, and starts it again at once: the next one may
-        go while this one is not up yet. Returns when the last one accepts again, after which nothing new is submitted."""
+        go while this one is not up yet. Returns when the last one accepts again, after which nothing new is
+        submitted."""
         chance = random.Random(self.seed)
         for number in range(self.kills):
             if number % len(SERVICES) == 0:

@@ -31,7 +31,8 @@ class Audit:
     def __init__(self, chaos):
         self.chaos = chaos
         self.installation = chaos.installation
-        channels = {name: grpc.insecure_channel(self.installation.address(name)) for name in SERVICES if name != "gateway"}
+        address = self.installation.address
+        channels = {name: grpc.insecure_channel(address(name)) for name in SERVICES if name != "gateway"}
         self.missions = mission_pb2_grpc.MissionsStub(channels["execution"])
         self.progress = progress_pb2_grpc.ProgressStub(channels["progress"])
         self.investment = investment_pb2_grpc.InvestmentStub(channels["investment"])
@@ -88,7 +89,8 @@ class Audit:
                 self.violation(f"lost: {key} ({kind}, {id}) is {mission and state_of(mission)}")
                 continue
             if state_of(mission) not in EXPECTED[kind]:
-                self.violation(f"{key} ({kind}, {id}) ended {state_of(mission)}: {mission.error.code} {mission.error.message}")
+                self.violation(
+                    f"{key} ({kind}, {id}) ended {state_of(mission)}: {mission.error.code} {mission.error.message}")
             if kind == "calculate" and str(self.chaos.sums[key]) not in mission.result.text.replace(",", ""):
                 self.violation(f"{key} ({id}): {mission.objective} came to {mission.result.text!r}")
             if mission.state == mission_pb2.MISSION_STATE_SUCCEEDED and [step.step for step in mission.steps] != STEPS:
@@ -158,15 +160,16 @@ class Audit:
         for entry in entries:
             spent_for[entry.mission_id] += entry.spent_change.micros
             if entry.reservation_id:
-                kinds[entry.reservation_id].append(investment_pb2.LedgerKind.Name(entry.kind).removeprefix("LEDGER_KIND_"))
+                kind = investment_pb2.LedgerKind.Name(entry.kind)
+                kinds[entry.reservation_id].append(kind.removeprefix("LEDGER_KIND_"))
         for id, found in kinds.items():
             if sorted(found) not in (["RELEASE", "RESERVE"], ["RESERVE", "SETTLE"]):
                 self.violation(f"the reservation {id} has the entries {found}")
         for mission in missions:
             if spent_for[mission.id] != mission.cost.micros:
                 self.violation(
-                    f"{mission.id} ({state_of(mission)}) cost {mission.cost.micros} micros, {spent_for[mission.id]} were "
-                    f"spent for it: {kinds[mission.id]}, error {mission.error.code}")
+                    f"{mission.id} ({state_of(mission)}) cost {mission.cost.micros} micros, "
+                    f"{spent_for[mission.id]} were spent for it: {kinds[mission.id]}, error {mission.error.code}")
         budget = self.investment.GetBudget(investment_pb2.GetBudgetRequest(), timeout=30, wait_for_ready=True)
         spent = sum(entry.spent_change.micros for entry in entries)
         reserved = sum(entry.reserved_change.micros for entry in entries)

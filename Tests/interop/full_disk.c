@@ -1,5 +1,5 @@
-// Preloaded into a service, it makes the disk full for what lies under a path, as long as the file FULL_DISK names exists.
-// The path is the text of that file.
+// Preloaded into a service, it makes the disk full for what lies under a path, as long as the file FULL_DISK names
+// exists. The path is the text of that file.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,4 +1,4 @@
-"""A running installation of the real binaries on loopback, each service a process that can be killed and started again."""
+"""A running installation of the real binaries on loopback: each service a process to be killed and started again."""
 
 import os
 import random
@@ -95,7 +95,8 @@ class Installation:
         """The values of a metric by their labels, as text."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_ports[name]}/metrics", timeout=10) as response:
             lines = response.read().decode().splitlines()
-        values = (line.removeprefix(metric).rsplit(" ", 1) for line in lines if line.startswith((metric + "{", metric + " ")))
+        series = (line for line in lines if line.startswith((metric + "{", metric + " ")))
+        values = (line.removeprefix(metric).rsplit(" ", 1) for line in series)
         return {labels: float(value) for labels, value in values}
 
     def log(self, name):

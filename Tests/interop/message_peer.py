@@ -33,6 +33,22 @@ def our_client(port):
     return dict(line.split(": ", 1) for line in result.stdout.splitlines())
 
 
+class TheirEcho(testing_pb2_grpc.EchoServicer):
+    """All but Say, which tests make theirs. Every other message of Expand is not compressed."""
+
+    def Expand(self, request, context):
+        for number in range(request.count):
+            if number % 2 == 1:
+                context.disable_next_message_compression()
+            yield testing_pb2.EchoMessage(text=request.text)
+
+    def Collect(self, requests, context):
+        return testing_pb2.EchoMessage(text="".join(request.text for request in requests))
+
+    def Chat(self, requests, context):
+        yield from requests
+
+
 @contextlib.contextmanager
 def their_server(servicer, **options):
     """A server of grpcio with that servicer; yields its port."""

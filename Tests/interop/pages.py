@@ -8,8 +8,8 @@ import threading
 
 @contextlib.contextmanager
 def serve():
-    """Gives an object with `url(name)`, `asked` (the paths asked for) and `release` (an event the /slow pages wait for).
-    A page /delay-0.5-x comes after half a second."""
+    """Gives an object with `url(name)`, `asked` (the paths asked for) and `release` (an event that the /slow pages wait
+    for). A page /delay-0.5-x comes after half a second."""
 
     class Pages:
         release = threading.Event()

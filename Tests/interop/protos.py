@@ -19,8 +19,8 @@ def _compile():
     # from its own package: the real ones, of which ours are a part.
     files = [file for file in files if not file.startswith(("google/", "grpc/health", "opentelemetry/"))]
     include = pathlib.Path(protoc.__file__).parent / "_proto"
-    arguments = ["protoc", f"-I{PROTO}", f"-I{include}", f"--python_out={folder}", f"--grpc_python_out={folder}", *files]
-    assert protoc.main(arguments) == 0
+    outputs = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
+    assert protoc.main(["protoc", f"-I{PROTO}", f"-I{include}", *outputs, *files]) == 0
     return folder
 
 

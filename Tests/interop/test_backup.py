@@ -265,7 +265,8 @@ def test_an_installation_is_backed_up_under_load_and_restored_elsewhere(source, 
                 assert target == "postgres" or (place / "execution.sqlite3").stat().st_size > 0
         with Up(f"{folder}/second", there) as third:
             assert {mission.id for mission in third.all_missions()} >= stored
-        print(f"\n{source} to {target}: {len(before)} missions answered before the backup, {len(answered)} in all: 0 lost")
+        print(f"\n{source} to {target}: {len(before)} missions answered before the backup, {len(answered)} in all: "
+              "0 lost")
 
 
 def test_damaged_and_incomplete_backups_are_refused_and_change_nothing():

@@ -233,7 +233,8 @@ def test_cancel_is_final(buddy, way):
         assert cancelled.changes[-1].step == STEP["execution"]
         site.release.set()
         assert buddy.events(id)[-1].state == mission_pb2.MISSION_STATE_CANCELLED
-        for name, fields in {"Pause": {}, "Resume": {}, "Modify": {"set_parameters": {"a": "b"}}, "Approve": {}}.items():
+        modification = {"set_parameters": {"a": "b"}}
+        for name, fields in {"Pause": {}, "Resume": {}, "Modify": modification, "Approve": {}}.items():
             assert code_of(lambda: way.say(name, id, **fields)) == "FAILED_PRECONDITION", name
         after = buddy.get(id)
         assert after.state == mission_pb2.MISSION_STATE_CANCELLED and after.version == cancelled.version

@@ -3,7 +3,7 @@
 import grpc
 import pytest
 from buddy.testing.v1 import testing_pb2, testing_pb2_grpc
-from message_peer import Wire, our_client, our_server, text, their_server
+from message_peer import TheirEcho, Wire, our_client, our_server, text, their_server
 
 LONG = text(130_000)
 
@@ -98,8 +98,8 @@ def test_too_much_metadata(stub):
     assert stub.Say(LONG, timeout=30) == LONG
 
 
-class TheirEcho(testing_pb2_grpc.EchoServicer):
-    """Every other message of Expand is not compressed. Fails as the metadata asks."""
+class MirroringEcho(TheirEcho):
+    """Say sends metadata back, and fails as the metadata asks."""
 
     def Say(self, request, context):
         asked = context.invocation_metadata()
@@ -120,22 +120,10 @@ class TheirEcho(testing_pb2_grpc.EchoServicer):
             context.set_trailing_metadata([("grpc-status-details-bin", b"\xff\x01\x02")])
         context.abort(grpc.StatusCode.ABORTED, "é%")
 
-    def Expand(self, request, context):
-        for number in range(request.count):
-            if number % 2 == 1:
-                context.disable_next_message_compression()
-            yield testing_pb2.EchoMessage(text=request.text)
-
-    def Collect(self, requests, context):
-        return testing_pb2.EchoMessage(text="".join(request.text for request in requests))
-
-    def Chat(self, requests, context):
-        yield from requests
-
 
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
 def test_our_client(compression):
-    with their_server(TheirEcho(), compression=compression) as port, Wire(f"127.0.0.1:{port}") as wire:
+    with their_server(MirroringEcho(), compression=compression) as port, Wire(f"127.0.0.1:{port}") as wire:
         said = our_client(wire.port)
     packs = compression == grpc.Compression.Gzip
     word = "true" if packs else "false"
@@ -153,7 +141,7 @@ def test_our_client(compression):
 
 
 def test_what_their_server_fails_with():
-    with their_server(TheirEcho()) as port:
+    with their_server(MirroringEcho()) as port:
         said = our_client(port)
     assert said["only"] == "ABORTED é%||none|0"
     assert said["malformed"] == "ABORTED é%||none|0"

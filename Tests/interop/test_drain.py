@@ -55,7 +55,7 @@ class Load:
 
 
 def test_connections_end_all_the_time():
-    with running("rpc-standard-server", "--connection-age", 50) as server:
+    with running("rpc-echo-server", "--connection-age", 50) as server:
         load = Load(server.address)
         load.passes(400)
         load.stop()
@@ -64,7 +64,7 @@ def test_connections_end_all_the_time():
 
 def test_a_server_is_replaced_at_its_address():
     port = free_port()
-    server = Program("rpc-standard-server", "--port", port)
+    server = Program("rpc-echo-server", "--port", port)
     load = Load(server.address)
     try:
         for _ in range(3):
@@ -86,7 +86,7 @@ def restarted(port):
 
     def listens():
         try:
-            servers.append(Program("rpc-standard-server", "--port", port))
+            servers.append(Program("rpc-echo-server", "--port", port))
         except (IndexError, ValueError):
             return False
         return True
@@ -96,7 +96,7 @@ def restarted(port):
 
 
 def test_a_call_that_outlasts_the_grace_is_told():
-    server = Program("rpc-standard-server", "--grace", 300)
+    server = Program("rpc-echo-server", "--grace", 300)
     with grpc.insecure_channel(server.address) as channel:
         done = threading.Event()
 

@@ -91,7 +91,8 @@ def test_executions_disk_is_full(setting):
 
     # Their tools end, and nothing of it can be stored: they wait, and what is known can still be read.
     setting.site.release.set()
-    wait_until(lambda: setting.installation.log("execution").count("the disk is full") >= 5, "the log says why they wait")
+    log = setting.installation.log
+    wait_until(lambda: log("execution").count("the disk is full") >= 5, "the log says why they wait")
     assert all(setting.get(id).state == mission_pb2.MISSION_STATE_RUNNING for id in running)
     assert setting.get(before).result.text
 

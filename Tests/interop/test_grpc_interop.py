@@ -170,9 +170,8 @@ def test_our_client_gives_up_on_a_server_that_does_not_answer():
             ["--test_case=empty_unary", "--call-timeout-seconds=1"],
             ["--test_case=rpc_soak", "--soak_iterations=100", "--soak_overall_timeout_seconds=1"],
         ]:
-            done = subprocess.run(
-                [BIN / "rpc-interop-client", f"--server_port={port}", *options], capture_output=True, text=True, timeout=25
-            )
+            command = [BIN / "rpc-interop-client", f"--server_port={port}", *options]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=25)
             assert done.returncode == 1, done.stdout + done.stderr
 
 
@@ -186,10 +185,10 @@ def test_a_soak_needs_iterations(iterations):
 @pytest.mark.parametrize(
     "command, status",
     [
-        (["rpc-standard-server", "--port", "99999"], 69),
-        (["rpc-standard-server", "--port", "x"], 64),
-        (["rpc-standard-server", "--prot", "1"], 64),
-        (["rpc-echo-server", "one"], 64),
+        (["rpc-echo-server", "--port", "99999"], 69),
+        (["rpc-echo-server", "--port", "x"], 64),
+        (["rpc-echo-server", "--prot", "1"], 64),
+        (["rpc-echo-server", "--key", "key.pem"], 64),
         (["rpc-test-peer"], 64),
         (["rpc-test-peer", "server", "x=y"], 64),
     ],

@@ -74,9 +74,9 @@ class Peers(
         self.remaining.append(context.time_remaining())
         self.user_agents.add(dict(context.invocation_metadata())["user-agent"])
         amount = common_pb2.Money(micros=10, currency="USD")
-        return investment_pb2.EstimateResponse(
-            estimates=[investment_pb2.Estimate(tool=use.tool, expected=amount, worst_case=amount) for use in request.uses]
-        )
+        return investment_pb2.EstimateResponse(estimates=[
+            investment_pb2.Estimate(tool=use.tool, expected=amount, worst_case=amount) for use in request.uses
+        ])
 
     def Reserve(self, request, context):
         return investment_pb2.Reservation(id=request.id, state=investment_pb2.RESERVATION_STATE_HELD)

@@ -18,7 +18,7 @@ V1ALPHA = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 @pytest.fixture(scope="module")
 def server():
-    with running("rpc-standard-server") as program:
+    with running("rpc-echo-server") as program:
         yield program
 
 

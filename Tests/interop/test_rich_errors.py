@@ -6,7 +6,7 @@ from buddy.testing.v1 import testing_pb2, testing_pb2_grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
-from message_peer import our_client, our_server, their_server
+from message_peer import TheirEcho, our_client, our_server, their_server
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_our_details_are_read_by_theirs(stub):
         assert retry.retry_delay.ToMilliseconds() == 1_500
 
 
-class TheirEcho(testing_pb2_grpc.EchoServicer):
+class DetailedEcho(TheirEcho):
     def Say(self, request, context):
         wish = dict(context.invocation_metadata()).get("x-fail")
         if wish is None:
@@ -53,17 +53,8 @@ class TheirEcho(testing_pb2_grpc.EchoServicer):
         status = status_pb2.Status(code=code, message="too much; é", details=details)
         context.abort_with_status(rpc_status.to_status(status))
 
-    def Expand(self, request, context):
-        yield testing_pb2.EchoMessage(text=request.text)
-
-    def Collect(self, requests, context):
-        return testing_pb2.EchoMessage(text="".join(request.text for request in requests))
-
-    def Chat(self, requests, context):
-        yield from requests
-
 
 def test_their_details_are_read_by_ours():
-    with their_server(TheirEcho()) as port:
+    with their_server(DetailedEcho()) as port:
         said = our_client(port)
     assert said["details"] == "RESOURCE_EXHAUSTED too much; é|QUOTA|2.0 seconds|2"

@@ -138,7 +138,8 @@ def test_kill_9_of_execution_progress_and_gateway_loses_and_doubles_nothing():
             assert [step.step for step in mission.steps] == [1, 2, 3, 4, 5, 6], "a finished step ran again"
             assert mission.percent == 100
         interruptions = sum(watcher.interruptions for watcher in watchers)
-        print(f"\n{MISSIONS} missions, {len(watchers)} watchers cut off {interruptions} times, 5 kills: 0 lost, 0 doubled")
+        print(f"\n{MISSIONS} missions, {len(watchers)} watchers cut off {interruptions} times, 5 kills: "
+              "0 lost, 0 doubled")
         assert interruptions >= len(watchers)
 
 
@@ -156,7 +157,8 @@ def test_kills_at_random_moments_lose_no_mission_and_no_money():
             number = 0
             while not stop.is_set():
                 key = f"{worker}-{number}"
-                request = mission_pb2.SubmitMissionRequest(objective=f"What is {number} + {worker}?", idempotency_key=key)
+                request = mission_pb2.SubmitMissionRequest(
+                    objective=f"What is {number} + {worker}?", idempotency_key=key)
                 try:
                     with grpc.insecure_channel(installation.address("execution")) as channel:
                         mission = mission_pb2_grpc.MissionsStub(channel).Submit(request, timeout=10)
@@ -199,6 +201,7 @@ def test_kills_at_random_moments_lose_no_mission_and_no_money():
         assert budget.reserved.micros == sum(entry.reserved_change.micros for entry in entries) == 0
         assert budget.spent.micros == sum(entry.spent_change.micros for entry in entries)
         assert budget.spent.micros == sum(get(id).cost.micros for id in stored)
-        made = [(one.mission_id, one.name) for one in pages_of(artifacts.List, artifact_pb2.ListArtifactsRequest, "artifacts")]
+        listed = pages_of(artifacts.List, artifact_pb2.ListArtifactsRequest, "artifacts")
+        made = [(one.mission_id, one.name) for one in listed]
         assert len(made) == len(set(made)), "an artifact was stored twice"
         print(f"{kills} kills, {len(answered)} missions answered: 0 lost, 0 doubled, 0 micros astray")

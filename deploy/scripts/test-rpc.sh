@@ -4,7 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 deploy/scripts/setup.sh build
-export BUDDY_PART=rpc
+# `CI` turns warnings into errors, as in test.sh; see Package.swift.
+export CI=true BUDDY_PART=rpc
 swift build --build-tests --scratch-path .build-rpc --explicit-target-dependency-import-check error
 "$(swift build --show-bin-path --scratch-path .build-rpc)/buddyPackageTests.xctest" \
   --testing-library swift-testing --no-parallel "$@"

@@ -58,7 +58,7 @@ struct Gateway: Sendable {
       additionalChannelHandlers: [
         AbsoluteTargets(), BodyGate(maximumBytes: options.maximumUpload, timeout: options.bodyTimeout),
       ],
-      idleTimeout: .nanoseconds(options.idleTimeout.nanoseconds),
+      idleTimeout: TimeAmount(options.idleTimeout),
       httpDecoderConfiguration: .init(
         maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100))
     return HTTPServerBuilder { responder in
@@ -95,12 +95,5 @@ struct Gateway: Sendable {
     var quiet = logger
     quiet.logLevel = max(.warning, logger.logLevel)
     return quiet
-  }
-}
-
-extension Duration {
-  /// Rounded down; at most 292 years.
-  var nanoseconds: Int64 {
-    components.seconds * 1_000_000_000 + components.attoseconds / 1_000_000_000
   }
 }

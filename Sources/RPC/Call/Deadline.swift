@@ -11,11 +11,7 @@ public struct Deadline: Sendable, Hashable, Comparable, CustomStringConvertible 
 
   /// - Parameter duration: From now. Not positive: expired already.
   public static func after(_ duration: Duration) -> Deadline {
-    let (seconds, attoseconds) = duration.components
-    let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-    if overflow { return seconds < 0 ? Deadline(nanoseconds: now) : .never }
-    let (moment, isPast) = (now + attoseconds / 1_000_000_000).addingReportingOverflow(whole)
-    return isPast ? .never : Deadline(nanoseconds: moment)
+    Timeout.deadline(nanoseconds: max(0, duration.nanoseconds))
   }
 
   /// The deadline of the call that the current task serves. A server binds it around each handler; calls that the
@@ -68,7 +64,7 @@ enum Timeout {
     return overflow ? .max : nanoseconds
   }
 
-  /// The deadline that a received timeout means.
+  /// The deadline that a timeout means, from now.
   static func deadline(nanoseconds: Int64) -> Deadline {
     let (moment, overflow) = Deadline.now.addingReportingOverflow(nanoseconds)
     return overflow ? .never : Deadline(nanoseconds: moment)

@@ -25,8 +25,8 @@ enum Framing {
 
 /// Cuts a stream of bytes into messages. Pure.
 ///
-/// Every prefix is judged as it comes, before anything behind it is kept; messages are cut off when they are taken. Those
-/// that wait are bytes as they came, in one buffer: a small one costs no more than its bytes.
+/// Every prefix is judged as it comes, before anything behind it is kept; messages are cut off when they are taken.
+/// Those that wait are bytes as they came, in one buffer: a small one costs no more than its bytes.
 struct Deframer {
   private var buffer = ByteBuffer()
   /// How much of `buffer` is whole messages, in bytes from its beginning.

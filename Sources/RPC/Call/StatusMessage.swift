@@ -78,9 +78,6 @@ extension HeaderBlock {
     return appending(Status(.resourceExhausted, "trailing metadata cannot be sent: it is over 64 KiB"))
   }
 
-  /// Of `boundOnWire`; HTTP/2 headers over it are never sent.
-  static let maximumBytes = 64 * 1024
-
   private func appending(_ status: Status) -> HeaderBlock {
     var block = self
     block.append("grpc-status", String(status.code.rawValue))

@@ -165,6 +165,8 @@ public final class Client: Sendable {
     var outgoing = OutgoingCall(path: path, peer: channel.authority, options: options)
     var ends = interceptors.compactMap { $0.begin(&outgoing) }
     if let counts = retries.countsSuccesses { ends.insert(counts, at: 0) }
+    let admission = outgoing.limits.isEmpty ? nil : CallAdmission(outgoing.limits, channel)
+    if let admission { ends.insert({ _ in admission.end() }, at: 0) }
     let configuration = methods?[path: path] ?? MethodConfiguration()
     configuration.apply(to: &outgoing.options)
     let policy = retries.policy(configuration.attempts, request: request)
@@ -173,6 +175,7 @@ public final class Client: Sendable {
       hasOneResponse: hasOneResponse, ends: ends,
       replay: policy == nil && request == nil ? retries.replayBuffer() : nil,
       responseLimit: configuration.maximumResponseBytes.map { min($0, channel.options.maximumResponseBytes) })
+    call.admission = admission
     if let policy {
       call.attempts = AttemptRunner(policy, of: call, options: outgoing.options, request: request, state: retries)
     }
@@ -181,10 +184,10 @@ public final class Client: Sendable {
 
   /// From any thread.
   private func submit(_ call: ClientCall, _ continuation: UnsafeContinuation<ByteBuffer, any Error>? = nil) {
-    guard let attempts = call.attempts else { return channel.submit(call, continuation) }
+    guard call.attempts != nil || call.admission != nil else { return channel.submit(call, continuation) }
     call.loop.perform {
       call.arrived(continuation)
-      attempts.begin()
+      if let admission = call.admission { admission.begin(call) } else { call.attempts?.begin() }
     }
   }
 

@@ -26,6 +26,8 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   private var wasRefused = false
   /// Makes the attempts where a policy allows several: until it is committed to one, this call has no stream.
   var attempts: AttemptRunner?
+  /// Where it has to be let through limits before it is sent.
+  var admission: CallAdmission?
   /// Set where this is such an attempt.
   var attempt: Attempt?
   var previousAttempts = 0

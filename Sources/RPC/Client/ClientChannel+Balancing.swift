@@ -7,7 +7,10 @@ extension ClientChannel {
     let attempts = Reconnection(options)
     let timeout = max(1, options.connectTimeout.nanoseconds)
     return switch options.loadBalancing {
-    case .pickFirst: PickFirst(addresses: fixed, attempts: attempts, connectTimeout: timeout)
+    case .pickFirst:
+      PickFirst(
+        addresses: fixed, attempts: attempts, connectTimeout: timeout,
+        attemptDelay: options.connectionAttemptDelay.nanoseconds)
     case .roundRobin: RoundRobin(addresses: fixed, attempts: attempts, connectTimeout: timeout)
     }
   }
@@ -30,7 +33,7 @@ extension ClientChannel {
       case .wake(let address, let delay):
         loop.scheduleTask(in: .nanoseconds(delay)) { [weak self] in
           guard let self, !self.isClosed else { return }
-          self.perform(self.balancer.restEnded(address, now: Deadline.now))
+          self.perform(self.balancer.woke(address, now: Deadline.now))
           self.settle()
         }
       case .resolve: resolve()
@@ -74,7 +77,7 @@ extension ClientChannel {
   // MARK: - What became of an address
 
   func connected(_ subchannel: Subchannel) {
-    balancer.connected(subchannel.address, now: Deadline.now)
+    perform(balancer.connected(subchannel.address, now: Deadline.now))
     ready.append(subchannel)
     settle()
   }

@@ -16,6 +16,8 @@ final class ClientChannel: @unchecked Sendable {
   var ready: [Subchannel] = []
   private var turn = 0
   private(set) var queue = WaitingList<ClientCall>()
+  /// Calls that wait for a place in a limit of the client's own.
+  var held: [ObjectIdentifier: CallAdmission] = [:]
 
   // For the parts in other files.
   var balancer: any Balancer
@@ -173,6 +175,7 @@ final class ClientChannel: @unchecked Sendable {
       call.queued = nil
       call.finish(Self.closedStatus)
     }
+    for admission in Array(held.values) { admission.close() }
     let open = Array(connections.values)
     disconnect()
     if aborting { for connection in open { connection.abort(Self.closedStatus) } }

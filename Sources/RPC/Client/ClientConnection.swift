@@ -3,17 +3,13 @@ import NIOCore
 
 /// One connection at the client. It belongs to the `Subchannel` of its address, which is told what becomes of it.
 final class ClientConnection: Connection, @unchecked Sendable {
-  /// nghttp2 sends no header block that might not fit in 64 KiB, each field counted as name + value + 12: it closes the
-  /// stream as one that never left, which would be sent again for ever.
-  private static let maximumHeaderBytes = 60_000
-
   /// Holds this connection as well: until `closed`.
   private var owner: Subchannel?
   private let options: ClientOptions
   /// The headers that every request begins and ends with.
   private let requestStart: HeaderBlock
   private let requestEnd: HeaderBlock
-  private var calls: [Int32: ClientCall] = [:]
+  private var calls = StreamTable<ClientCall>()
   /// The server's SETTINGS have come.
   private(set) var isReady = false
   /// No more calls are to be started here.
@@ -50,14 +46,14 @@ final class ClientConnection: Connection, @unchecked Sendable {
       return call.finish(Status(.deadlineExceeded, "the deadline passed before the call was sent"))
     }
     let headers = headers(of: call)
-    guard headers.boundOfEncodedBytes <= Self.maximumHeaderBytes else {
-      return call.finish(Status(.resourceExhausted, "the request's metadata is over \(Self.maximumHeaderBytes) bytes"))
+    guard headers.boundOnWire <= HeaderBlock.maximumBytes else {
+      return call.finish(Status(.resourceExhausted, "the request's metadata is over 64 KiB"))
     }
     do {
       let stream = try session.request(headers: headers, output: call.prepareAttempt())
       call.stream = stream
       call.connection = self
-      calls[stream] = call
+      calls.insert(call, for: stream)
       wasUsed = true
       if stream == .max { retire() }  // ids have run out
       touch()
@@ -70,7 +66,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
   }
 
   /// A call takes over the stream of one of its attempts.
-  func replace(_ stream: Int32, with call: ClientCall) { if calls[stream] != nil { calls[stream] = call } }
+  func replace(_ stream: Int32, with call: ClientCall) { if calls[stream] != nil { calls.insert(call, for: stream) } }
 
   private func headers(of call: ClientCall) -> HeaderBlock {
     var block = HeaderBlock(reserving: 320)
@@ -102,7 +98,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
     case .end(let stream):
       calls[stream]?.finish(Status(.internalError, "the server ended the call without a status"), reset: true)
     case .closed(let stream, let code):
-      guard let call = calls.removeValue(forKey: stream) else { return }
+      guard let call = calls.remove(stream) else { return }
       if call.streamClosed(code: code) { owner?.channel.start(call) }
       if isDraining { touch() } else { owner?.channel.roomMade() }
     case .writable(let stream): calls[stream]?.outputDrained()
@@ -174,8 +170,8 @@ final class ClientConnection: Connection, @unchecked Sendable {
   }
 
   private func loseCalls(_ owner: Subchannel?) {
-    let lost = calls
-    calls = [:]
+    let lost = calls.elements
+    calls = StreamTable()
     for (stream, call) in lost {
       // What was never written was certainly not processed, and can be sent again.
       if stream > session.lastSentStream, call.streamClosed(code: ErrorCode.refusedStream.rawValue) {
@@ -189,7 +185,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
   /// Ends every call and the connection.
   func abort(_ status: Status) {
     isDraining = true
-    for call in Array(calls.values) { call.finish(status, reset: true) }
+    for call in calls.values { call.finish(status, reset: true) }
     session.submitGoAway()
     isClosing = true
     touch()

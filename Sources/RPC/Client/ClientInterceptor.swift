@@ -5,6 +5,8 @@ public struct OutgoingCall: Sendable {
   /// The server's address: `127.0.0.1:8421`.
   public let peer: String
   public var options: CallOptions
+  /// What it has to be let through before it is sent, in this order.
+  var limits: [ConcurrencyLimit] = []
 }
 
 /// Stands around every call of a client, of every kind: for traces, metrics, credentials.
@@ -20,5 +22,6 @@ public protocol ClientInterceptor: Sendable {
   func begin(_ call: inout OutgoingCall) -> CallEnd?
 }
 
-/// Told how a call ended, exactly once, just before the caller learns it. On the client's event loop: it must not block.
+/// Told how a call ended, exactly once, just before the caller learns it. On the client's event loop: it must not
+/// block.
 public typealias CallEnd = @Sendable (Status) -> Void

@@ -2,9 +2,12 @@ import HTTP2
 
 /// How a client connects, and what it takes from a server.
 public struct ClientOptions: Sendable {
-  /// To connect and to hear the server's SETTINGS; also to resolve the name. With pick first, an address gets its part
-  /// of it, at least 1 s (gRPC waits 20 s for each).
+  /// To connect to an address and to hear the server's SETTINGS (gRPC: 20 s); also to resolve the name.
   public var connectTimeout: Duration = .seconds(5)
+  /// With pick first: when an address has neither connected nor failed after this long, the next one is tried beside
+  /// it, until one connects ("happy eyeballs", RFC 8305 §5, gRFC A61). Less than 100 ms counts as that, and more than
+  /// 2 s as that.
+  public var connectionAttemptDelay: Duration = .milliseconds(250)
   /// After a failed attempt no other is made for about this long (gRPC: 1 s) …
   public var minimumBackoff: Duration = .milliseconds(100)
   /// … then for this many times longer after each further failure …

@@ -1,11 +1,14 @@
-import Synchronization
-
-/// So many at once; those beyond wait in order, as long as there is room to wait. Pure but for `Waiter.continuation`.
+/// So many at once; those beyond wait in order, as long as there is room to wait. Pure but for `Resume`.
 struct SlotQueue {
+  /// Tells one that waits that it has a slot (true), or that it left. To be called without the lock around the queue.
+  typealias Resume = @Sendable (Bool) -> Void
+
   /// One that waits. Its fields belong to the lock around the queue.
   final class Waiter: @unchecked Sendable {
-    fileprivate var continuation: CheckedContinuation<Bool, Never>?
+    fileprivate var resume: Resume?
+    /// From the queue: it has its slot, or gave up.
     fileprivate var isGone = false
+    fileprivate var hasSlot = false
   }
 
   enum Admission {
@@ -36,47 +39,56 @@ struct SlotQueue {
 
   /// One that `admit` let wait begins to.
   /// - Returns: False if it was told to go before that.
-  mutating func add(_ waiter: Waiter, _ continuation: CheckedContinuation<Bool, Never>) -> Bool {
+  mutating func add(_ waiter: Waiter, _ resume: @escaping Resume) -> Bool {
     guard !waiter.isGone else { return false }
     // A slot may have become free since `admit`.
-    waiter.continuation = continuation
+    waiter.resume = resume
     queue.append(waiter)
     return true
   }
 
   /// One that waits gives up.
-  /// - Returns: What to resume with false.
-  mutating func remove(_ waiter: Waiter) -> CheckedContinuation<Bool, Never>? {
+  /// - Returns: What to call with false.
+  mutating func remove(_ waiter: Waiter) -> Resume? {
     guard !waiter.isGone else { return nil }
     waiter.isGone = true
     waiting -= 1
     defer {
-      waiter.continuation = nil
+      waiter.resume = nil
       compact()
     }
-    return waiter.continuation
+    return waiter.resume
+  }
+
+  /// One that waits gives up, or gives back the slot that it has got by now.
+  /// - Returns: Who has the slot now; to be called with true.
+  mutating func leave(_ waiter: Waiter) -> Resume? {
+    if waiter.hasSlot { return release() }
+    _ = remove(waiter)
+    return nil
   }
 
   /// A slot is given back.
-  /// - Returns: Who has it now; to be resumed with true.
-  mutating func release() -> CheckedContinuation<Bool, Never>? {
+  /// - Returns: Who has it now; to be called with true.
+  mutating func release() -> Resume? {
     taken -= 1
     return passOn()
   }
 
   /// Gives a free slot to the first that waits.
-  mutating func passOn() -> CheckedContinuation<Bool, Never>? {
+  mutating func passOn() -> Resume? {
     guard taken < slots else { return nil }
     while head < queue.count {
       let waiter = queue[head]
       head += 1
-      guard let continuation = waiter.continuation else { continue }
+      guard let resume = waiter.resume else { continue }
       compact()
       waiter.isGone = true
-      waiter.continuation = nil
+      waiter.hasSlot = true
+      waiter.resume = nil
       waiting -= 1
       taken += 1
-      return continuation
+      return resume
     }
     compact()
     return nil

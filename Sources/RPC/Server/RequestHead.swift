@@ -27,7 +27,7 @@ struct RequestHead {
         body: "This is a gRPC server: content-type application/grpc\n")
     }
     if headers.isOversized { return .refuse(Status(.resourceExhausted, "the metadata is over the server's limit")) }
-    guard let path = fields.path, let route = router.route(block[path]) else {
+    guard let path = fields.path, let route = router.route(block, path) else {
       let path = fields.path.map { String(block.string($0).prefix(200)) } ?? ""
       return .refuse(Status(.unimplemented, "unknown method \(path)"))
     }
@@ -77,7 +77,8 @@ struct RequestHead {
     /// `application/grpc`, alone or with `+format` or `;parameters`.
     private static func isGRPC(_ value: Range<Int>, of block: HeaderBlock) -> Bool {
       guard block.starts(value, with: "application/grpc") else { return false }
-      guard value.count > 16, let next = block[(value.lowerBound + 16)..<value.upperBound].first else { return true }
+      guard value.count > 16 else { return true }
+      let next = block.bytes[value.lowerBound + 16]
       return next == UInt8(ascii: "+") || next == UInt8(ascii: ";")
     }
   }

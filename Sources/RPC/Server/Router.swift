@@ -25,8 +25,9 @@ final class Route: Sendable {
 /// Which handler serves which method. Message types are erased here, once, at registration.
 public struct Router: Sendable {
   private var routes: [String: Route] = [:]
-  /// Routes by a hash of the path's bytes, so that a call's path need not become a `String`.
-  private var byHash: [UInt64: [Route]] = [:]
+  /// Routes by a hash of the path's bytes, so that a call's path need not become a `String`. A power of two of them,
+  /// and at least as many as routes.
+  private var buckets: [[Route]] = [[]]
 
   public init() {}
 
@@ -90,20 +91,33 @@ public struct Router: Sendable {
     run: nonisolated(nonsending) @escaping @Sendable (ServerCall) async throws -> ByteBuffer?
   ) {
     let route = Route(path: path, takesOneMessage: takesOneMessage, run: run)
-    let hash = Self.hash(path.utf8)
-    byHash[hash, default: []].removeAll { $0.path == path }
-    byHash[hash, default: []].append(route)
     routes[path] = route
+    while buckets.count < routes.count { buckets += buckets }
+    for index in buckets.indices { buckets[index] = [] }
+    for route in routes.values { buckets[bucket(route.bytes[...])].append(route) }
   }
 
-  func route(_ path: ArraySlice<UInt8>) -> Route? {
-    byHash[Self.hash(path)]?.first { $0.bytes.elementsEqual(path) }
+  /// - Parameter path: Where the path lies in the request's headers.
+  func route(_ headers: HeaderBlock, _ path: Range<Int>) -> Route? {
+    let path = headers[path]
+    return buckets[bucket(path)].first { $0.bytes.elementsEqual(path) }
   }
 
-  /// FNV-1a. A collision only costs a comparison, and peers choose among our paths, not the table's contents.
-  private static func hash(_ bytes: some Sequence<UInt8>) -> UInt64 {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    return hash
+  /// A collision only costs a comparison, and peers choose among our paths, not the table's contents. Eight
+  /// bytes at a time.
+  private func bucket(_ path: ArraySlice<UInt8>) -> Int {
+    path.withUnsafeBytes { bytes in
+      var hash = UInt64(bytes.count)
+      var position = 0
+      while position + 8 <= bytes.count {
+        hash = (hash ^ bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self)) &* 0x9E37_79B9_7F4A_7C15
+        position += 8
+      }
+      while position < bytes.count {
+        hash = (hash ^ UInt64(bytes[position])) &* 0x9E37_79B9_7F4A_7C15
+        position += 1
+      }
+      return Int(truncatingIfNeeded: hash >> 32) & (buckets.count - 1)
+    }
   }
 }

@@ -26,7 +26,8 @@ public struct BindError: Error, Sendable, Hashable, CustomStringConvertible {
   public var description: String { "cannot listen on \(address): \(reason)" }
 }
 
-/// A gRPC server: HTTP/2, with TLS where `ServerOptions.tls` says so, handlers run as tasks on their connection's event loop.
+/// A gRPC server: HTTP/2, with TLS where `ServerOptions.tls` says so. Handlers run as tasks on their connection's event
+/// loop.
 ///
 /// A handler must not block: it shares its thread with every connection of that loop.
 public final class Server: Sendable {

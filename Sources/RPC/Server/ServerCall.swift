@@ -62,7 +62,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       return finish(status)
     }
     connection.handlerStarted()
-    task = Task(executorPreference: connection.runner) { await self.run() }
+    task = runTask()
   }
 
   func decodeRequest<Message>(_ codec: Codec<Message>) throws -> Message {
@@ -80,31 +80,34 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   }
 
   // MARK: - The handler
-  // `nonisolated(nonsending)`: these stay on the executor they are called on. Otherwise each call and each return asks
-  // the runtime for the task's executor, under a lock of the task: a tenth of all a unary call costs.
 
-  private nonisolated(nonsending) func run() async {
-    var last: ByteBuffer?
-    var status = Status.ok
-    do {
-      if let deadline {
-        last = try await Deadline.$current.withValue(deadline) { try await self.handle() }
-      } else {
-        last = try await handle()
+  /// In one function: with each async function more, a return asks the runtime for the task's executor, under a lock of
+  /// the task.
+  private func runTask() -> Task<Void, Never> {
+    Task(executorPreference: connection.runner) {
+      var last: ByteBuffer?
+      var status = Status.ok
+      do {
+        if let deadline = self.deadline {
+          last = try await Deadline.$current.withValue(deadline) { try await self.handle() }
+        } else if self.connection.interceptors.isEmpty {
+          last = try await self.route.run(self)
+        } else {
+          last = try await self.intercepted(self.connection.interceptors[...])
+        }
+      } catch {
+        status = Status(reporting: error)
       }
-    } catch {
-      status = Status(reporting: error)
-    }
-    if loop.inEventLoop {
-      handlerEnded(status, last)
-    } else {
-      loop.execute { [status, last] in self.handlerEnded(status, last) }
+      if self.loop.inEventLoop {
+        self.handlerEnded(status, last)
+      } else {
+        self.loop.execute { [status, last] in self.handlerEnded(status, last) }
+      }
     }
   }
 
-  private nonisolated(nonsending) func handle() async throws -> ByteBuffer? {
-    let interceptors = connection.interceptors
-    return interceptors.isEmpty ? try await route.run(self) : try await intercepted(interceptors[...])
+  private func handle() async throws -> ByteBuffer? {
+    try await intercepted(connection.interceptors[...])
   }
 
   private func handlerEnded(_ status: Status, _ last: ByteBuffer?) {

@@ -4,7 +4,7 @@ import NIOCore
 /// One connection at the server: the session's events to the calls, and what calls ask of the session.
 final class ServerConnection: Connection, @unchecked Sendable {
   let core: ServerCore
-  private var calls: [Int32: ServerCall] = [:]
+  private var calls = StreamTable<ServerCall>()
   private var runningHandlers = 0
   private var flood: FloodGuard
   private var requests: RequestBudget
@@ -74,7 +74,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
 
   override func closed() {
     let abandoned = calls.values
-    calls = [:]
+    calls = StreamTable()
     for call in abandoned where !call.isOver { call.abandon(CancellationError()) }
     core.remove(self)
   }
@@ -104,7 +104,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
     case .data(let stream, let chunk): calls[stream]?.received(chunk)
     case .end(let stream): calls[stream]?.end()
     case .closed(let stream, _):
-      guard let call = calls.removeValue(forKey: stream) else { return }
+      guard let call = calls.remove(stream) else { return }
       give(requests.closed(stream, partial: call.partialBytes))
       if !call.isOver { call.abandon(CancellationError()) }
       if phase == .draining { touch() }
@@ -130,7 +130,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
         connection: self, stream: headers.stream, route: route, headers: headers.block,
         deadline: timeout.map(Timeout.deadline))
       call.expectEncoded(encoding)
-      calls[headers.stream] = call
+      calls.insert(call, for: headers.stream)
       hadCalls = true
       call.begin()
       if headers.endStream { call.end() }
@@ -196,6 +196,6 @@ final class ServerConnection: Connection, @unchecked Sendable {
 
   /// Ends calls whose requests have not come in time.
   func checkRequests(_ limit: UInt32) {
-    for call in Array(calls.values) { call.checkRequest(limit, now: ticks) }
+    for call in calls.values { call.checkRequest(limit, now: ticks) }
   }
 }

@@ -109,13 +109,14 @@ public struct RequestStream<Message: Sendable>: AsyncSequence, Sendable {
 public protocol ServerInterceptor: Sendable {
   /// Calls `next` to go on, once; throws to end the call instead.
   ///
-  /// What `next` throws says how the call ended (`Status(reporting:)`): the handler's error, or, where the call was over
-  /// before its handler was, DEADLINE_EXCEEDED, CANCELLED when the caller gave up or went away, or what was wrong with
-  /// the rest of the request. It returns when the handler did and its status is OK.
+  /// What `next` throws says how the call ended (`Status(reporting:)`): the handler's error, or, where the call was
+  /// over before its handler was, DEADLINE_EXCEEDED, CANCELLED when the caller gave up or went away, or what was wrong
+  /// with the rest of the request. It returns when the handler did and its status is OK.
   func intercept(_ context: ServerContext, _ next: @Sendable () async throws -> Void) async throws
 
   /// A call was answered with this status without a handler: nobody serves its method, its headers are malformed, its
-  /// deadline has passed, or too many handlers run already. On the connection's event loop: it must not block. Unless implemented, does nothing.
+  /// deadline has passed, or too many handlers run already. On the connection's event loop: it must not block. Unless
+  /// implemented, does nothing.
   func refused(_ status: Status)
 }
 

@@ -35,10 +35,3 @@ final class ClientMetrics: Sendable {
     }
   }
 }
-
-extension Duration {
-  /// Rounded down; at most 292 years.
-  var nanoseconds: Int64 {
-    components.seconds * 1_000_000_000 + components.attoseconds / 1_000_000_000
-  }
-}

@@ -2,13 +2,8 @@
 // Prints its port and serves until it is killed. Arguments: none, or a certificate and its key (PEM files) for TLS.
 #include <grpcpp/grpcpp.h>
 
-#include <fstream>
-#include <iostream>
-#include <memory>
-#include <sstream>
-#include <string>
-
 #include "buddy/testing/v1/testing.grpc.pb.h"
+#include "serve.h"
 
 using buddy::testing::v1::Echo;
 using buddy::testing::v1::EchoMessage;
@@ -56,26 +51,7 @@ class EchoService final : public Echo::CallbackService {
   }
 };
 
-static std::string Content(const char* path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 int main(int argc, char** argv) {
-  std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
-  if (argc == 3) {
-    grpc::SslServerCredentialsOptions options;
-    options.pem_key_cert_pairs.push_back({Content(argv[2]), Content(argv[1])});
-    credentials = grpc::SslServerCredentials(options);
-  }
   EchoService service;
-  grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", credentials, &port);
-  builder.RegisterService(&service);
-  auto server = builder.BuildAndStart();
-  std::cout << "listening on " << port << std::endl;
-  server->Wait();
+  return Serve(&service, argc, argv);
 }

@@ -50,7 +50,8 @@ struct MissionBench: AsyncParsableCommand {
     guard measured.count == 2 else { return }
     // Of windows that follow each other, and not of the medians: what else the machine does comes and goes.
     let share = zip(measured[0], measured[1]).map { $1.rate / $0.rate }.sorted()[windows / 2]
-    print("concurrency \(concurrency): the second's missions/s are \(decimal(share * 100, 1)) % of the first's (median)")
+    let percent = decimal(share * 100, 1)
+    print("concurrency \(concurrency): the second's missions/s are \(percent) % of the first's (median)")
     guard share >= leastShare else {
       print("that is less than \(decimal(leastShare * 100, 1)) %")
       throw ExitCode.failure

@@ -78,8 +78,8 @@ struct ProgressBench: AsyncParsableCommand {
     return whole.p99 <= highestP99 && ratio <= highestRatio
   }
 
-  /// A window after a second that does not count: in it, who came last reads what was before, or somebody's connection is
-  /// closed.
+  /// A window after a second that does not count: in it, who came last reads what was before, or somebody's connection
+  /// is closed.
   private func settled(_ fanout: Fanout) async throws -> Fanout.Window {
     _ = try await fanout.window(seconds: 1, rate: rate)
     return try await fanout.window(seconds: windowSeconds, rate: rate)

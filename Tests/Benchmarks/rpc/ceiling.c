@@ -71,7 +71,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user_data) {
   int ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
   if (!ends || (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS)) return 0;
-  nghttp2_data_provider provider = {{.ptr = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id)}, read_body};
+  call *c = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+  nghttp2_data_provider provider = {{.ptr = c}, read_body};
   return nghttp2_submit_response(session, frame->hd.stream_id, head, 2, &provider);
 }
 

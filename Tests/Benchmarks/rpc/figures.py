@@ -44,12 +44,14 @@ class Bench:
         self.swift_client = [os.path.join(options.binaries, "rpc-bench-client"), "calls"]
         self.cpp_client = [os.path.join(options.peers, "echo_client")]
 
-    def ours(self, *arguments, environment=None):
-        command = [os.path.join(self.options.binaries, "rpc-echo-server"), *arguments]
-        return Server(command, is_tls=bool(arguments), environment=environment)
+    def ours(self, *files, environment=None):
+        command = [os.path.join(self.options.binaries, "rpc-echo-server"), "--threads", "1"]
+        for flag, file in zip(("--certificate", "--key"), files):
+            command += [flag, file]
+        return Server(command, is_tls=bool(files), environment=environment)
 
-    def theirs(self, *arguments):
-        return Server([os.path.join(self.options.peers, "echo_server"), *arguments], is_tls=bool(arguments))
+    def theirs(self, *files):
+        return Server([os.path.join(self.options.peers, "echo_server"), *files], is_tls=bool(files))
 
     def ceiling(self):
         return Server([os.path.join(self.options.peers, "ceiling")])

@@ -1,14 +1,14 @@
 // grpc.testing.TestService with gRPC C++ (grpc/doc/interop-test-descriptions.md, "Server").
 //   interop_server [CERTIFICATE KEY]   with TLS where these PEM files are given
 // Prints the port it listens on and serves until it is killed.
-#include <fstream>
-#include <iostream>
-#include <sstream>
+#include <chrono>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "grpc/testing/test.grpc.pb.h"
 #include "message_flags.h"
+#include "serve.h"
 
 using namespace grpc::testing;
 using grpc::ServerContext;
@@ -122,27 +122,9 @@ class TestServiceImpl final : public TestService::Service {
   }
 };
 
-std::string Content(const char* path) {
-  std::stringstream content;
-  content << std::ifstream(path).rdbuf();
-  return content.str();
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
-  if (argc == 3) {
-    grpc::SslServerCredentialsOptions options;
-    options.pem_key_cert_pairs.push_back({Content(argv[2]), Content(argv[1])});
-    credentials = grpc::SslServerCredentials(options);
-  }
   TestServiceImpl service;
-  grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", credentials, &port);
-  builder.RegisterService(&service);
-  auto server = builder.BuildAndStart();
-  std::cout << "listening on " << port << std::endl;
-  server->Wait();
+  return Serve(&service, argc, argv);
 }

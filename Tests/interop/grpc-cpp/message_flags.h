@@ -1,4 +1,5 @@
-// How a message came, which gRPC C++ tells only its interoperability tests: by friends of its contexts with these names.
+// How a message came, which gRPC C++ tells only its interoperability tests: by friends of its contexts with these
+// names.
 #pragma once
 
 #include <grpcpp/grpcpp.h>

@@ -36,7 +36,7 @@ final class BodyGate: ChannelDuplexHandler, RemovableChannelHandler {
   ///   - timeout: how long a body may take to arrive, other than an upload's.
   init(maximumBytes: Int, timeout: Duration) {
     self.maximumBytes = maximumBytes
-    self.timeout = .nanoseconds(timeout.nanoseconds)
+    self.timeout = TimeAmount(timeout)
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {

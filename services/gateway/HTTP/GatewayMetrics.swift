@@ -37,7 +37,7 @@ final class GatewayMetrics: Sendable {
     let body = response.body
     var response = response
     response.body = ResponseBody(contentLength: body.contentLength) { writer in
-      defer { timer.recordNanoseconds(start.duration(to: .now).nanoseconds) }
+      defer { timer.record(duration: start.duration(to: .now)) }
       try await body.write(writer)
     }
     return response

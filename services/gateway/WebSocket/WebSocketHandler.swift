@@ -81,7 +81,7 @@ final class WebSocketHandler: ChannelDuplexHandler {
   }
 
   private func scheduleBeat(_ context: ChannelHandlerContext) {
-    let interval = TimeAmount.nanoseconds(sockets.options.heartbeat.nanoseconds)
+    let interval = TimeAmount(sockets.options.heartbeat)
     heartbeat = context.eventLoop.assumeIsolated().scheduleTask(in: interval) { self.beat() }
   }
 
@@ -127,7 +127,7 @@ final class WebSocketHandler: ChannelDuplexHandler {
     isClosing = true
     fragments = nil
     for subscription in Array(subscriptions.values) { forget(subscription) }
-    let limit = TimeAmount.nanoseconds(sockets.options.closeTimeout.nanoseconds)
+    let limit = TimeAmount(sockets.options.closeTimeout)
     context.eventLoop.assumeIsolated().scheduleTask(in: limit) { context.close(promise: nil) }
     if holdsRead { context.read() }
   }

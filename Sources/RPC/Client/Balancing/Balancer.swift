@@ -20,14 +20,14 @@ protocol Balancer: Sendable {
   /// The name has no addresses, or nobody could say which.
   mutating func resolutionFailed(_ reason: String, now: Int64, spread: Double) -> [BalancerAction]
 
-  mutating func connected(_ address: ServerAddress, now: Int64)
+  mutating func connected(_ address: ServerAddress, now: Int64) -> [BalancerAction]
   mutating func failed(_ address: ServerAddress, _ reason: String, now: Int64, spread: Double) -> [BalancerAction]
   /// An address's last connection is gone, or takes no more calls.
   mutating func lost(
     _ address: ServerAddress, _ wasUseful: Bool, now: Int64, spread: Double
   ) -> [BalancerAction]
   /// What `.wake` asked for.
-  mutating func restEnded(_ address: ServerAddress?, now: Int64) -> [BalancerAction]
+  mutating func woke(_ address: ServerAddress?, now: Int64) -> [BalancerAction]
   /// Nothing was called for long: the channel closes all connections.
   mutating func stop()
 }
@@ -35,9 +35,9 @@ protocol Balancer: Sendable {
 enum BalancerAction: Equatable {
   /// Make a connection: begin after a while, and give up after another (both in nanoseconds).
   case connect(ServerAddress, after: Int64, timeout: Int64)
-  /// Start no more calls there; those under way go on.
+  /// Start no more calls there, and give up connecting; calls under way go on.
   case drop(ServerAddress)
-  /// Call `restEnded` after so many nanoseconds.
+  /// Call `woke` after so many nanoseconds.
   case wake(ServerAddress?, after: Int64)
   /// Find out the target's addresses, if that is not too soon.
   case resolve

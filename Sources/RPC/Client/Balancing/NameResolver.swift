@@ -3,7 +3,7 @@ import NIOPosix
 
 /// Finds the addresses that a name has at the moment.
 public protocol NameResolver: Sendable {
-  /// All addresses of a host, in the order in which they are to be tried.
+  /// All addresses of a host, in the order in which they are to be tried; pick first lets IPv6 and IPv4 take turns.
   /// - Throws: Anything: the reason is shown to callers. The addresses known from before stay in use.
   func addresses(of host: String, port: Int) async throws -> [ServerAddress]
 }

@@ -65,10 +65,11 @@ struct RoundRobin: Balancer {
     return [.wake(nil, after: resolution.failed(now: now, spread: spread))]
   }
 
-  mutating func connected(_ address: ServerAddress, now: Int64) {
-    guard let index = index(of: address) else { return }
+  mutating func connected(_ address: ServerAddress, now: Int64) -> [BalancerAction] {
+    guard let index = index(of: address) else { return [] }
     entries[index].attempts.connected(now: now)
     entries[index].hasFailed = false
+    return []
   }
 
   mutating func failed(
@@ -88,7 +89,7 @@ struct RoundRobin: Balancer {
     return connectIdle(now: now) + (isActive ? [.resolve] : [])
   }
 
-  mutating func restEnded(_ address: ServerAddress?, now: Int64) -> [BalancerAction] {
+  mutating func woke(_ address: ServerAddress?, now: Int64) -> [BalancerAction] {
     guard let address else {
       guard isActive, resolution.restEnded(now: now) else { return [] }
       _ = resolution.begin(now: now)

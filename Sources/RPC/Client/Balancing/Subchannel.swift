@@ -22,6 +22,8 @@ final class Subchannel: @unchecked Sendable {
     init(number: Int) { self.number = number }
     var connection: ClientConnection?
     var timer: Scheduled<Void>?
+    /// It has taken all of its time.
+    var isLate = false
   }
 
   init(address: ServerAddress, channel: ClientChannel) {
@@ -62,12 +64,15 @@ final class Subchannel: @unchecked Sendable {
       return channel.loop.execute { self.failed(self.attempt, "it is no address: \(error)") }
     }
     attempt.timer = channel.loop.scheduleTask(in: .nanoseconds(timeout)) { [weak self] in
-      self?.attempt?.connection?.giveUp("the server sent no HTTP/2 SETTINGS in time")
+      guard let attempt = self?.attempt else { return }
+      attempt.isLate = true
+      attempt.connection?.giveUp("the server sent no HTTP/2 SETTINGS in time")
     }
     let number = attempt.number
     bootstrap(timeout: timeout).connect(to: socketAddress).whenFailure { [weak self] error in
       guard let self, let current = self.attempt, current.number == number else { return }
-      self.failed(current, Self.reason(error))
+      // Late here is late with TCP already, whichever clock noticed first: NIO's or ours.
+      self.failed(current, current.isLate ? Self.noAnswer : Self.reason(error))
     }
   }
 
@@ -133,12 +138,14 @@ final class Subchannel: @unchecked Sendable {
     return true
   }
 
+  private static let noAnswer = "it did not answer in time"
+
   private static func reason(_ error: any Error) -> String {
     if let error = error as? IOError {
       // The system's own words: NIO's add where in NIO it came up.
       return String(cString: strerror(error.errnoCode)).lowercased()
     }
-    if case ChannelError.connectTimeout = error { return "it did not answer in time" }
+    if case ChannelError.connectTimeout = error { return noAnswer }
     return "\(error)"
   }
 

@@ -100,7 +100,8 @@ public struct HedgingPolicy: Sendable, Hashable {
 }
 
 /// Stops retries and hedging while a server fails more than it answers (gRFC A6, "Throttling"): each failure that
-/// could be retried takes a token, each success gives `tokenRatio` back; with half of them or fewer no call is repeated.
+/// could be retried takes a token, each success gives `tokenRatio` back; with half of them or fewer no call is
+/// repeated.
 public struct RetryThrottling: Sendable, Hashable {
   /// 1 … 1,000.
   public let maximumTokens: Int
