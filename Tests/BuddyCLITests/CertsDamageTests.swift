@@ -66,7 +66,8 @@ struct CertsDamageTests {
     try FileManager.default.createDirectory(atPath: "\(folder)/ca.key", withIntermediateDirectories: false)
     #expect(await refusal("renew")?.message.contains("ca.key: is a directory") == true)
     // The rest is looked at without it.
-    try await certs("show")
+    await #expect(throws: SilentExit.self) { try await certs("show") }
+    #expect(try problems("progress") == [])
   }
 
   @Test("half a certificate is made anew")
@@ -74,11 +75,13 @@ struct CertsDamageTests {
     try await certs("init", "--service", "progress", "--service", "learning")
     try put(data("progress.crt").prefix(100), "progress.crt")
     try put(Data(), "learning.crt")
-    try await certs("show")
+    let end = await #expect(throws: SilentExit.self) { try await certs("show") }
+    #expect(end?.reason == .failed)
     try await certs("renew", "--service", "progress", "--service", "progress")
     #expect(try problems("progress") == [])
     try await certs("renew")
     #expect(try problems("learning") == [])
+    try await certs("show")
     _ = try TLSFolder(folder).server(.learning)
   }
 
@@ -112,7 +115,7 @@ struct CertsDamageTests {
     let names = try #require(try certificates.read("progress").extensions.subjectAlternativeNames)
     let old = try certificates.readAuthority().issue(
       "progress", names: names, days: 1, now: .now - 3 * 86_400)
-    try certificates.write(old, as: "progress")
+    try certificates.write([(name: "progress", issued: old)])
     #expect(try problems("progress") == ["EXPIRED"])
     let error = #expect(throws: TLSFileError.self) { try TLSFolder(folder).server(.progress) }
     #expect(error?.description.contains("has expired") == true)
@@ -144,5 +147,23 @@ struct CertsDamageTests {
       "--address", "::0001")
     let names = try CertificateFolder(folder).read("progress").extensions.subjectAlternativeNames
     #expect(names?.count == 4)
+  }
+
+  @Test("a new certificate is never said to be valid for more days than were asked for")
+  func days() throws {
+    let authority = try CertificateAuthority(name: "Fraction", now: Date(timeIntervalSince1970: 1_800_000_000.9))
+    #expect(authority.certificate.notValidAfter.timeIntervalSince1970 == 1_800_000_000 + 3650 * 86_400)
+    let names = SubjectAlternativeNames(spiffe: "spiffe://buddy/x", names: [], addresses: [])
+    let leaf = try authority.issue("x", names: names, days: 365, now: Date(timeIntervalSince1970: 1_800_000_000.9))
+    #expect(leaf.notAfter.timeIntervalSince1970 == 1_800_000_000 + 365 * 86_400)
+  }
+
+  @Test("a pipe in a file's place is refused, and holds up nobody", arguments: ["ca.crt", "progress.key"])
+  func pipe(_ name: String) async throws {
+    try await certs("init", "--service", "progress")
+    try FileManager.default.removeItem(atPath: "\(folder)/\(name)")
+    #expect(mkfifo("\(folder)/\(name)", 0o600) == 0)
+    await #expect(throws: (any Error).self) { try await certs("show") }
+    await #expect(throws: (any Error).self) { try await certs("renew") }
   }
 }

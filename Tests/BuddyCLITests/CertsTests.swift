@@ -115,11 +115,33 @@ struct CertsTests {
   @Test("arguments that cannot be meant are usage errors", arguments: [
     ["init", "--days", "0"], ["init", "--days", "3651"], ["init", "--service", "nobody"], ["init", "--folder", ""],
     ["init", "--address", "buddy.example"], ["init", "--name", ""], ["init", "--name", "two words"],
+    ["init", "--name", "buddy.example", "--name", "10.0.0.5"],
     ["renew", "--address", "10.1.2.3"], ["show", "--days", "1"],
   ])
   func usage(_ arguments: [String]) {
     #expect(throws: (any Error).self) { _ = try Buddy.parseAsRoot(["certs"] + arguments) }
   }
+
+  @Test("a name that nobody could verify is none", arguments: [
+    "https://x.example:443", "x.example:443", "x.example/", "x..example", ".example", "x.example.", "-x.example",
+    "x-.example", "bücher.example", "user@x.example", "*", "*.example", "x.*.example", "300.1.1.1", "10.1", "",
+    String(repeating: "a", count: 64), String(repeating: "a.", count: 127) + "a",
+  ])
+  func badHostNames(_ name: String) {
+    #expect(HostName.problem(name)?.contains("is no name of a host") == true)
+  }
+
+  @Test("an address is to be given as one", arguments: ["10.0.0.5", "::1", "[::1]", "2001:db8::1"])
+  func addressesAsNames(_ name: String) {
+    let address = name.trimmingCharacters(in: ["[", "]"])
+    #expect(HostName.problem(name) == "is an address: use --address \(address)")
+  }
+
+  @Test("names of hosts", arguments: [
+    "localhost", "buddy.example", "a1.b-c.example", "1and1.example", "*.buddy.example", "my_service",
+    "xn--bcher-kva.example", String(repeating: "a", count: 63) + ".example",
+  ])
+  func hostNames(_ name: String) { #expect(HostName.problem(name) == nil) }
 
   @Test("the flag goes before the variable, and neither is no TLS")
   func folders() throws {

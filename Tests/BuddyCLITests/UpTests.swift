@@ -1,3 +1,4 @@
+import ArgumentParser
 import Foundation
 import NIOCore
 import NIOPosix
@@ -97,7 +98,15 @@ struct UpTests {
     let folder = try TemporaryFolder("data")
     try "x".write(toFile: folder.file("file"), atomically: true, encoding: .utf8)
     let error = #expect(throws: CommandError.self) { try DataFolder.open(folder.file("file/data")) }
-    #expect(error?.exit == .cannotWrite)
+    #expect(error?.exit == .cannotWrite && error?.message.contains("\(folder.file("file")) is a file") == true)
+  }
+
+  @Test("an empty data folder is none, by a flag and by a variable")
+  func emptyDataFolder() throws {
+    #expect(throws: ValidationError.self) { try DataFolder.check("", environment: [:]) }
+    #expect(throws: ValidationError.self) { try DataFolder.check(nil, environment: ["BUDDY_DATA": ""]) }
+    try DataFolder.check("/d", environment: ["BUDDY_DATA": ""])
+    try DataFolder.check(nil, environment: [:])
   }
 
   @Test("where the data folder is without a word about it")
@@ -105,6 +114,11 @@ struct UpTests {
     #expect(standardDataFolder(["XDG_DATA_HOME": "/x", "HOME": "/h"]) == "/x/buddy")
     #expect(standardDataFolder(["XDG_DATA_HOME": "relative", "HOME": "/h"]) == "/h/.local/share/buddy")
     #expect(standardDataFolder(["BUDDY_DATA": "/d", "XDG_DATA_HOME": "/x"]) == "/d")
+    // Without a home it is the one that the system knows, and not the root.
+    for home in [[:], ["HOME": ""], ["HOME": "relative"]] {
+      let folder = standardDataFolder(home)
+      #expect(folder.hasPrefix("/") && folder.hasSuffix("/.local/share/buddy") && folder != "/.local/share/buddy")
+    }
   }
 
   @Test("one old log is kept")

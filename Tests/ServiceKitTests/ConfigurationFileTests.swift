@@ -138,9 +138,47 @@ import Testing
       try Settings(Self.all, arguments: ["--config", folder.path], environment: [:])
     }
     #expect(error?.description == "\(folder.path) cannot be read: it is a folder")
+    try FileManager.default.createSymbolicLink(atPath: folder.file("link"), withDestinationPath: "/dev/null")
+    #expect(mkfifo(folder.file("pipe"), 0o666) == 0)
+    for other in ["/dev/null", folder.file("link"), folder.file("pipe")] {
+      error = #expect(throws: SettingError.self) {
+        try Settings(Self.all, arguments: ["--config", other], environment: [:])
+      }
+      #expect(error?.description == "\(other) cannot be read: it is no regular file")
+    }
     try write(String(repeating: " ", count: ConfigurationFile.maximumSize + 1))
     error = #expect(throws: SettingError.self) { try settings() }
     #expect(error?.description == "\(path) is larger than 1024 KiB")
+  }
+
+  /// A shell's `<(…)`.
+  @Test func aPipeWithoutANameIsRead() throws {
+    let pipe = Pipe()
+    let reader = pipe.fileHandleForReading.fileDescriptor
+    try pipe.fileHandleForWriting.write(contentsOf: Data(#"{"port": 3, "api-key": "hunter2"}"#.utf8))
+    let path = "/proc/self/fd/\(reader)"
+    // What was opened waits for more until the last writer has gone.
+    DispatchQueue.global().async { try? pipe.fileHandleForWriting.close() }
+    #expect(try Settings(Self.all, arguments: ["--config", path], environment: [:])[Self.port] == 3)
+  }
+
+  @Test(arguments: ["data", "tls-folder"])
+  func nothingWhereAFolderWasMeantIsRefused(_ name: String) throws {
+    let declared = CommonSettings.all(.progress)
+    let variable = "BUDDY_" + name.uppercased().replacing("-", with: "_")
+    for (arguments, environment) in [(["--\(name)", ""], [:]), (["--\(name)="], [:]), ([], [variable: ""])] {
+      let error = #expect(throws: SettingError.self) {
+        try Settings(declared, arguments: arguments, environment: environment, service: .progress)
+      }
+      #expect(error?.description.contains(": \"\" is not a folder") == true)
+    }
+    try write(#"{"\#(name)": ""}"#)
+    let error = #expect(throws: SettingError.self) {
+      try Settings(declared, arguments: ["--config", path], environment: [:], service: .progress)
+    }
+    #expect(error?.description.hasPrefix("\(path): \(name): \"\" is not a folder") == true)
+    // What says something goes before what says nothing.
+    _ = try Settings(declared, arguments: ["--\(name)", "/d"], environment: [variable: ""], service: .progress)
   }
 
   @Test func whatEverybodyMayChangeIsRefused() throws {

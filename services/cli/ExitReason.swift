@@ -16,7 +16,7 @@ enum ExitReason: Int32, CaseIterable, Sendable {
   var meaning: String {
     switch self {
     case .success: "done; a mission that was waited for succeeded"
-    case .failed: "the mission failed, or the request does not fit its state"
+    case .failed: "the mission failed, or the request does not fit its state; a certificate cannot be used"
     case .refused: "the mission was rejected or cancelled"
     case .usage: "wrong usage: an option, a value or an id"
     case .damagedData: "bytes do not match their digest"

@@ -26,7 +26,9 @@ enum CommonSettings {
     help: "the port of /metrics, /healthz and /readyz; 0 takes any that is free, and so does the default where --port is 0")
   static let adminHost = Setting<String>(
     "admin-host", default: "", help: "the address of the admin port; unless given, that of --host")
-  static let data = Setting<String>("data", default: standardDataFolder(), help: "the folder for databases and files")
+  static let data = Setting(
+    nonEmpty: "data", default: standardDataFolder(), expected: "a folder; leave it out for the usual one",
+    help: "the folder for databases and files")
   static let database = Setting<DatabaseSetting>(
     "database", default: .file,
     help: "a PostgreSQL server's database for all services, a schema buddy_<service> each; empty: files in --data")

@@ -16,10 +16,11 @@ public struct Setting<Value: SettingValue>: Sendable {
     self.init(name, defaultValue, help, isSecret: isSecret, expected: Value.expected, isAccepted: nil)
   }
 
-  /// A text that is none unless it is given. Given empty, by a variable too, it is refused: somebody meant to say
-  /// something, and going on as if nothing were said would not be safe.
-  init(nonEmpty name: String, expected: String, help: String) where Value == String {
-    self.init(name, "", help, isSecret: false, expected: expected) { !$0.isEmpty }
+  /// A text that, unless given, is the default, which may be none. Given empty, by a variable too, it is refused:
+  /// somebody meant to say something, and going on as if nothing were said would not be safe.
+  init(nonEmpty name: String, default defaultValue: String = "", expected: String, help: String)
+  where Value == String {
+    self.init(name, defaultValue, help, isSecret: false, expected: expected) { !$0.isEmpty }
     refusesEmpty = true
   }
 

@@ -8,18 +8,19 @@ struct SettingsFile {
 
   /// - Throws: ``SettingError`` with the path and the system's reason; never with what the file holds.
   init(_ path: String, atMost limit: Int) throws {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    // A named pipe that nobody writes would hold up an open that waits.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
     guard descriptor >= 0 else { throw Self.error(path) }
     defer { close(descriptor) }
-    // What the descriptor is open on, however the name leads there; a pipe is nowhere, so nobody else can get at it.
-    let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\(descriptor)")
-    let attributes = target.flatMap { try? FileManager.default.attributesOfItem(atPath: $0) } ?? [:]
-    if attributes[.type] as? FileAttributeType == .typeDirectory {
-      throw SettingError("\(path) cannot be read: it is a folder")
+    guard let status = FileStatus(descriptor: descriptor) else { throw Self.error(path) }
+    switch status.kind {
+    case .regular: break
+    case .folder: throw SettingError("\(path) cannot be read: it is a folder")
+    case .pipe where Self.isNameless(descriptor): _ = fcntl(descriptor, F_SETFL, O_RDONLY)
+    default: throw SettingError("\(path) cannot be read: it is no regular file")
     }
-    let permissions = (attributes[.posixPermissions] as? NSNumber)?.intValue ?? 0
-    isWritableByOthers = permissions & 0o002 != 0
-    isReadableByOthers = permissions & 0o004 != 0
+    isWritableByOthers = status.permissions & 0o002 != 0
+    isReadableByOthers = status.permissions & 0o004 != 0
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 16_384)
     while true {
@@ -31,6 +32,12 @@ struct SettingsFile {
       guard bytes.count <= limit else { throw SettingError("\(path) is larger than \(limit / 1024) KiB") }
     }
     self.bytes = bytes
+  }
+
+  /// A shell's `<(…)`: a pipe between processes, which is nowhere, so nobody else can get at it.
+  private static func isNameless(_ descriptor: Int32) -> Bool {
+    let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\(descriptor)")
+    return target?.hasPrefix("pipe:") == true
   }
 
   private static func error(_ path: String) -> SettingError {

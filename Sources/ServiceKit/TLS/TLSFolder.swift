@@ -9,11 +9,14 @@ public struct TLSFolder: Sendable, Hashable {
   /// The command's own name among those of the services.
   public static let command = "cli"
 
+  /// The authority's, whose key is not needed where services run.
+  public static let authorityName = "ca"
+
   public init(_ path: String) { self.path = path }
 
   public static func id(_ name: String) -> String { "spiffe://buddy/\(name)" }
 
-  public var authority: String { "\(path)/ca.crt" }
+  public var authority: String { certificate(Self.authorityName).chain }
   public func certificate(_ name: String) -> CertificateFiles {
     CertificateFiles(chain: "\(path)/\(name).crt", key: "\(path)/\(name).key")
   }

@@ -10,6 +10,11 @@ struct CertificateAuthority {
   /// Clocks differ: certificates are valid from a little while ago.
   private static let clockDifference: TimeInterval = 300
 
+  /// Certificates count in seconds, and what they round up would be a day more than was said.
+  private static func second(_ date: Date) -> Date {
+    Date(timeIntervalSince1970: date.timeIntervalSince1970.rounded(.down))
+  }
+
   let certificate: Certificate
   private let key: P256.Signing.PrivateKey
 
@@ -22,6 +27,7 @@ struct CertificateAuthority {
 
   /// A new one.
   init(name: String, now: Date = .now) throws {
+    let now = Self.second(now)
     key = P256.Signing.PrivateKey()
     let publicKey = Certificate.PublicKey(key.publicKey)
     let subject = try DistinguishedName { CommonName(name) }
@@ -58,6 +64,7 @@ struct CertificateAuthority {
 
   /// A certificate for servers and clients; not valid longer than the authority's own.
   func issue(_ name: String, names: SubjectAlternativeNames, days: Int, now: Date = .now) throws -> Issued {
+    let now = Self.second(now)
     let leafKey = P256.Signing.PrivateKey()
     let publicKey = Certificate.PublicKey(leafKey.publicKey)
     let notAfter = min(now + Double(days) * 86_400, certificate.notValidAfter)

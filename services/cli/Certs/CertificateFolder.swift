@@ -1,12 +1,12 @@
 import Foundation
+import RPC
 import ServiceKit
 import SwiftASN1
 import X509
 
-/// A folder of certificates on disk. Files are written whole or not at all, so that services which run with them never
-/// see half of one; keys can be read by their owner alone.
+/// A folder of certificates on disk, and what is in it. What writes there is in an extension.
 struct CertificateFolder {
-  static let authority = "ca"
+  static let authority = TLSFolder.authorityName
 
   let folder: TLSFolder
 
@@ -14,17 +14,53 @@ struct CertificateFolder {
 
   var path: String { folder.path }
 
-  private func certificate(_ name: String) -> String { "\(path)/\(name).crt" }
-  private func key(_ name: String) -> String { "\(path)/\(name).key" }
+  private func certificate(_ name: String) -> String { folder.certificate(name).chain }
+  private func key(_ name: String) -> String { folder.certificate(name).key }
 
-  /// Everything that has a certificate here but the authority, sorted.
+  /// Everything that has a certificate here but the authority, sorted; not only Buddy's.
   var names: [String] {
     let files = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
     return files.filter { $0.hasSuffix(".crt") }.map { String($0.dropLast(4)) }.filter { $0 != Self.authority }.sorted()
   }
 
-  func has(_ name: String) -> Bool {
-    [certificate(name), key(name)].contains { FileManager.default.fileExists(atPath: $0) }
+  func has(_ name: String) -> Bool { [certificate(name), key(name)].contains(where: Self.exists) }
+
+  func hasCertificate(_ name: String) -> Bool { Self.exists(certificate(name)) }
+
+  private static func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
+
+  // MARK: - What may be replaced
+
+  /// Whose a name's files are.
+  enum Owner: Hashable {
+    case nobody
+    /// This authority signed the certificate.
+    case ours(Certificate)
+    /// The beginning of a certificate, with which nobody can do anything.
+    case remains
+    /// What must not be replaced, and why.
+    case others(String)
+  }
+
+  func owner(of name: String, _ authority: Certificate) throws -> Owner {
+    let (certificate, key) = (certificate(name), key(name))
+    for path in [certificate, key] where ![nil, .regular].contains(FileStatus(path: path)?.kind) {
+      return .others("\(path) is no regular file")
+    }
+    guard Self.exists(certificate) else {
+      return Self.exists(key) ? .others("\(key) is a key without a certificate, so nobody knows whose") : .nobody
+    }
+    let text = try text(certificate)
+    if let found = try? Certificate(pemEncoded: text) {
+      return found.isSigned(by: authority) ? .ours(found) : .others("\(certificate) is not of this authority")
+    }
+    // Several certificates in one file, or another form, are somebody's, though not ours.
+    return Self.isBeginning(text) ? .remains : .others("\(certificate) is nothing that `buddy certs` writes")
+  }
+
+  private static func isBeginning(_ text: String) -> Bool {
+    let first = "-----BEGIN CERTIFICATE-----"
+    return first.hasPrefix(text) || (text.hasPrefix(first) && !text.contains("-----END"))
   }
 
   // MARK: - Reading
@@ -66,17 +102,17 @@ struct CertificateFolder {
   }
 
   /// Nil where it is not there.
-  func keyText(_ name: String) throws -> String? {
-    FileManager.default.fileExists(atPath: key(name)) ? try text(key(name)) : nil
-  }
+  func keyText(_ name: String) throws -> String? { Self.exists(key(name)) ? try text(key(name)) : nil }
 
   private func text(_ path: String) throws -> String {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    // A pipe that nobody writes would hold up an open that waits.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw unreadable(path, errno) }
     let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-    var isFolder: ObjCBool = false
-    if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
-      throw unreadable(path, EISDIR)
+    switch FileStatus(descriptor: descriptor)?.kind {
+    case .regular: break
+    case .folder: throw unreadable(path, EISDIR)
+    default: throw CommandError(code: "CERTIFICATES", message: "\(path) is no regular file", exit: .notFound)
     }
     guard let data = try? file.readToEnd() ?? Data() else { throw unreadable(path, EIO) }
     return String(decoding: data, as: UTF8.self)
@@ -96,65 +132,11 @@ struct CertificateFolder {
     default: return CommandError(code: "CERTIFICATES", message: reason, exit: .notFound)
     }
   }
+}
 
-  // MARK: - Writing
-
-  func make() throws {
-    do {
-      try FileManager.default.createDirectory(
-        atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-    } catch {
-      throw CommandError(code: "OUTPUT_FILE", message: "cannot make the folder \(path)", exit: .cannotWrite)
-    }
-  }
-
-  /// Runs `body` while no other command writes here; waits for one that does. The folder must be there.
-  func locked<Result>(_ body: () throws -> Result) throws -> Result {
-    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw Self.failure(path) }
-    defer { close(descriptor) }
-    while flock(descriptor, LOCK_EX) != 0 {
-      guard errno == EINTR else { throw Self.failure(path) }
-    }
-    return try body()
-  }
-
-  /// Takes the authority's key away from others than its owner.
-  /// - Returns: Whether that was needed.
-  func closeAuthorityKey() throws -> Bool {
-    guard folder.exposedKey(Self.authority) != nil else { return false }
-    guard chmod(key(Self.authority), 0o600) == 0 else { throw Self.failure(key(Self.authority)) }
-    return true
-  }
-
-  /// The key first: whoever looks in between sees a pair that does not fit, and goes on with what it had.
-  func write(_ issued: CertificateAuthority.Issued, as name: String) throws {
-    try write(issued.key, to: key(name), mode: 0o600)
-    try write(issued.certificate, to: certificate(name), mode: 0o644)
-  }
-
-  private func write(_ text: String, to path: String, mode: mode_t) throws {
-    let partial = "\(path).\(getpid()).partial"
-    let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
-    guard descriptor >= 0 else { throw Self.failure(path) }
-    let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-    do {
-      try file.write(contentsOf: Data(text.utf8))
-      try file.synchronize()
-      try file.close()
-    } catch {
-      unlink(partial)
-      throw Self.failure(path)
-    }
-    guard rename(partial, path) == 0 else {
-      unlink(partial)
-      throw Self.failure(path)
-    }
-  }
-
-  private static func failure(_ path: String) -> CommandError {
-    CommandError(
-      code: "OUTPUT_FILE", message: "cannot write \(path): \(String(cString: strerror(errno)).lowercased())",
-      exit: .cannotWrite)
+extension Certificate {
+  /// It is one that the authority made for somebody else than itself.
+  func isSigned(by authority: Certificate) -> Bool {
+    self != authority && issuer == authority.subject && authority.publicKey.isValidSignature(signature, for: self)
   }
 }

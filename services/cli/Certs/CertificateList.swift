@@ -5,25 +5,30 @@ import X509
 
 /// Certificates as a table: whether each can be used, until when, and who it is for.
 enum CertificateList {
+  /// Throws ``SilentExit`` with status 1 after it where one cannot be used.
   static func show(_ folder: CertificateFolder, _ names: [String], _ console: Console) throws {
     let authority = try folder.read(CertificateFolder.authority)
     var table = Table(
       ("NAME", .left), ("STATE", .left), ("VALID UNTIL", .left), ("DAYS", .right), ("SERIAL", .left), ("SAYS", .left))
+    var isEveryOneFine = true
     for name in names {
       guard let certificate = try? folder.read(name) else {
-        table.add(name, "DAMAGED", "-", "-", "-", "-")
+        table.add(name, folder.hasCertificate(name) ? "DAMAGED" : "NO CERTIFICATE", "-", "-", "-", "-")
+        isEveryOneFine = false
         continue
       }
       // A day that has begun counts, so that a new certificate of 365 days has 365.
       let days = max(0, Int((certificate.notValidAfter.timeIntervalSinceNow / 86_400).rounded(.up)))
       let says = try? certificate.extensions.subjectAlternativeNames.map { $0.map(text).joined(separator: " ") }
       let problems = problems(of: certificate, name, authority, folder)
+      if !problems.isEmpty { isEveryOneFine = false }
       table.add(
         name, problems.isEmpty ? "ok" : problems.joined(separator: ", "),
         certificate.notValidAfter.formatted(.iso8601), String(days), serial(certificate), says ?? "authority")
     }
     let columns = console.isOutputTerminal ? console.columns() : nil
     try console.print(table.lines(columns: columns).joined(separator: "\n"))
+    if !isEveryOneFine { throw SilentExit(reason: .failed) }
   }
 
   /// Why services could not use it; empty where they can.
@@ -34,9 +39,7 @@ enum CertificateList {
     if certificate.notValidAfter < .now { problems.append("EXPIRED") }
     if certificate.notValidBefore > .now { problems.append("NOT VALID YET") }
     if name != CertificateFolder.authority {
-      let isOurs = certificate.issuer == authority.subject
-        && authority.publicKey.isValidSignature(certificate.signature, for: certificate)
-      if !isOurs { problems.append("WRONG CA") }
+      if !certificate.isSigned(by: authority) { problems.append("WRONG CA") }
       if !certificate.says(TLSFolder.id(name)) { problems.append("WRONG ID") }
     }
     do {

@@ -42,7 +42,7 @@ struct BackupCommand: AsyncParsableCommand {
 
   func validate() throws {
     if folder.isEmpty { throw ValidationError("the folder's name is empty") }
-    if data?.isEmpty == true { throw ValidationError("--data is empty") }
+    if data != nil || (service.isEmpty && !verify) { try DataFolder.check(data) }
     if data != nil, !service.isEmpty { throw ValidationError("give either --data or --service") }
     if verify, data != nil || !service.isEmpty { throw ValidationError("--verify only reads the folder") }
     guard holdLimit > .zero, holdLimit <= .seconds(60) else { throw ValidationError("--hold-limit is 1ms to 1m") }

@@ -45,7 +45,7 @@ struct RestoreCommand: AsyncParsableCommand {
 
   func validate() throws {
     if folder.isEmpty { throw ValidationError("the folder's name is empty") }
-    if data?.isEmpty == true { throw ValidationError("--data is empty") }
+    try DataFolder.check(data)
     if binaries?.isEmpty == true { throw ValidationError("--binaries is empty") }
   }
 

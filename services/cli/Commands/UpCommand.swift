@@ -71,7 +71,7 @@ struct UpCommand: AsyncParsableCommand {
     }
     if thenRun == nil, !input.isEmpty { throw ValidationError("--input is for the mission of --then-run") }
     // An empty name of a folder would stand for the one this runs in.
-    if data?.isEmpty == true { throw ValidationError("--data is empty") }
+    try DataFolder.check(data)
     if binaries?.isEmpty == true { throw ValidationError("--binaries is empty") }
     if startLimit <= .zero { throw ValidationError("--start-limit must be more than nothing") }
     // The services would refuse it too, but each by itself, over and over.

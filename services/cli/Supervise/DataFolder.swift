@@ -1,3 +1,4 @@
+import ArgumentParser
 import Foundation
 import ServiceKit
 
@@ -14,15 +15,20 @@ final class DataFolder: Sendable {
   /// The lock ends with the process; this is for tests and for an orderly end.
   deinit { close(lock) }
 
+  /// Nothing where something was meant is refused: another installation's data must not be taken instead.
+  static func check(_ option: String?, environment: [String: String] = ProcessInfo.processInfo.environment) throws {
+    if option?.isEmpty == true { throw ValidationError("--data is empty") }
+    if option == nil, environment["BUDDY_DATA"] == "" {
+      throw ValidationError("BUDDY_DATA is empty; name a folder, or unset it for the usual one")
+    }
+  }
+
   /// Makes the folder where needed and takes it for this process.
   static func open(_ path: String) throws -> DataFolder {
     let absolute = URL(fileURLWithPath: path).standardizedFileURL.path
-    do {
-      try FileManager.default.createDirectory(
-        atPath: "\(absolute)/logs", withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-    } catch {
+    if let problem = NewFolder.make("\(absolute)/logs") {
       throw CommandError(
-        code: "DATA_FOLDER", message: "cannot make the data folder \(absolute); name another with --data",
+        code: "DATA_FOLDER", message: "cannot make the data folder \(absolute): \(problem); name another with --data",
         exit: .cannotWrite)
     }
     return DataFolder(path: absolute, lock: try takeLock("\(absolute)/up.lock", folder: absolute))
