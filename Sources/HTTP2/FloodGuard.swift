@@ -90,9 +90,9 @@ package struct FloodGuard: Sendable {
   /// A bucket that leaks `perSecond` resets a second.
   private mutating func noteResets(_ number: Int, _ limit: (burst: Int, perSecond: Int), now: Int64) -> Bool {
     let elapsed = min(now - lastReset, 3_600 * Self.second)
-    resetDebt = max(0, resetDebt - elapsed * Int64(min(limit.perSecond, 1_000_000))) + Int64(number) * Self.second
+    resetDebt = max(0, resetDebt - elapsed * Int64(max(0, min(limit.perSecond, 1_000_000)))) + Int64(number) * Self.second
     lastReset = now
-    return resetDebt > Int64(min(limit.burst, 1_000_000_000)) * Self.second
+    return resetDebt > Int64(max(0, min(limit.burst, 1_000_000_000))) * Self.second
   }
 
   private mutating func notePings(_ number: Int, _ limit: Int, now: Int64) -> Bool {

@@ -39,9 +39,10 @@ public struct ClientOptions: Sendable {
   public var maximumRequestBytes = 4 * 1024 * 1024
   /// The size of a response's metadata, each entry counted as name + value + 32 bytes.
   public var maximumMetadataBytes = 16 * 1024
-  /// Bytes a server may send on one call beyond what was read.
+  /// Bytes a server may send on one call beyond what was read. From 1 to 2^31 − 1 (RFC 9113 §6.9.1); what is outside
+  /// counts as the nearest of these.
   public var streamWindow = 256 * 1024
-  /// Bytes that may be on their way on one connection.
+  /// Bytes that may be on their way on one connection; the same range.
   public var connectionWindow = 1024 * 1024
   /// While calls are open and nothing comes, a PING is sent after this long; nil for never. Doubled each time that a
   /// server says "too_many_pings" (gRFC A8), as it does when asked more often than its `minimumPingInterval`.
