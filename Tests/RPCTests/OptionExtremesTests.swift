@@ -11,7 +11,7 @@ import Testing
 struct OptionExtremesTests {
   private static let numbers = [0, -1, .min, .max]
   private static let times: [Duration] = [.zero, .nanoseconds(-1), .seconds(Int64.min), .seconds(Int64.max)]
-  private static let patience = CallOptions.timeout(.seconds(20))
+  private static var patience: CallOptions { .timeout(.seconds(20)) }
 
   private let serverNumbers: [(String, WritableKeyPath<ServerOptions, Int>)] = [
     ("maximumRequestBytes", \.maximumRequestBytes), ("maximumResponseBytes", \.maximumResponseBytes),

@@ -51,10 +51,10 @@ public struct ClientOptions: Sendable {
   public var keepaliveTimeout: Duration = .seconds(20)
   /// Send PINGs while no calls are open, too.
   public var keepaliveWithoutCalls = false
-  /// SETTINGS frames that a server may send in a minute; over it the connection ends.
+  /// SETTINGS frames that a server may send in a minute, at least 1; over it the connection ends.
   public var settingsPerMinute = 10
-  /// Frames without progress (PING, 1xx responses, WINDOW_UPDATE) that a server may send in 10 s; over it the
-  /// connection ends.
+  /// Frames without progress (PING, 1xx responses, WINDOW_UPDATE) that a server may send in 10 s, at least 10; over it
+  /// the connection ends.
   public var maximumIdleFrames = 10_000
   /// TLS to the server; nil for plain text. Its handshake is part of `connectTimeout`.
   public var tls: ClientTLS?

@@ -47,9 +47,10 @@ public struct ServerOptions: Sendable {
   public var minimumPingInterval: Duration = .seconds(300)
   /// … and how many may come sooner before the connection is closed ("too_many_pings").
   public var pingStrikes = 2
-  /// SETTINGS frames that a peer may send in a minute.
+  /// SETTINGS frames that a peer may send in a minute; at least 1.
   public var settingsPerMinute = 10
-  /// Frames without progress (empty DATA, PRIORITY, WINDOW_UPDATE, unknown) that a peer may send in 10 s. Each piece of
+  /// Frames without progress (empty DATA, PRIORITY, WINDOW_UPDATE, unknown) that a peer may send in 10 s; at least 10.
+  /// Each piece of
   /// DATA and each header block, either way, makes good for four.
   public var maximumIdleFrames = 10_000
 
