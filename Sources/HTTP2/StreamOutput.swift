@@ -44,15 +44,15 @@ struct BufferQueue {
 /// The body that is waiting to go out on one stream, filled by the stream's owner and drained by the session as the
 /// peer's windows allow. Belongs to the session's event loop.
 package final class StreamOutput {
-  private var queue = BufferQueue()
+  @exclusivity(unchecked) private var queue = BufferQueue()
   /// Bytes appended and not yet framed.
-  package private(set) var bufferedBytes = 0
+  @exclusivity(unchecked) package private(set) var bufferedBytes = 0
   /// When the buffered bytes fall to this, the session reports `.writable` once and clears it.
-  package var drainMark: Int?
-  package private(set) var isEnded = false
-  private(set) var trailers: HeaderBlock?
+  @exclusivity(unchecked) package var drainMark: Int?
+  @exclusivity(unchecked) package private(set) var isEnded = false
+  @exclusivity(unchecked) private(set) var trailers: HeaderBlock?
   /// nghttp2 found nothing to send and waits to be told that there is more.
-  var isDeferred = false
+  @exclusivity(unchecked) var isDeferred = false
 
   package init() {}
 

@@ -16,19 +16,19 @@ class Call: @unchecked Sendable {
   let loop: any EventLoop
   /// The longest message taken, in bytes.
   let limit: Int
-  var deframer: Deframer
+  @exclusivity(unchecked) var deframer: Deframer
   /// Where our half of the stream goes. A client's exists before the stream does.
-  var output: StreamOutput?
-  private(set) var inbound = Inbound()
-  private var writers: [Waiter<Void>] = []
+  @exclusivity(unchecked) var output: StreamOutput?
+  @exclusivity(unchecked) private(set) var inbound = Inbound()
+  @exclusivity(unchecked) private var writers: [Waiter<Void>] = []
   /// Bytes taken in that the peer has no window for again yet.
-  private var uncredited = 0
+  @exclusivity(unchecked) private var uncredited = 0
   /// What a reader on the loop has taken since it last suspended.
   private var readSince = 0
   /// Bytes of a message that is not complete.
-  private(set) var partialBytes = 0
+  @exclusivity(unchecked) private(set) var partialBytes = 0
   /// Why nothing more can be sent or received.
-  private(set) var failure: (any Error)?
+  @exclusivity(unchecked) private(set) var failure: (any Error)?
   /// How what comes in may be compressed. Set before the first message, then read from any thread.
   var encoding = Compression.none
   /// How `enqueue` compresses what goes out; nil: not at all, or it comes compressed.

@@ -10,6 +10,10 @@ protocol TurnDelegate: AnyObject {
 /// Runs tasks on an event loop, in turns: take in bytes, run every task that became ready, write once.
 ///
 /// `@unchecked Sendable`: everything but `remote` is only touched on the loop, which `turn` asserts.
+///
+/// `@exclusivity(unchecked)`, here and where else each call passes: checking at run time that no two accesses to a
+/// property overlap is 6 % of what a unary call costs. They cannot: one thread touches it, and nothing that a mutation
+/// calls leads back to it.
 final class LoopRunner: TaskExecutor, @unchecked Sendable {
   /// Jobs run in one turn before what came of them is written.
   private static let jobsPerTurn = 512
@@ -20,16 +24,16 @@ final class LoopRunner: TaskExecutor, @unchecked Sendable {
 
   let loop: any EventLoop
   weak var delegate: (any TurnDelegate)?
-  private var jobs: [UnownedJob] = []
-  private var running: [UnownedJob] = []
-  private var isRunning = false
-  private var isScheduled = false
+  @exclusivity(unchecked) private var jobs: [UnownedJob] = []
+  @exclusivity(unchecked) private var running: [UnownedJob] = []
+  @exclusivity(unchecked) private var isRunning = false
+  @exclusivity(unchecked) private var isScheduled = false
   /// The jobs that are left wait for the loop to serve others (`LoopPace`).
-  private var isPaused = false
+  @exclusivity(unchecked) private var isPaused = false
   /// Bytes that were unpacked since no job was left or the loop served others, and when the time since then is up;
   /// nil until the first look at the clock.
-  private var work = 0
-  private var sliceEnd: Int64?
+  @exclusivity(unchecked) private var work = 0
+  @exclusivity(unchecked) private var sliceEnd: Int64?
   /// Jobs that other threads made ready.
   private let remote = NIOLockedValueBox<[UnownedJob]>([])
 

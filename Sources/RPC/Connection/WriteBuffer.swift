@@ -14,7 +14,7 @@ final class WriteBuffer: @unchecked Sendable {
   private static let capacity = 256 * 1024
   private static let ofThread = ThreadSpecificVariable<WriteBuffer>()
 
-  private var spare: ByteBuffer?
+  @exclusivity(unchecked) private var spare: ByteBuffer?
 
   /// That of the loop's thread, where the loop has one and this is it; else one of its own.
   static func of(_ loop: any EventLoop) -> WriteBuffer {

@@ -10,16 +10,16 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   let deadline: Deadline?
   var trailingMetadata: Metadata = [:]
   /// What the timer waits for: the deadline, or less.
-  private var timerDeadline: Deadline?
+  @exclusivity(unchecked) private var timerDeadline: Deadline?
   private var timer: NIOScheduledCallback?
-  private var task: Task<Void, Never>?
+  @exclusivity(unchecked) private var task: Task<Void, Never>?
   /// How the call ended: trailers are on their way, or nobody is there to get them.
-  private(set) var outcome: Status?
+  @exclusivity(unchecked) private(set) var outcome: Status?
   var isOver: Bool { outcome != nil }
   private var hasSentHeaders = false
   /// Whether responses are to be compressed, if the caller takes it. Settled when the headers go out.
   private var wantsCompression: Bool
-  private(set) var requestWasCompressed = false
+  @exclusivity(unchecked) private(set) var requestWasCompressed = false
   private var requestIsComplete = false
   /// When the call began, in ticks of its connection's housekeeping: cheaper than a look at the clock for each call.
   private var began: UInt32

@@ -4,10 +4,10 @@ import NIOCore
 /// One connection at the server: the session's events to the calls, and what calls ask of the session.
 final class ServerConnection: Connection, @unchecked Sendable {
   let core: ServerCore
-  private var calls = StreamTable<ServerCall>()
-  private var runningHandlers = 0
-  private var flood: FloodGuard
-  private var requests: RequestBudget
+  @exclusivity(unchecked) private var calls = StreamTable<ServerCall>()
+  @exclusivity(unchecked) private var runningHandlers = 0
+  @exclusivity(unchecked) private var flood: FloodGuard
+  @exclusivity(unchecked) private var requests: RequestBudget
   let peerKey: PeerKey?
   /// Turns of the housekeeping so far: what calls tell their age by.
   var ticks: UInt32 = 0
