@@ -94,7 +94,8 @@ package struct FloodGuard: Sendable {
   /// A bucket that leaks `perSecond` resets a second.
   private mutating func noteResets(_ number: Int, _ limit: (burst: Int, perSecond: Int), now: Int64) -> Bool {
     let elapsed = min(now - lastReset, 3_600 * Self.second)
-    resetDebt = max(0, resetDebt - elapsed * Int64(max(0, min(limit.perSecond, 1_000_000)))) + Int64(number) * Self.second
+    let forgiven = elapsed * Int64(max(0, min(limit.perSecond, 1_000_000)))
+    resetDebt = max(0, resetDebt - forgiven) + Int64(number) * Self.second
     lastReset = now
     return resetDebt > Int64(max(0, min(limit.burst, 1_000_000_000))) * Self.second
   }

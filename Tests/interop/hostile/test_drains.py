@@ -1,4 +1,4 @@
-"""Connections that end while their peers still read: all that was answered arrives, and nobody is waited for in vain."""
+"""Connections that end while their peers still read: all that was answered arrives; nobody is waited for in vain."""
 
 import signal
 import time
@@ -38,7 +38,7 @@ def test_a_caller_that_says_goodbye_may_read_slowly(arena):
 
 @pytest.mark.parametrize("length", [300_000, 1_500_000, 2_700_000, 3_200_000])
 def test_a_caller_that_says_goodbye_and_does_not_read(arena, length):
-    """The same, and nothing is read: wherever the response waits, in the kernel or in the server. `writeStallTimeout`"""
+    """The same, and nothing is read: wherever the response waits, in kernel or server. `writeStallTimeout`"""
     with arena.attacked(writeStallTimeout=500) as server:
         before = server.descriptors()
         peer = server.peer(opening=WIDE, receive_buffer=4_096)
