@@ -12,9 +12,9 @@ package struct FloodGuard: Sendable {
     package var pingInterval: Int64 = 300_000_000_000
     /// PINGs that may come sooner than that. Nil: PINGs count as frames without progress.
     package var pingStrikes: Int? = 2
-    /// SETTINGS frames in a minute.
+    /// SETTINGS frames in a minute; at least 1, with which every connection begins.
     package var settingsPerMinute = 10
-    /// Frames without progress in ten seconds.
+    /// Frames without progress in ten seconds; at least 10, for SETTINGS are acknowledged and windows opened.
     package var idleFrames = 10_000
     /// Resets the peer provoked in ten seconds.
     package var provokedResets = 100
@@ -47,7 +47,7 @@ package struct FloodGuard: Sendable {
     }
   }
 
-  private let limits: Limits
+  private var limits: Limits
   private var lastPing: Int64?
   private var strikes = 0
   private var settings = Window()
@@ -57,7 +57,11 @@ package struct FloodGuard: Sendable {
   private var resetDebt: Int64 = 0
   private var lastReset: Int64 = 0
 
-  package init(limits: Limits = Limits()) { self.limits = limits }
+  package init(limits: Limits = Limits()) {
+    self.limits = limits
+    self.limits.settingsPerMinute = max(1, limits.settingsPerMinute)
+    self.limits.idleFrames = max(10, limits.idleFrames)
+  }
 
   /// Takes in the frames of one read or write.
   /// - Parameters:
@@ -90,9 +94,10 @@ package struct FloodGuard: Sendable {
   /// A bucket that leaks `perSecond` resets a second.
   private mutating func noteResets(_ number: Int, _ limit: (burst: Int, perSecond: Int), now: Int64) -> Bool {
     let elapsed = min(now - lastReset, 3_600 * Self.second)
-    resetDebt = max(0, resetDebt - elapsed * Int64(min(limit.perSecond, 1_000_000))) + Int64(number) * Self.second
+    let forgiven = elapsed * Int64(max(0, min(limit.perSecond, 1_000_000)))
+    resetDebt = max(0, resetDebt - forgiven) + Int64(number) * Self.second
     lastReset = now
-    return resetDebt > Int64(min(limit.burst, 1_000_000_000)) * Self.second
+    return resetDebt > Int64(max(0, min(limit.burst, 1_000_000_000))) * Self.second
   }
 
   private mutating func notePings(_ number: Int, _ limit: Int, now: Int64) -> Bool {

@@ -21,8 +21,10 @@ package struct FrameCounts: Sendable, Equatable {
 struct FrameGate {
   static let headerBytes = 9
   private(set) var counts = FrameCounts()
-  /// A HEADERS frame has come without END_HEADERS, and its CONTINUATION has not come yet.
+  /// A header block has begun, and the payload of its last frame is not complete.
   private(set) var isInsideHeaders = false
+  /// This frame is the last of its header block.
+  private var endsHeaders = false
   private var payloadLeft: Int
   private var held: [UInt8] = []
 
@@ -57,6 +59,7 @@ struct FrameGate {
         let skipped = min(payloadLeft, view.endIndex - position)
         payloadLeft -= skipped
         position += skipped
+        payloadMoved()
       } else if view.endIndex - position < Self.headerBytes {
         held = Array(view[position...])
         break
@@ -72,17 +75,25 @@ struct FrameGate {
     let length = Int(bytes[start]) << 16 | Int(bytes[start + 1]) << 8 | Int(bytes[start + 2])
     let flags = bytes[start + 4]
     payloadLeft = length
+    defer { payloadMoved() }
     switch bytes[start + 3] {
     case 3: counts.resets += 1
     case 4 where flags & 0x1 == 0: counts.settings += 1
     case 6 where flags & 0x1 == 0: counts.pings += 1
     case 1:  // HEADERS; 0x4 is END_HEADERS
       counts.others += 1
-      isInsideHeaders = flags & 0x4 == 0
+      isInsideHeaders = true
+      endsHeaders = flags & 0x4 != 0
     case 9:  // CONTINUATION
       counts.others += 1
-      if flags & 0x4 != 0 { isInsideHeaders = false }
+      endsHeaders = flags & 0x4 != 0
     default: counts.others += 1  // answers to PING and SETTINGS too: nghttp2 takes those that nobody asked for
     }
+  }
+
+  private mutating func payloadMoved() {
+    guard endsHeaders, payloadLeft == 0 else { return }
+    endsHeaders = false
+    isInsideHeaders = false
   }
 }

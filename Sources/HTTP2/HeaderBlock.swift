@@ -38,8 +38,6 @@ public struct HeaderBlock: Sendable, Hashable, ExpressibleByDictionaryLiteral {
     for (name, value) in elements { append(name, value) }
   }
 
-  package var isEmpty: Bool { count == 0 }
-
   package mutating func append(_ name: String, _ value: String) {
     appendPrefix(name: name.utf8.count, value: value.utf8.count)
     bytes.append(contentsOf: name.utf8)

@@ -11,21 +11,20 @@ package final class Session {
   package enum Role: Sendable { case client, server }
 
   package struct Configuration: Sendable {
-    /// Streams that the peer may have open at once.
+    /// Streams that the peer may have open at once: 1 … 2^32 − 1; what is outside counts as the nearest of these.
     package var maximumStreams = 100
     /// Received header list in bytes, each field counted as name + value + 32 (RFC 9113 §6.5.2).
     package var maximumHeaderBytes = 16 * 1024
     package var maximumHeaderFields = 100
-    /// Bytes that the peer may send on one stream before we credit it.
+    /// Bytes that the peer may send on one stream before we credit it: 1 … 2^31 − 1, as `maximumStreams`.
     package var streamWindow = 256 * 1024
-    /// The same for the connection, which is credited as soon as bytes arrive.
+    /// The same for the connection, in the same range, which is credited as soon as bytes arrive.
     package var connectionWindow = 1024 * 1024
 
     package init() {}
   }
 
   let handle: OpaquePointer
-  let configuration: Configuration
   package let role: Role
 
   /// What the callbacks write; freed in `deinit`.
@@ -35,7 +34,6 @@ package final class Session {
   /// - Throws: `HTTP2Error` when nghttp2 has no memory.
   package init(_ role: Role, configuration: Configuration = Configuration()) throws {
     self.role = role
-    self.configuration = configuration
 
     var options: OpaquePointer?
     try check(nghttp2_option_new(&options))
@@ -56,7 +54,7 @@ package final class Session {
     state = .allocate(capacity: 1)
     state.initialize(to: SessionState(role, configuration))
     nghttp2_session_set_user_data(session, state)
-    try submitSettings()
+    try submitSettings(configuration)
   }
 
   deinit {
@@ -65,20 +63,23 @@ package final class Session {
     state.deallocate()
   }
 
-  private func submitSettings() throws {
+  private func submitSettings(_ configuration: Configuration) throws {
     func entry(_ id: nghttp2_settings_id, _ value: Int) -> nghttp2_settings_entry {
       nghttp2_settings_entry(settings_id: Int32(id.rawValue), value: UInt32(clamping: value))
     }
+    /// nghttp2 refuses what no window can be (RFC 9113 §6.9.1); with one of nothing a peer could send nothing, ever.
+    func window(_ bytes: Int) -> Int32 { max(1, Int32(clamping: bytes)) }
     var entries = [
-      entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, configuration.streamWindow),
+      entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, Int(window(configuration.streamWindow))),
       entry(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, configuration.maximumHeaderBytes),
     ]
     switch role {
-    case .server: entries.append(entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, configuration.maximumStreams))
+    case .server:
+      entries.append(entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, max(1, configuration.maximumStreams)))
     case .client: entries.append(entry(NGHTTP2_SETTINGS_ENABLE_PUSH, 0))
     }
     try check(nghttp2_submit_settings(handle, 0, entries, entries.count))
-    try check(nghttp2_session_set_local_window_size(handle, 0, 0, Int32(clamping: configuration.connectionWindow)))
+    try check(nghttp2_session_set_local_window_size(handle, 0, 0, window(configuration.connectionWindow)))
   }
 
   // MARK: - Bytes in
@@ -144,6 +145,9 @@ package final class Session {
 
   /// The highest stream of which anything was handed over to be written.
   package var lastSentStream: Int32 { state.pointee.lastSentStream }
+
+  /// Streams of which something is kept until they are closed: as many as are open at most.
+  package var heldStreams: Int { max(state.pointee.outputs.count, state.pointee.endsToReport.count) }
 
   /// A header block has begun and is not complete.
   package var isInsideHeaders: Bool { state.pointee.gate.isInsideHeaders }

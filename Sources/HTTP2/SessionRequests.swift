@@ -17,7 +17,10 @@ extension Session {
   }
 
   /// Answers a request, once. Without an output the stream ends with these headers.
+  /// - Throws: `HTTP2Error` when the stream is gone: its `.closed` is among the events, or was.
   package func respond(stream: Int32, headers: HeaderBlock, output: StreamOutput?) throws {
+    // nghttp2 would take the answer, and drop it without a word; what is kept for the stream would be so for good.
+    guard isOpen(stream) else { throw failure(NGHTTP2_ERR_STREAM_CLOSED.rawValue) }
     // nghttp2 reads from the first output until the stream is closed: it must not be let go for another.
     guard state.pointee.outputs[stream] == nil else { throw failure(NGHTTP2_ERR_DATA_EXIST.rawValue) }
     let code = headers.withNameValues { fields, count in
@@ -47,7 +50,12 @@ extension Session {
   }
 
   /// Reports `.endSent` when the last frame of our half goes out.
-  package func notifyEnd(stream: Int32) { state.pointee.endsToReport.insert(stream) }
+  package func notifyEnd(stream: Int32) {
+    if isOpen(stream) { state.pointee.endsToReport.insert(stream) }
+  }
+
+  /// False for a stream that was closed in the bytes whose events are being handled, too.
+  private func isOpen(_ stream: Int32) -> Bool { nghttp2_session_get_stream_remote_close(handle, stream) >= 0 }
 
   /// Whether the peer could still send on this stream.
   package func isReceiving(stream: Int32) -> Bool { nghttp2_session_get_stream_remote_close(handle, stream) == 0 }
@@ -60,7 +68,9 @@ extension Session {
     _ = nghttp2_submit_goaway(handle, 0, nghttp2_session_get_last_proc_stream_id(handle), code.rawValue, nil, 0)
   }
 
-  /// Ends the session with GOAWAY: after the next `drain` it is no longer alive.
+  /// Ends the session with GOAWAY. Without a reason, which nghttp2 cannot give there, it is no longer alive after the
+  /// next `drain`. With one it takes no new streams, but those that are open keep it alive: the owner has to close the
+  /// connection once that is written.
   package func terminate(code: ErrorCode, reason: String = "") {
     guard !reason.isEmpty else {
       _ = nghttp2_session_terminate_session(handle, code.rawValue)

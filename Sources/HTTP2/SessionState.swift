@@ -10,6 +10,8 @@ struct SessionState: ~Copyable {
   let role: Session.Role
   let maximumHeaderBytes: Int
   let maximumHeaderFields: Int
+  /// A header list over this is not answered any more.
+  private let answeredHeaderBytes: Int
 
   var gate: FrameGate
   var events: [Event] = []
@@ -40,6 +42,9 @@ struct SessionState: ~Copyable {
     self.role = role
     maximumHeaderBytes = configuration.maximumHeaderBytes
     maximumHeaderFields = configuration.maximumHeaderFields
+    // Whatever the limit, an ordinary request is told of it.
+    let (bytes, overflow) = max(4 * 1024, configuration.maximumHeaderBytes).multipliedReportingOverflow(by: 4)
+    answeredHeaderBytes = overflow ? .max : bytes
     gate = FrameGate(prefaceBytes: role == .server ? 24 : 0)
   }
 
@@ -59,7 +64,7 @@ struct SessionState: ~Copyable {
     headerBytes += name.count + value.count + 32
     if headerBytes > maximumHeaderBytes || name.count > UInt16.max || headers.count >= maximumHeaderFields {
       headersAreOversized = true
-      return headerBytes <= 4 * maximumHeaderBytes
+      return headerBytes <= answeredHeaderBytes
     }
     headers.append(name: name, value: value)
     return true

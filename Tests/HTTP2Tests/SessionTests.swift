@@ -220,6 +220,90 @@ import Testing
     #expect(pair.server.takeFrameCounts().pings == 1)
   }
 
+  /// Request and reset in one read: the stream is closed before its owner hears of it, and nothing is kept for it.
+  @Test(arguments: [false, true])
+  func anAnswerThatComesTooLateIsNotKept(hasOutput: Bool) throws {
+    let pair = try SessionPair()
+    try pair.exchange()
+    for _ in 0..<10 {
+      let (stream, _) = try pair.request("a", end: false)
+      var bytes = try SessionPair.output(of: pair.client)
+      pair.client.reset(stream: stream, code: .cancel)
+      bytes.writeImmutableBuffer(try SessionPair.output(of: pair.client))
+      try pair.server.receive(bytes)
+      #expect(pair.server.takeEvents().headers(stream).count == 1)
+      pair.server.notifyEnd(stream: stream)
+      #expect(throws: HTTP2Error.self) {
+        try pair.server.respond(
+          stream: stream, headers: [":status": "200"], output: hasOutput ? StreamOutput() : nil)
+      }
+    }
+    try pair.exchange()
+    #expect(pair.server.heldStreams == 0)
+  }
+
+  @Test(arguments: [0, 4] as [UInt8])
+  func aHeaderBlockLastsUntilItsLastByte(flags: UInt8) throws {
+    let server = try Session(.server)
+    // A field of "a: b" without indexing, in the END_HEADERS frame or before it.
+    let field: [UInt8] = [0, 1, UInt8(ascii: "a"), 1, UInt8(ascii: "b")]
+    var blocks = [MalformedTests.frame(1, flags: flags, stream: 1, field)]
+    if flags == 0 { blocks.append(MalformedTests.frame(9, flags: 4, stream: 1, field)) }
+    try server.receive(ByteBuffer(bytes: MalformedTests.preface + MalformedTests.frame(4)))
+    #expect(!server.isInsideHeaders)
+    let bytes = Array(blocks.joined())
+    for (index, byte) in bytes.enumerated() {
+      try server.receive(ByteBuffer(bytes: [byte]))
+      #expect(server.isInsideHeaders == (index >= 8 && index < bytes.count - 1), "byte \(index)")
+    }
+    // As part of a read like any other.
+    try server.receive(ByteBuffer(bytes: MalformedTests.frame(1, flags: 4, stream: 3, field) + [0, 0]))
+    #expect(!server.isInsideHeaders)
+  }
+
+  /// What no window can be, and limits that mean none.
+  @Test(arguments: [Int.min, -1, 0, 1, 1 << 31 - 1, 1 << 31, .max])
+  func configurationsAtTheirEnds(value: Int) throws {
+    typealias Path = WritableKeyPath<Session.Configuration, Int>
+    let paths: [Path] = [
+      \.maximumStreams, \.streamWindow, \.connectionWindow, \.maximumHeaderBytes, \.maximumHeaderFields,
+    ]
+    for path in paths {
+      var configuration = Session.Configuration()
+      configuration[keyPath: path] = value
+      let pair = try SessionPair(client: configuration, server: configuration)
+      try pair.exchange()
+      var headers = SessionPair.requestHeaders
+      for number in 0..<110 { headers.append("x-\(number)", "v") }
+      let output = StreamOutput()
+      output.append(ByteBuffer(string: "body"))
+      output.end()
+      let stream = try pair.client.request(headers: headers, output: output)
+      for _ in 0..<4 {
+        try pair.exchange()
+        pair.server.consume(stream: stream, bytes: 1)
+      }
+      #expect(pair.serverEvents.headers(stream).count == 1)
+      #expect(pair.serverEvents.body(stream) == "body")
+      try pair.server.respond(stream: stream, headers: [":status": "200"], output: nil)
+      try pair.exchange()
+      #expect(pair.clientEvents.headers(stream).count == 1)
+    }
+  }
+
+  @Test func terminateWithAReasonLeavesOpenStreams() throws {
+    let pair = try SessionPair()
+    let (stream, _) = try pair.request("a")
+    try pair.exchange()
+    pair.server.terminate(code: .enhanceYourCalm, reason: "why")
+    try pair.exchange()
+    #expect(pair.clientEvents.contains { if case .goAway(stream, 11, "why") = $0 { true } else { false } })
+    #expect(pair.server.isAlive)
+    try pair.server.respond(stream: stream, headers: [":status": "200"], output: nil)
+    try pair.exchange()
+    #expect(!pair.server.isAlive)
+  }
+
   @Test func terminateEndsTheSession() throws {
     let pair = try SessionPair()
     try pair.exchange()

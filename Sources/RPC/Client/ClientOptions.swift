@@ -39,9 +39,10 @@ public struct ClientOptions: Sendable {
   public var maximumRequestBytes = 4 * 1024 * 1024
   /// The size of a response's metadata, each entry counted as name + value + 32 bytes.
   public var maximumMetadataBytes = 16 * 1024
-  /// Bytes a server may send on one call beyond what was read.
+  /// Bytes a server may send on one call beyond what was read. From 1 to 2^31 − 1 (RFC 9113 §6.9.1); what is outside
+  /// counts as the nearest of these.
   public var streamWindow = 256 * 1024
-  /// Bytes that may be on their way on one connection.
+  /// Bytes that may be on their way on one connection; the same range.
   public var connectionWindow = 1024 * 1024
   /// While calls are open and nothing comes, a PING is sent after this long; nil for never. Doubled each time that a
   /// server says "too_many_pings" (gRFC A8), as it does when asked more often than its `minimumPingInterval`.
@@ -50,10 +51,10 @@ public struct ClientOptions: Sendable {
   public var keepaliveTimeout: Duration = .seconds(20)
   /// Send PINGs while no calls are open, too.
   public var keepaliveWithoutCalls = false
-  /// SETTINGS frames that a server may send in a minute; over it the connection ends.
+  /// SETTINGS frames that a server may send in a minute, at least 1; over it the connection ends.
   public var settingsPerMinute = 10
-  /// Frames without progress (PING, 1xx responses, WINDOW_UPDATE) that a server may send in 10 s; over it the
-  /// connection ends.
+  /// Frames without progress (PING, 1xx responses, WINDOW_UPDATE) that a server may send in 10 s, at least 10; over it
+  /// the connection ends.
   public var maximumIdleFrames = 10_000
   /// TLS to the server; nil for plain text. Its handshake is part of `connectTimeout`.
   public var tls: ClientTLS?

@@ -30,7 +30,7 @@ struct Keepalive {
   }
 
   mutating func check(isInUse: Bool, now: Int64) -> Action {
-    if let pingSent { return now - pingSent >= timeout ? .close : .wait(min(interval, pingSent + timeout - now)) }
+    if let pingSent { return now - pingSent >= timeout ? .close : .wait(min(interval, timeout - (now - pingSent))) }
     let silent = now - lastHeard
     if silent < interval { return .wait(interval - silent) }
     guard isInUse || withoutCalls else { return .wait(interval) }

@@ -21,10 +21,18 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   private var writeBuffer: WriteBuffer?
   /// Set when nothing more is to be said: the channel is closed once what is left has been written.
   var isClosing = false
-  private var isClosingChannel = false
+  private(set) var isClosingChannel = false
+  /// All was said, nobody was cut off, and what waits for the socket is still being written.
+  private var isWritingRest = false
   /// Closing while the peer still sends would make the kernel throw away what was said last (RFC 1122 §4.2.2.13): what
   /// comes is read and dropped for this long, or until the peer has hung up too. Nil: no such care.
+  ///
+  /// For a peer that is cut off (`isClosing`) it begins at once. Any other has not read all that its calls were
+  /// answered, perhaps: for that it begins when the peer's TCP has all of it. How long this may take is the subclass's
+  /// to say, and to end.
   var lingering: TimeAmount?
+  /// Whether the peer's TCP has not got all yet, while the connection lingers.
+  private(set) var isOwedRest = false
   /// Closes a channel that takes too long to write what is left.
   private var lateness: Scheduled<Void>?
   /// Bytes handed to the channel so far.
@@ -81,10 +89,10 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
   }
 
   final func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    hasHeard = true
     guard !isClosing, !isClosingChannel else { return }
     runner.hold()
     needsFlush = true
-    hasHeard = true
     do {
       try session.receive(unwrapInboundIn(data))
       handleEvents()
@@ -153,17 +161,43 @@ class Connection: ChannelInboundHandler, TurnDelegate, @unchecked Sendable {
 
   /// A plain close would drop what the socket has not taken yet.
   private func closeWhenWritten(_ context: ChannelHandlerContext) {
-    guard !isClosingChannel else { return }
-    isClosingChannel = true
+    guard !isClosingChannel, isClosing || !isWritingRest else { return }
     let written = context.eventLoop.makePromise(of: Void.self)
     context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
     let channel = context.channel
     guard let lingering else {
-      written.futureResult.whenComplete { _ in channel.close(promise: nil) }
-      return
+      isClosingChannel = true
+      return written.futureResult.whenComplete { _ in channel.close(promise: nil) }
     }
-    written.futureResult.flatMap { channel.close(mode: .output) }.whenFailure { _ in channel.close(promise: nil) }
-    context.eventLoop.scheduleTask(in: lingering) { channel.close(promise: nil) }
+    written.futureResult.whenFailure { _ in channel.close(promise: nil) }
+    if isClosing {
+      isClosingChannel = true
+      written.futureResult.whenSuccess { self.endOutput(channel) }
+      context.eventLoop.scheduleTask(in: lingering) { channel.close(promise: nil) }
+    } else {
+      // Until then the session goes on: it answers PINGs, and notices what it is attacked with.
+      isWritingRest = true
+      written.futureResult.whenSuccess {
+        guard !self.isClosingChannel else { return }  // it was cut off meanwhile
+        self.isClosingChannel = true
+        self.endOutput(channel)
+        self.linger(channel, lingering)
+      }
+    }
+  }
+
+  private func endOutput(_ channel: any Channel) {
+    channel.close(mode: .output).whenFailure { _ in channel.close(promise: nil) }
+  }
+
+  /// What the kernel holds would be lost, too, if the channel were closed and the peer sent but a byte more.
+  private func linger(_ channel: any Channel, _ time: TimeAmount) {
+    isOwedRest = false
+    TCPProgress.read(channel) { self.isOwedRest = $0.isOwed }  // on the loop: at once
+    let goesOn = isOwedRest
+    loop.scheduleTask(in: time) {
+      if goesOn { self.linger(channel, time) } else { channel.close(promise: nil) }
+    }
   }
 
   private func closeInTime(_ context: ChannelHandlerContext) {

@@ -38,7 +38,7 @@ struct ConnectionHealth {
   init(options: ServerOptions, now: Int64) {
     handshakeTimeout = options.handshakeTimeout.nanoseconds
     stallTimeout = options.writeStallTimeout.nanoseconds
-    minimumTaken = Int(min(1e15, Double(options.minimumReadRate) * Double(stallTimeout) / 1e9))
+    minimumTaken = Int(max(0, min(1e15, Double(options.minimumReadRate) * Double(stallTimeout) / 1e9)))
     maximumHeld = options.maximumBufferedBytes
     opened = now
   }

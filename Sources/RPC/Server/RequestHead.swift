@@ -17,6 +17,10 @@ struct RequestHead {
     let block = headers.block
     var fields = Fields()
     for field in block { fields.take(field, of: block) }
+    // Before the rest: what would show that it is gRPC may be among what did not fit.
+    if headers.isOversized, !fields.isForeign {
+      return .refuse(Status(.resourceExhausted, "the metadata is over the server's limit"))
+    }
     guard fields.isPost else {
       let body = fields.isHead ? "" : "gRPC uses POST\n"  // the answer to HEAD has none (RFC 9110 §9.3.2)
       return .http([":status": "405", "allow": "POST", "content-type": "text/plain"], body: body)
@@ -26,7 +30,6 @@ struct RequestHead {
         [":status": "415", "content-type": "text/plain"],
         body: "This is a gRPC server: content-type application/grpc\n")
     }
-    if headers.isOversized { return .refuse(Status(.resourceExhausted, "the metadata is over the server's limit")) }
     guard let path = fields.path, let route = router.route(block, path) else {
       let path = fields.path.map { String(block.string($0).prefix(200)) } ?? ""
       return .refuse(Status(.unimplemented, "unknown method \(path)"))
@@ -54,6 +57,8 @@ struct RequestHead {
     var isPost = false
     var isHead = false
     var isGRPC = false
+    /// A method or a type is there, and is not gRPC's.
+    var isForeign = false
     var path: Range<Int>?
     var timeout: Range<Int>?
     var encoding: Range<Int>?
@@ -65,7 +70,10 @@ struct RequestHead {
       case 7 where block.equals(field.name, ":method"):
         isPost = block.equals(field.value, "POST")
         isHead = !isPost && block.equals(field.value, "HEAD")
-      case 12 where block.equals(field.name, "content-type"): isGRPC = Self.isGRPC(field.value, of: block)
+        if !isPost { isForeign = true }
+      case 12 where block.equals(field.name, "content-type"):
+        isGRPC = Self.isGRPC(field.value, of: block)
+        if !isGRPC { isForeign = true }
       case 12 where block.equals(field.name, "grpc-timeout"): timeout = field.value
       case 13 where block.equals(field.name, "grpc-encoding"): encoding = field.value
       default:

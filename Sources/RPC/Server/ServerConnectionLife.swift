@@ -22,11 +22,18 @@ extension ServerConnection {
   }
 
   private func vitals(_ channel: any Channel) -> ConnectionHealth.Vitals {
-    let pending = (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    // While it lingers nothing waits in the channel, but in the kernel.
+    let pending = ((try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0) + (isOwedRest ? 1 : 0)
     let held = bufferedBytes
-    if pending > 0 || held > 0 { TCPProgress.read(channel) { self.acknowledgedBytes = $0 } }
+    if pending > 0 || held > 0 {
+      TCPProgress.read(channel) {
+        if $0.acknowledged > 0 { self.acknowledgedBytes = Int(clamping: $0.acknowledged) }
+      }
+    }
+    // A connection that is closing hears nothing any more.
     return ConnectionHealth.Vitals(
-      isInsideHeaders: session.isInsideHeaders, isAcknowledged: session.isAcknowledged, pending: pending, held: held,
+      isInsideHeaders: session.isInsideHeaders && !isClosingChannel,
+      isAcknowledged: session.isAcknowledged || isClosingChannel, pending: pending, held: held,
       taken: acknowledgedBytes ?? writtenBytes - pending)
   }
 

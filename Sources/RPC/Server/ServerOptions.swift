@@ -13,7 +13,7 @@ public struct ServerOptions: Sendable {
   public var compressionThreshold = 1024
   /// Takes requests that are compressed. Otherwise they end with UNIMPLEMENTED.
   public var acceptsCompressed = true
-  /// Calls that one connection may have open at once.
+  /// Calls that one connection may have open at once, at least 1. As many that are over are remembered, too.
   public var maximumStreams = 100
   /// Handlers that may run at once for one connection, those included whose call was cancelled: a peer that opens and
   /// resets streams gets no more than this. Over it, calls end with RESOURCE_EXHAUSTED.
@@ -27,9 +27,10 @@ public struct ServerOptions: Sendable {
   public var maximumMetadataBytes = 16 * 1024
   /// Entries of a request's metadata, the protocol's own headers included.
   public var maximumMetadataEntries = 100
-  /// Bytes a caller may send on one call beyond what its handler has read; bounds memory with `maximumStreams`.
+  /// Bytes a caller may send on one call beyond what its handler has read; bounds memory with `maximumStreams`. From 1
+  /// to 2^31 − 1 (RFC 9113 §6.9.1); what is outside counts as the nearest of these.
   public var streamWindow = 256 * 1024
-  /// Bytes that may be on their way on one connection.
+  /// Bytes that may be on their way on one connection; the same range.
   public var connectionWindow = 1024 * 1024
   /// Bytes that one connection may make the server hold. Of requests that are not complete: over it, one of them at a
   /// time is given window, so all are served, one after the other, and beyond it there is at most a `streamWindow` for
@@ -46,9 +47,10 @@ public struct ServerOptions: Sendable {
   public var minimumPingInterval: Duration = .seconds(300)
   /// … and how many may come sooner before the connection is closed ("too_many_pings").
   public var pingStrikes = 2
-  /// SETTINGS frames that a peer may send in a minute.
+  /// SETTINGS frames that a peer may send in a minute; at least 1.
   public var settingsPerMinute = 10
-  /// Frames without progress (empty DATA, PRIORITY, WINDOW_UPDATE, unknown) that a peer may send in 10 s. Each piece of
+  /// Frames without progress (empty DATA, PRIORITY, WINDOW_UPDATE, unknown) that a peer may send in 10 s; at least 10.
+  /// Each piece of
   /// DATA and each header block, either way, makes good for four.
   public var maximumIdleFrames = 10_000
 

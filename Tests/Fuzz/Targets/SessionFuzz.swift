@@ -17,6 +17,8 @@ private final class Owner {
   private let role: Session.Role
   private var guardian = FloodGuard()
   private var outputs: [Int32: StreamOutput] = [:]
+  /// Streams of which was heard, and not yet that they are closed.
+  private var open: Set<Int32> = []
   private var choices: [UInt8]
   private var chosen = 0
   private var now: Int64 = 0
@@ -40,7 +42,9 @@ private final class Owner {
   private func request() throws {
     let output = StreamOutput()
     let headers: HeaderBlock = [":method": "POST", ":scheme": "http", ":path": "/a/b"]
-    outputs[try session.request(headers: headers, output: output)] = output
+    let stream = try session.request(headers: headers, output: output)
+    outputs[stream] = output
+    open.insert(stream)
   }
 
   func feed(_ bytes: [UInt8]) throws {
@@ -57,6 +61,9 @@ private final class Owner {
     act()
     try drain()
     if !session.isAlive { isOver = true }
+    try handleEvents()
+    let (held, number) = (session.heldStreams, open.count)
+    try require(held <= number, "something of \(held) streams is kept, and \(number) are open")
   }
 
   /// What an owner does without having been told anything.
@@ -84,7 +91,9 @@ private final class Owner {
       case .data(let stream, let chunk):
         if choice() & 1 == 0 { session.consume(stream: stream, bytes: chunk.readableBytes) }
       case .end(let stream): write(stream)
-      case .closed(let stream, _): outputs[stream] = nil
+      case .closed(let stream, _):
+        outputs[stream] = nil
+        open.remove(stream)
       case .writable(let stream): write(stream)
       case .endSent(let stream): session.reset(stream: stream, code: .noError)
       case .settings, .goAway, .pong: break
@@ -98,6 +107,7 @@ private final class Owner {
     for field in headers.block {
       try require(field.value.upperBound <= headers.block.bytes.count, "a field ends behind its block")
     }
+    if headers.isFirst { open.insert(headers.stream) }
     guard role == .server, outputs[headers.stream] == nil else { return }
     let output = StreamOutput()
     switch choice() % 4 {

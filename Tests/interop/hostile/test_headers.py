@@ -48,16 +48,18 @@ def test_a_slow_peer_is_served_byte_by_byte(arena):
         assert peer.status(stream) == OK
 
 
+@pytest.mark.parametrize("flags", [0, END_HEADERS])
 @pytest.mark.parametrize("kind", [HEADERS, CONTINUATION])
-def test_headers_that_are_never_finished(arena, kind):
-    """Slowloris: a header block that goes on byte by byte and does not end. `handshakeTimeout`."""
+def test_headers_that_are_never_finished(arena, kind, flags):
+    """Slowloris: a header block that goes on byte by byte and does not end, be its frame the last or not.
+    `handshakeTimeout`."""
     with arena.attacked(handshakeTimeout=400) as server:
         peer = server.peer()
         assert peer.call() == OK
         if kind == HEADERS:
-            data = frame(HEADERS, 0, 3, peer.block(), length=10_000)
+            data = frame(HEADERS, flags, 3, peer.block(), length=10_000)
         else:
-            data = frame(HEADERS, 0, 3, peer.block()) + frame(CONTINUATION, 0, 3, b"", length=10_000)
+            data = frame(HEADERS, 0, 3, peer.block()) + frame(CONTINUATION, flags, 3, b"", length=10_000)
         # A field of four bytes, again and again.
         start = time.monotonic()
         peer.send(data)
@@ -76,6 +78,13 @@ def test_a_header_list_that_is_too_long(arena):
             stream, request = peer.request(extra=extra, body=message())
             peer.send(b"".join(cut(request)))
             assert peer.status(stream) == RESOURCE_EXHAUSTED
+            # The same in front of what makes it gRPC.
+            stream = peer.open_stream()
+            fields = [(":method", "POST"), (":scheme", "http"), (":path", "/test.Target/Say"), (":authority", "raw")]
+            block = peer.encoder.encode([*fields, *extra, ("content-type", "application/grpc")])
+            peer.send(b"".join(cut(frame(HEADERS, END_HEADERS, stream, block))))
+            assert peer.status(stream) == RESOURCE_EXHAUSTED
+            assert peer.fields[stream][":status"] == "200"
         stream, request = peer.request(extra=[(f"y{n}", "a" * 3_900) for n in range(20)], body=message())
         peer.send(b"".join(cut(request)))
         assert peer.reset_code(stream) == INTERNAL_ERROR

@@ -3,6 +3,9 @@ struct Backoff: Sendable {
   /// The random part: ±20 %, so that many clients do not come at once. Retries of calls spread by as much (gRFC A6).
   static let jitter = 0.2
 
+  /// In nanoseconds: a century. The time now and this fit into 64 bits.
+  private static let longest = 3e18
+
   private let minimum: Double
   private let maximum: Double
   private let multiplier: Double
@@ -29,7 +32,7 @@ struct Backoff: Sendable {
   mutating func rest(spread: Double) -> Int64 {
     let base = next
     next = min(next * multiplier, maximum)
-    return Int64(base * (1 + Self.jitter * spread))
+    return Int64(min(base * (1 + Self.jitter * spread), Self.longest))
   }
 
   mutating func reset() { next = minimum }
