@@ -23,7 +23,7 @@ extension ServerConnection {
 
   private func vitals(_ channel: any Channel) -> ConnectionHealth.Vitals {
     let pending = (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
-    let held = bufferedBytes
+    let held = heldResponses
     if pending > 0 || held > 0 { TCPProgress.read(channel) { self.acknowledgedBytes = $0 } }
     return ConnectionHealth.Vitals(
       isInsideHeaders: session.isInsideHeaders, isAcknowledged: session.isAcknowledged, pending: pending, held: held,
