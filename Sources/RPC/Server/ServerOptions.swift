@@ -62,13 +62,13 @@ public struct ServerOptions: Sendable {
   public var handshakeTimeout: Duration = .seconds(10)
   /// A call whose request is one message must have sent it by then, or ends with DEADLINE_EXCEEDED. So does a stream of
   /// requests within whose message that time passes; between messages it may rest as long as its handler waits. Time in
-  /// which the peer has to wait for other requests of its connection (`maximumBufferedBytes`) does not count while these
-  /// get on.
+  /// which the peer has to wait for other requests of its connection (`maximumBufferedBytes`) does not count while
+  /// these get on.
   public var requestTimeout: Duration = .seconds(60)
-  /// While bytes wait for the peer's socket, it must take `minimumReadRate` bytes a second of them, on average over this
-  /// time, or it is cut off. Responses that are held must be taken within ten times this, whatever they wait for: the
-  /// connection has to take as many bytes as were held at the beginning of that time. Over `maximumBufferedBytes` it has
-  /// to take a tenth of them, and no less than `minimumReadRate` demands, within this.
+  /// While bytes wait for the peer's socket, it must take `minimumReadRate` bytes a second of them, on average over
+  /// this time, or it is cut off. Responses that are held must be taken within ten times this, whatever they wait for:
+  /// the connection has to take as many bytes as were held at the beginning of that time. Over `maximumBufferedBytes`
+  /// it has to take a tenth of them, and no less than `minimumReadRate` demands, within this.
   public var writeStallTimeout: Duration = .seconds(30)
   /// See `writeStallTimeout`.
   public var minimumReadRate = 1_024

@@ -71,8 +71,8 @@ def test_many_large_messages_of_an_honest_peer(arena, method):
 
 
 def test_responses_that_nobody_takes(arena):
-    """CVE-2019-9511: 17 KB that ask for 400 MB, and no window: over `maximumBufferedBytes` no handler begins. Calls wait
-    in order, those whose time is up end, and the others are answered once the peer reads."""
+    """CVE-2019-9511: 17 KB that ask for 400 MB, and no window: over `maximumBufferedBytes` no handler begins. Calls
+    wait in order, those whose time is up end, and the others are answered once the peer reads."""
     with arena.attacked(memory=48 * MIB) as server:
         peer = server.peer(opening=settings(_4=0))
         asked = [peer.request("Expand", message(b"1 4000000")) for _ in range(90)]
