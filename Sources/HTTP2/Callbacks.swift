@@ -160,6 +160,7 @@ private let sendData: nghttp2_send_data_callback = { _, frame, header, length, s
   guard output.bufferedBytes >= length else { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue }
   state.pointee.target.writeBytes(UnsafeRawBufferPointer(start: header, count: FrameGate.headerBytes))
   output.move(length, to: &state.pointee.target)
+  state.pointee.framedBytes += length
   if output.takeDrained() {
     state.pointee.report(.writable(stream: head(frame).stream_id))
   }

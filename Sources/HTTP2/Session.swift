@@ -140,6 +140,9 @@ package final class Session {
     return state.pointee.sentFrames
   }
 
+  /// Bytes of all outputs that were framed since the beginning.
+  package var framedBytes: Int { state.pointee.framedBytes }
+
   /// The peer has acknowledged our SETTINGS.
   package var isAcknowledged: Bool { state.pointee.isAcknowledged }
 

@@ -35,6 +35,8 @@ struct SessionState: ~Copyable {
 
   var provoked = 0
   var sentFrames = 0
+  /// Bytes of DATA taken from outputs since the beginning.
+  var framedBytes = 0
   var isAcknowledged = false
   var lastSentStream: Int32 = 0
 

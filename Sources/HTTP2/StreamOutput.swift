@@ -47,6 +47,7 @@ package final class StreamOutput {
   @exclusivity(unchecked) private var queue = BufferQueue()
   /// Bytes appended and not yet framed.
   @exclusivity(unchecked) package private(set) var bufferedBytes = 0
+  @exclusivity(unchecked) private var unreported = 0
   /// When the buffered bytes fall to this, the session reports `.writable` once and clears it.
   @exclusivity(unchecked) package var drainMark: Int?
   @exclusivity(unchecked) package private(set) var isEnded = false
@@ -59,6 +60,7 @@ package final class StreamOutput {
   package func append(_ buffer: ByteBuffer) {
     guard !isEnded, buffer.readableBytes > 0 else { return }
     bufferedBytes += buffer.readableBytes
+    unreported += buffer.readableBytes
     queue.append(buffer)
   }
 
@@ -73,6 +75,12 @@ package final class StreamOutput {
   package func discard() {
     queue.removeAll()
     bufferedBytes = 0
+  }
+
+  /// Bytes appended since the last call.
+  package func takeAppended() -> Int {
+    defer { unreported = 0 }
+    return unreported
   }
 
   /// - Parameter count: At most `bufferedBytes`.

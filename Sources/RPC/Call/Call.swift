@@ -25,8 +25,9 @@ class Call: @unchecked Sendable {
   @exclusivity(unchecked) private var uncredited = 0
   /// What a reader on the loop has taken since it last suspended.
   private var readSince = 0
-  /// Bytes of a message that is not complete.
-  @exclusivity(unchecked) private(set) var partialBytes = 0
+  /// Bytes that nobody has taken, as they were last reported. Messages that came whole, and so within the window, are
+  /// not: most calls need never be counted.
+  @exclusivity(unchecked) private(set) var heldBytes = 0
   /// Why nothing more can be sent or received.
   @exclusivity(unchecked) private(set) var failure: (any Error)?
   /// How what comes in may be compressed. Set before the first message, then read from any thread.
@@ -52,8 +53,10 @@ class Call: @unchecked Sendable {
   func outputChanged() {}
   /// The peer may send that many more bytes.
   func credit(_ bytes: Int) {}
-  /// Bytes of an incomplete message came or were completed.
-  func partialChanged(by change: Int) {}
+  /// `heldBytes` changed.
+  func heldChanged(by change: Int) {}
+  /// Somebody waits for the rest of a message.
+  func waitsForMessage() {}
   /// A task on the loop has unpacked so many bytes.
   func worked(_ bytes: Int) {}
   /// A framing error in what the peer sent.
@@ -73,14 +76,25 @@ class Call: @unchecked Sendable {
     }
     deliver()
     deframer.settle()
-    let partial = deframer.partialBytes
-    if partial != partialBytes {
-      let change = partial - partialBytes
-      partialBytes = partial
-      partialChanged(by: change)
-    }
+    if heldBytes != 0 || deframer.isInsideMessage { reportHeld() }
     creditIfIdle()
   }
+
+  private func reportHeld() {
+    let change = deframer.bufferedBytes - heldBytes
+    heldBytes += change
+    if change != 0 { heldChanged(by: change) }
+  }
+
+  /// Nobody will take what waits.
+  final func dropUnread() {
+    guard deframer.bufferedBytes > 0 else { return }
+    deframer.removeAll()
+    if heldBytes != 0 { reportHeld() }
+  }
+
+  /// Somebody waits for a message.
+  final var isAwaited: Bool { inbound.reader.map { !$0.isDone } ?? false }
 
   /// The peer will send nothing more.
   final func receivedEnd() {
@@ -121,7 +135,10 @@ class Call: @unchecked Sendable {
     guard let message = deframer.next() else { return nil }
     if !deframer.hasMessage {
       deframer.settle()
+      if heldBytes != 0 { reportHeld() }
       creditIfIdle()
+    } else if heldBytes != 0 {
+      reportHeld()
     }
     return message
   }
@@ -153,6 +170,7 @@ class Call: @unchecked Sendable {
         waiter.resume(.failure(Status(.internalError, "two tasks read from one stream")))
       } else {
         self.inbound.reader = waiter
+        if self.heldBytes != 0 { self.waitsForMessage() }
       }
     }
   }

@@ -31,6 +31,8 @@ struct Deframer {
   private var buffer = ByteBuffer()
   /// How much of `buffer` is whole messages, in bytes from its beginning.
   private var whole = 0
+  /// Messages that were complete so far.
+  private(set) var completed: UInt32 = 0
   private let limit: Int
   /// Messages may wait a while: what is kept, and what is handed out, is copied if it is much smaller than the memory
   /// that it keeps alive.
@@ -74,6 +76,7 @@ struct Deframer {
       let end = whole + Framing.prefixBytes + length
       guard end <= buffer.readableBytes else { break }
       whole = end
+      completed &+= 1
     }
   }
 
@@ -106,6 +109,12 @@ struct Deframer {
     }
     if buffer.readableBytes == 0 { buffer = ByteBuffer() }
     return message
+  }
+
+  /// Drops all that waits.
+  mutating func removeAll() {
+    buffer = ByteBuffer()
+    whole = 0
   }
 
   /// To be called when nothing more is taken for now: what is left moves out of the buffer it was received in, which

@@ -18,26 +18,41 @@ struct ConnectionHealth {
     var isAcknowledged = false
     /// Bytes that wait for the socket.
     var pending = 0
-    /// Bytes of responses that wait for the peer's windows.
+    /// Bytes of responses that have not been framed: they wait for the peer's windows, or for the socket.
     var held = 0
     /// Bytes that the peer has taken since the beginning.
     var taken = 0
   }
 
+  /// Since when bytes wait, how many had been taken by then, and how many responses held then.
+  private struct Stall {
+    let since: Int64
+    let taken: Int
+    let held: Int
+  }
+
+  /// What waits must be taken within that many times `writeStallTimeout`.
+  static let patience = 10
+
   private let handshakeTimeout: Int64
   private let stallTimeout: Int64
+  private let holdTimeout: Int64
   private let minimumTaken: Int
   private let maximumHeld: Int
   private let opened: Int64
   private var headersSince: Int64?
-  /// Since when bytes wait, and how many had been taken by then.
-  private var blocked: (since: Int64, taken: Int)?
+  /// While bytes wait for the socket, or too many are held …
+  private var blocked: Stall?
+  /// … and while any are held.
+  private var held: Stall?
   /// The peer's SETTINGS have come, so its preface has too.
   var hasSettings = false
 
   init(options: ServerOptions, now: Int64) {
     handshakeTimeout = options.handshakeTimeout.nanoseconds
     stallTimeout = options.writeStallTimeout.nanoseconds
+    let (product, isEndless) = stallTimeout.multipliedReportingOverflow(by: Int64(Self.patience))
+    holdTimeout = isEndless ? .max : product
     minimumTaken = Int(max(0, min(1e15, Double(options.minimumReadRate) * Double(stallTimeout) / 1e9)))
     maximumHeld = options.maximumBufferedBytes
     opened = now
@@ -52,17 +67,34 @@ struct ConnectionHealth {
     return isStalled(vitals, now: now) ? .stalledWrite : nil
   }
 
+  /// The more a peer makes us hold, the faster it must take it: all of it within `patience` times the timeout, and over
+  /// the limit its part of that within each timeout.
   private mutating func isStalled(_ vitals: Vitals, now: Int64) -> Bool {
-    guard vitals.pending > 0 || vitals.held > maximumHeld else {
-      blocked = nil
+    let isOver = vitals.held > maximumHeld
+    let isBlocked = Self.isLate(
+      &blocked, vitals, isWaiting: vitals.pending > 0 || isOver, now, after: stallTimeout
+    ) { max(1, minimumTaken, isOver ? $0.held / Self.patience : 0) }
+    let isHeld = Self.isLate(
+      &held, vitals, isWaiting: vitals.held > 0, now, after: holdTimeout
+    ) { max(1, $0.held) }
+    return isBlocked || isHeld
+  }
+
+  private static func isLate(
+    _ stall: inout Stall?, _ vitals: Vitals, isWaiting: Bool, _ now: Int64, after time: Int64,
+    owes: (Stall) -> Int
+  ) -> Bool {
+    guard isWaiting else {
+      stall = nil
       return false
     }
-    guard let (since, taken) = blocked else {
-      blocked = (now, vitals.taken)
+    let current = Stall(since: now, taken: vitals.taken, held: vitals.held)
+    guard let known = stall else {
+      stall = current
       return false
     }
-    guard now - since >= stallTimeout else { return false }
-    blocked = (now, vitals.taken)
-    return vitals.taken - taken < max(1, minimumTaken)
+    guard now - known.since >= time else { return false }
+    stall = current
+    return vitals.taken - known.taken < owes(known)
   }
 }

@@ -21,8 +21,11 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   private var wantsCompression: Bool
   @exclusivity(unchecked) private(set) var requestWasCompressed = false
   private var requestIsComplete = false
-  /// When the call began, in ticks of its connection's housekeeping: cheaper than a look at the clock for each call.
+  /// When the call, or the message that is coming in, began, in ticks of its connection's housekeeping: cheaper than a
+  /// look at the clock for each call.
   private var began: UInt32
+  /// Which message of a stream that is.
+  private var messageNumber: UInt32 = 0
 
   init(connection: ServerConnection, stream: Int32, route: Route, headers: HeaderBlock, deadline: Deadline?) {
     self.connection = connection
@@ -61,6 +64,11 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       for interceptor in connection.interceptors { interceptor.refused(status) }
       return finish(status)
     }
+    // At the headers of a request that is one message there may have been room still.
+    guard connection.hasRoomForHandlers else {
+      for interceptor in connection.interceptors { interceptor.refused(.tooManyHandlers) }
+      return finish(.tooManyHandlers)
+    }
     connection.handlerStarted()
     task = runTask()
   }
@@ -88,6 +96,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       var last: ByteBuffer?
       var status = Status.ok
       do {
+        if self.connection.holdsTooMuch { try await self.connection.waitUntilRead() }
         if let deadline = self.deadline {
           last = try await Deadline.$current.withValue(deadline) { try await self.handle() }
         } else if self.connection.interceptors.isEmpty {
@@ -155,23 +164,37 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   override func outputChanged() {
     guard let output else { return }
-    connection.resume(stream, output)
+    connection.send(stream, output)
   }
 
   override func credit(_ bytes: Int) {
-    if !requestIsComplete { connection.credit(stream, bytes, partial: partialBytes) }
+    guard !requestIsComplete else { return }
+    let taker: RequestBudget.Taker = route.takesOneMessage ? .unary : isAwaited ? .reader : .nobody
+    connection.credit(stream, bytes, held: heldBytes, taker: taker)
   }
 
   override func worked(_ bytes: Int) { connection.runner.worked(bytes) }
 
-  override func partialChanged(by change: Int) { connection.partialChanged(stream, by: change, partial: partialBytes) }
+  override func heldChanged(by change: Int) { connection.heldChanged(stream, by: change, held: heldBytes) }
+
+  override func waitsForMessage() { connection.waitsForMessage(stream) }
 
   /// The peer had to wait for window: its time begins now.
   func requestMayGoOn() { began = connection.ticks }
 
-  /// Ends a call whose one message has not come since that many ticks.
-  func checkRequest(_ limit: UInt32, now: UInt32) {
-    guard route.takesOneMessage, !requestIsComplete, !isOver, now &- began >= limit else { return }
+  /// Ends a call whose message has not come since that many ticks.
+  /// - Parameter idle: The ticks since requests of this connection have got on; nil where this one need not wait.
+  func checkRequest(_ limit: UInt32, now: UInt32, idle: UInt32?) {
+    guard !requestIsComplete, !isOver else { return }
+    if !route.takesOneMessage {
+      // While a whole message waits, and before one has begun, the peer owes nothing.
+      guard deframer.isInsideMessage, !deframer.hasMessage, deframer.completed == messageNumber else {
+        messageNumber = deframer.completed
+        began = now
+        return
+      }
+    }
+    guard min(now &- began, idle ?? .max) >= limit else { return }
     finish(Status(.deadlineExceeded, "the request was not sent in time"))
   }
 
@@ -195,11 +218,13 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       if let last { output.append(outgoing?.apply(to: last, nil) ?? last) }
       output.end(trailers: .trailers(status))
       if isLate, output.bufferedBytes > 0 {
+        connection.count(output)
         connection.reset(stream)
       } else {
-        connection.resume(stream, output)
+        connection.send(stream, output)
       }
     }
+    dropUnread()
     if status.code != .ok {
       stop(status)
     } else if !route.takesOneMessage {
@@ -210,7 +235,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   /// Ends the call in place of its handler; what the caller has not been sent yet is dropped.
   func cutShort(_ status: Status) {
     guard !isOver else { return }
-    output?.discard()
+    connection.discard(output)
     finish(status)
   }
 
@@ -224,6 +249,12 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     timer = nil
     if outcome == nil { outcome = Status(.cancelled, "the caller went away") }
     stop(error)
+  }
+
+  /// The stream is gone: nothing that waited on it will be needed, even if the handler does not end.
+  func dropAll() {
+    dropUnread()
+    connection.discard(output)
   }
 
   private func stop(_ error: any Error) {

@@ -8,6 +8,11 @@ final class ServerConnection: Connection, @unchecked Sendable {
   @exclusivity(unchecked) private var runningHandlers = 0
   @exclusivity(unchecked) private var flood: FloodGuard
   @exclusivity(unchecked) private var requests: RequestBudget
+  /// When requests that wait for others have last got on, in ticks.
+  private var requestsMoved: UInt32 = 0
+  @exclusivity(unchecked) var responses: ResponseBudget
+  /// Answers that belong to no call, until their streams are gone.
+  private var plain: [Int32: StreamOutput] = [:]
   let peerKey: PeerKey?
   /// Turns of the housekeeping so far: what calls tell their age by.
   var ticks: UInt32 = 0
@@ -38,6 +43,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
     self.core = core
     peerKey = PeerKey(ipAddress: address)
     requests = RequestBudget(limit: core.options.maximumBufferedBytes)
+    responses = ResponseBudget(limit: core.options.maximumBufferedBytes)
     flood = FloodGuard(limits: core.options.flood)
     let now = Deadline.now
     health = ConnectionHealth(options: core.options, now: now)
@@ -51,6 +57,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
   override func activated() { startHousekeeping() }
 
   override func watch(_ counts: FrameCounts, provoked: Int, sentFrames: Int) {
+    if responses.hasWaiting { admitWaiting() }
     if let violation = flood.note(counts, provoked: provoked, sent: sentFrames, now: Deadline.now) {
       cutOff(.enhanceYourCalm, violation.rawValue)
     }
@@ -104,8 +111,9 @@ final class ServerConnection: Connection, @unchecked Sendable {
     case .data(let stream, let chunk): calls[stream]?.received(chunk)
     case .end(let stream): calls[stream]?.end()
     case .closed(let stream, _):
-      guard let call = calls.remove(stream) else { return }
-      give(requests.closed(stream, partial: call.partialBytes))
+      guard let call = calls.remove(stream) else { return discard(plain.removeValue(forKey: stream)) }
+      call.dropAll()
+      give(requests.closed(stream))
       if !call.isOver { call.abandon(CancellationError()) }
       if phase == .draining { touch() }
     case .writable(let stream): calls[stream]?.outputDrained()
@@ -123,8 +131,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
 
   private func begin(_ headers: Event.Headers) {
     switch RequestHead.judge(headers, router: core.router, acceptsCompressed: options.acceptsCompressed) {
-    case .call where runningHandlers >= options.maximumHandlers:
-      refuse(headers, Status(.resourceExhausted, "too many handlers are still running for this connection"))
+    case .call where !hasRoomForHandlers: refuse(headers, .tooManyHandlers)
     case .call(let route, let timeout, let encoding):
       let call = ServerCall(
         connection: self, stream: headers.stream, route: route, headers: headers.block,
@@ -140,7 +147,9 @@ final class ServerConnection: Connection, @unchecked Sendable {
       output.append(ByteBuffer(string: body))
       output.end()
       if !headers.endStream { session.notifyEnd(stream: headers.stream) }
+      if !body.isEmpty { plain[headers.stream] = output }
       respond(headers.stream, head, body.isEmpty ? nil : output)
+      send(headers.stream, output)
     }
   }
 
@@ -162,6 +171,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
     return hadCalls || !calls.isEmpty
   }
 
+  var hasRoomForHandlers: Bool { runningHandlers < options.maximumHandlers }
   func handlerStarted() { runningHandlers += 1 }
   func handlerEnded() { runningHandlers -= 1 }
 
@@ -176,13 +186,15 @@ final class ServerConnection: Connection, @unchecked Sendable {
   // MARK: - What the peer makes us hold
 
   /// Lets the peer send that many bytes more on a stream, unless its unfinished requests hold too much already.
-  func credit(_ stream: Int32, _ bytes: Int, partial: Int) {
-    if requests.admits(stream, bytes, partial: partial) { consume(stream, bytes) }
+  func credit(_ stream: Int32, _ bytes: Int, held: Int, taker: RequestBudget.Taker) {
+    if requests.admits(stream, bytes, own: held, taker: taker) { consume(stream, bytes) }
   }
 
-  func partialChanged(_ stream: Int32, by change: Int, partial: Int) {
-    give(requests.changed(stream, by: change, partial: partial))
+  func heldChanged(_ stream: Int32, by change: Int, held: Int) {
+    give(requests.changed(stream, by: change, own: held))
   }
+
+  func waitsForMessage(_ stream: Int32) { give(requests.wants(stream)) }
 
   private func give(_ credits: [RequestBudget.Credit]) {
     for credit in credits {
@@ -191,11 +203,16 @@ final class ServerConnection: Connection, @unchecked Sendable {
     }
   }
 
-  /// Bytes of responses that wait for the peer's windows.
-  var bufferedBytes: Int { calls.values.reduce(0) { $0 + ($1.output?.bufferedBytes ?? 0) } }
-
-  /// Ends calls whose requests have not come in time.
+  /// Ends calls whose requests have not come in time. Those whose handlers do something else have time: window is given
+  /// to them when they read again.
   func checkRequests(_ limit: UInt32) {
-    for call in calls.values { call.checkRequest(limit, now: ticks) }
+    if requests.hasMoved() { requestsMoved = ticks }
+    for call in calls.values {
+      switch requests.takerWaiting(call.stream) {
+      case nil: call.checkRequest(limit, now: ticks, idle: nil)
+      case .nobody: call.requestMayGoOn()
+      case .unary, .reader: call.checkRequest(limit, now: ticks, idle: ticks &- requestsMoved)
+      }
+    }
   }
 }

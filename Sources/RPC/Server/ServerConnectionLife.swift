@@ -24,7 +24,7 @@ extension ServerConnection {
   private func vitals(_ channel: any Channel) -> ConnectionHealth.Vitals {
     // While it lingers nothing waits in the channel, but in the kernel.
     let pending = ((try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0) + (isOwedRest ? 1 : 0)
-    let held = bufferedBytes
+    let held = heldResponses
     if pending > 0 || held > 0 {
       TCPProgress.read(channel) {
         if $0.acknowledged > 0 { self.acknowledgedBytes = Int(clamping: $0.acknowledged) }

@@ -32,9 +32,14 @@ public struct ServerOptions: Sendable {
   public var streamWindow = 256 * 1024
   /// Bytes that may be on their way on one connection; the same range.
   public var connectionWindow = 1024 * 1024
-  /// Bytes that one connection may make the server hold. Of requests that are not complete: over it, one of them at a
-  /// time is given window, so all are served, one after the other, and beyond it there is at most a `streamWindow` for
-  /// each stream. Of responses that the peer has no window for: over it, `minimumReadRate` is demanded.
+  /// Bytes that one connection may make the server hold, of requests and of responses.
+  ///
+  /// Of requests, whole or not, until their handlers take them: over it, one whose call has one request and one that a
+  /// handler waits for are given window, so all are served, one after another. Beyond it there are at most these two
+  /// messages and a `streamWindow` for each stream.
+  ///
+  /// Of responses, until the peer takes them: over it, no handler begins. Calls wait (their deadlines go on), in order.
+  /// Beyond it there is at most what handlers answer that ran already: each one message and 64 KiB.
   public var maximumBufferedBytes = 8 * 1024 * 1024
 
   /// Resets that a peer may send at once (rapid reset, CVE-2023-44487) …
@@ -57,11 +62,15 @@ public struct ServerOptions: Sendable {
   /// A connection must have sent its preface and SETTINGS by then, and have acknowledged ours; it must finish each
   /// header block within this.
   public var handshakeTimeout: Duration = .seconds(10)
-  /// A call whose request is one message must have sent it by then, or ends with DEADLINE_EXCEEDED. Streams of requests
-  /// may take as long as their handlers wait.
+  /// A call whose request is one message must have sent it by then, or ends with DEADLINE_EXCEEDED. So does a stream of
+  /// requests within whose message that time passes; between messages it may rest as long as its handler waits. Time in
+  /// which the peer has to wait for other requests of its connection (`maximumBufferedBytes`) does not count while
+  /// these get on.
   public var requestTimeout: Duration = .seconds(60)
-  /// While bytes wait for the peer to read, it must take `minimumReadRate` bytes a second of them, on average over this
-  /// time, or it is cut off. A stream whose window is used up is no reason, below `maximumBufferedBytes`.
+  /// While bytes wait for the peer's socket, it must take `minimumReadRate` bytes a second of them, on average over
+  /// this time, or it is cut off. Responses that are held must be taken within ten times this, whatever they wait for:
+  /// the connection has to take as many bytes as were held at the beginning of that time. Over `maximumBufferedBytes`
+  /// it has to take a tenth of them, and no less than `minimumReadRate` demands, within this.
   public var writeStallTimeout: Duration = .seconds(30)
   /// See `writeStallTimeout`.
   public var minimumReadRate = 1_024

@@ -228,3 +228,16 @@ def test_handlers_that_do_not_end_when_cancelled(arena):
             assert peer.call() == (RESOURCE_EXHAUSTED if stream == 37 else OK)  # so that it has begun
             peer.send(reset(stream))
         assert peer.call() == RESOURCE_EXHAUSTED
+
+
+def test_handlers_that_all_begin_at_once(arena):
+    """Calls are opened first and ended together: what counts is how many handlers run when one is to begin.
+    `maximumHandlers`."""
+    with arena.attacked(maximumHandlers=10) as server:
+        peer = server.peer()
+        opened = [peer.request("Stubborn", message(b"x"), end=False) for _ in range(90)]
+        peer.send(b"".join(data for _, data in opened))
+        peer.pong()
+        peer.send(b"".join(frame(DATA, END_STREAM, stream) for stream, _ in opened))
+        statuses = [peer.status(stream) for stream, _ in opened]
+        assert statuses == [OK] * 10 + [RESOURCE_EXHAUSTED] * 80

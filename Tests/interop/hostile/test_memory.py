@@ -4,8 +4,19 @@ import gzip
 import time
 
 import grpc
+import pytest
 from arena import MIB, wait_until
-from frames import DATA, END_STREAM, OK, RESOURCE_EXHAUSTED, frame, message, settings
+from frames import (
+    DATA,
+    DEADLINE_EXCEEDED,
+    END_STREAM,
+    OK,
+    RESOURCE_EXHAUSTED,
+    frame,
+    message,
+    settings,
+    window_update,
+)
 
 
 def test_a_message_that_claims_4_gib(arena):
@@ -19,15 +30,16 @@ def test_a_message_that_claims_4_gib(arena):
                 assert peer.status(stream) == RESOURCE_EXHAUSTED
 
 
-def test_many_messages_half_sent(arena):
-    """A hundred streams that send all but the last byte of 4 MiB, as far as their windows let them: 400 MB, of which
-    `maximumBufferedBytes` are taken, and a `streamWindow` each."""
+@pytest.mark.parametrize(("method", "missing"), [("Say", 1), ("Say", 0), ("Collect", 1), ("Unread", 1), ("Unread", 0)])
+def test_many_messages_half_sent(arena, method, missing):
+    """A hundred streams that send 4 MiB without an end, all of it or all but the last byte, as far as their windows let
+    them: 400 MB, of which `maximumBufferedBytes` are taken, and a `streamWindow` each."""
     with arena.attacked(memory=48 * MIB) as server:
         peer = server.peer()
         left = {}
         for _ in range(100):
-            stream, request = peer.request("Say", end=False)
-            left[stream] = 4 * MIB - 1
+            stream, request = peer.request(method, end=False)
+            left[stream] = 4 * MIB - missing
             peer.send(request)
             peer.send_data(stream, message(b"", 4 * MIB))
         last = time.monotonic()
@@ -42,16 +54,39 @@ def test_many_messages_half_sent(arena):
             assert not peer.is_closed
         taken = sum(4 * MIB - rest for rest in left.values())
         assert 20 * MIB < taken < 40 * MIB, taken
+        peer.pong()
 
 
-def test_many_large_messages_of_an_honest_peer(arena):
-    """A hundred uploads of 1 MiB at once are over `maximumBufferedBytes`, and all of them are served."""
-    with arena.attacked(memory=300 * MIB) as server:
+@pytest.mark.parametrize("method", ["Collect", "Say"])
+def test_many_large_messages_of_an_honest_peer(arena, method):
+    """A hundred uploads of 4 MiB at once are over `maximumBufferedBytes`, as are the answers that echo them, and all of
+    them are served, although none may take longer than `requestTimeout` while it has its turn."""
+    with arena.attacked(memory=150 * MIB, requestTimeout=5_000) as server:
         with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-            call = channel.unary_unary("/test.Target/Collect")
-            body = bytes(MIB)
-            answers = [call.future(body, timeout=60) for _ in range(100)]
-            assert {answer.result() for answer in answers} == {b"%d" % MIB}
+            call = channel.unary_unary(f"/test.Target/{method}")
+            body = bytes(4 * MIB)
+            answers = [call.future(body, timeout=120) for _ in range(100)]
+            wanted = body if method == "Say" else b"%d" % len(body)
+            assert all(answer.result() == wanted for answer in answers)
+
+
+def test_responses_that_nobody_takes(arena):
+    """CVE-2019-9511: 17 KB that ask for 400 MB, and no window: over `maximumBufferedBytes` no handler begins. Calls
+    wait in order, those whose time is up end, and the others are answered once the peer reads."""
+    with arena.attacked(memory=48 * MIB) as server:
+        peer = server.peer(opening=settings(_4=0))
+        asked = [peer.request("Expand", message(b"1 4000000")) for _ in range(90)]
+        peer.send(b"".join(data for _, data in asked))
+        late, request = peer.request("Say", message(b"x"), grpc_timeout="100m")
+        peer.send(request)
+        assert peer.status(late) == DEADLINE_EXCEEDED
+        for stream, _ in asked:
+            peer.send(window_update(stream, 5_000_000) + window_update(0, 5_000_000))
+            assert peer.status(stream) == OK
+            peer.seen.clear()
+        stream, request = peer.request("Say", message(b"x"))
+        peer.send(request + window_update(stream, 100))
+        assert peer.status(stream) == OK
 
 
 def test_a_message_in_tiny_pieces(arena):

@@ -78,14 +78,42 @@ def test_a_request_that_is_never_finished(arena):
 
 
 def test_a_stream_of_requests_may_take_its_time(arena):
-    """What `requestTimeout` does not end: a handler that waits for the next of many messages."""
-    with arena.attacked(requestTimeout=100) as server:
+    """What `requestTimeout` does not end: a handler that waits for the next of many messages, or has not taken one."""
+    with arena.attacked(requestTimeout=400) as server:
         peer = server.peer()
         stream, request = peer.request("Collect", message(b"a"), end=False)
-        peer.send(request)
-        time.sleep(0.4)
+        unread, busy = peer.request("Unread", message(b"a") + message(b"", 9), end=False)
+        peer.send(request + busy)
+        time.sleep(1.0)
         peer.send(frame(DATA, END_STREAM, stream, message(b"b")))
         assert peer.status(stream) == OK
+        assert unread not in peer.fields
+        # Each message begins another time.
+        stream, request = peer.request("Collect", end=False)
+        text = message(b"c")
+        peer.send(request + frame(DATA, 0, stream, text[:-1]))
+        for _ in range(50):
+            peer.send(frame(DATA, 0, stream, text[-1:] + text[:-1]))
+            time.sleep(0.02)
+        peer.send(frame(DATA, END_STREAM, stream, text[-1:]))
+        assert peer.status(stream) == OK
+
+
+def test_a_message_of_a_stream_that_is_never_finished(arena):
+    """It may rest between messages, not within one. `requestTimeout`."""
+    with arena.attacked(requestTimeout=500) as server:
+        peer = server.peer()
+        streams = []
+        for _ in range(99):
+            stream, request = peer.request("Collect", message(b"a") + message(b"", 1_000), end=False)
+            streams.append(stream)
+            peer.send(request)
+        start = time.monotonic()
+        while time.monotonic() - start < 0.3:
+            peer.send(b"".join(frame(DATA, 0, stream, b"x") for stream in streams))
+            time.sleep(0.05)
+        assert [peer.status(stream) for stream in streams] == [DEADLINE_EXCEEDED] * 99
+        assert peer.call() == OK
 
 
 @pytest.mark.parametrize("rate", [0, 1])
@@ -128,8 +156,51 @@ def test_responses_held_by_windows_of_nothing(arena):
         peer.expect_goaway(ENHANCE_YOUR_CALM, STALLED)
 
 
+@pytest.mark.parametrize("window", [0, 10_000])
+def test_few_responses_held_for_long(arena, window):
+    """Less than `maximumBufferedBytes`, all of it or almost: what waits has to be taken within ten times
+    `writeStallTimeout`."""
+    with arena.attacked(writeStallTimeout=100, memory=24 * MIB) as server:
+        peer = server.peer(opening=settings(_4=0))
+        stream, request = peer.request("Expand", message(b"1 4000000"))
+        peer.send(request)
+        while not peer.is_closed:
+            if window:
+                peer.send(window_update(stream, window) + window_update(0, window))
+            peer.poll()
+            time.sleep(0.1)
+        peer.expect_goaway(ENHANCE_YOUR_CALM, STALLED)
+
+
+def test_many_responses_held_by_small_windows(arena):
+    """More than `maximumBufferedBytes`, and 4 KB a second taken of it: more than `minimumReadRate` asks for, and not a
+    tenth in each `writeStallTimeout`."""
+    with arena.attacked(writeStallTimeout=500, memory=48 * MIB) as server:
+        peer = server.peer(opening=settings(_4=0))
+        peer.send(b"".join(peer.request("Expand", message(b"1 4000000"))[1] for _ in range(90)))
+        while not peer.is_closed:
+            peer.send(window_update(1, 400) + window_update(0, 400))
+            peer.poll()
+            time.sleep(0.1)
+        peer.expect_goaway(ENHANCE_YOUR_CALM, STALLED)
+
+
+def test_a_large_response_over_a_slow_link(arena):
+    """What is no attack: 1 MB in pieces, within ten times `writeStallTimeout`."""
+    with arena.attacked(writeStallTimeout=600) as server:
+        peer = server.peer(opening=settings(_4=0))
+        stream, request = peer.request("Expand", message(b"1 1000000"))
+        peer.send(request)
+        for _ in range(26):
+            peer.send(window_update(stream, 40_000) + window_update(0, 40_000))
+            peer.poll()
+            time.sleep(0.1)
+        assert peer.status(stream) == OK
+        assert not server.log
+
+
 def test_a_few_responses_may_wait_for_their_windows(arena):
-    """What `maximumBufferedBytes` allows: a caller that has stopped reading one of its streams."""
+    """What `maximumBufferedBytes` allows: a caller that has stopped reading one of its streams for a while."""
     with arena.attacked(writeStallTimeout=200) as server:
         peer = server.peer(opening=settings(_4=0))
         stream, request = peer.request("Expand", message(b"4 1000000"))
