@@ -80,9 +80,14 @@ extension Call {
     isCompressed = message.readInteger(as: UInt8.self) == 1
     message.moveReaderIndex(forwardBy: Framing.prefixBytes - 1)
     guard isCompressed else { return message }
-    let plain = try Gzip.decompress(message, limit: limit)
-    unpacked(plain.readableBytes)
-    return plain
+    do {
+      let plain = try Gzip.decompress(message, limit: limit)
+      unpacked(plain.readableBytes)
+      return plain
+    } catch {
+      unpacked(limit)  // at most: what is too long costs no less
+      throw error
+    }
   }
 
   /// As `unpack`, for a reader on any thread: what is wrong with a message ends the call.

@@ -164,6 +164,8 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   override func worked(_ bytes: Int) { connection.runner.worked(bytes) }
 
+  override func giveWay(_ body: @escaping @Sendable () -> Void) { connection.runner.postpone(body) }
+
   override func partialChanged(by change: Int) { connection.partialChanged(stream, by: change, partial: partialBytes) }
 
   /// The peer had to wait for window: its time begins now.
