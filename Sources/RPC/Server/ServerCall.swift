@@ -204,7 +204,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     }
     if status.code != .ok {
       stop(status)
-    } else if !route.takesOneMessage {
+    } else if !route.takesOneMessage || last == nil {  // all but unary calls
       fail(CancellationError())  // for a reader or writer that outlived its handler
     }
   }
