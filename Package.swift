@@ -57,7 +57,7 @@ let rpcTargets: [Target] = [
   tool("rpc-interop-server", interop, path: "Tests/Tools/rpc-interop-server"),
   tool("rpc-interop-client", interop, path: "Tests/Tools/rpc-interop-client"),
   tool("rpc-message-peer", ["RPC", "Messages", "Stubs"], path: "Tests/Tools/rpc-message-peer"),
-  tool("rpc-test-peer", ["RPC", .nio("NIOCore")], path: "Tests/Tools/rpc-test-peer"),
+  tool("rpc-test-peer", ["RPC", .nio("NIOCore"), .nio("NIOPosix")], path: "Tests/Tools/rpc-test-peer"),
   benchmark("rpc-bench-client", ["RPC", "Messages", "Stubs", .nio("NIOPosix")]),
 ]
 

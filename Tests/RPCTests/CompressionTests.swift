@@ -240,6 +240,7 @@ struct CompressionTests {
     try await withPeer { (peer) async throws in
       for (accepts, expected) in [
         ("identity", nil), ("identity, deflate, gzip", "gzip"), ("gzip", "gzip"), ("gzipped,br", nil), (nil, nil),
+        (",, gzip ,br", "gzip"), ("gzi,p", nil), ("xgzip,gzi", nil), ("br,xgzip,gzip", "gzip"), ("gzipgzip", nil),
       ] as [(String?, String?)] {
         var extra: Metadata = [:]
         if let accepts { extra.add(accepts, for: "grpc-accept-encoding") }

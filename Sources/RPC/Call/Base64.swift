@@ -48,7 +48,39 @@ package enum Base64 {
         result.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
       }
     }
-    let isWhole = length % 4 != 1 && padding <= 2 && (padding == 0 || (length + padding) % 4 == 0)
-    return isWhole ? result : nil
+    return isWhole(length, padding) ? result : nil
+  }
+
+  /// - Parameters:
+  ///   - length: In characters, without the padding.
+  ///   - padding: How many `=` there are.
+  private static func isWhole(_ length: Int, _ padding: Int) -> Bool {
+    length % 4 != 1 && padding <= 2 && (padding == 0 || (length + padding) % 4 == 0)
+  }
+
+  /// Whether `decode` takes each of the pieces between commas, without the spaces around them. In one pass and without
+  /// memory: a peer says in few bytes that a long value comes again (RFC 7541 §6.1), and may have commas for all of it.
+  static func isList(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
+    values.withUnsafeBufferPointer { values in
+      var length = 0
+      var padding = 0
+      var isBehind = false  // a space came after the piece's first character
+      for character in text {
+        if character == UInt8(ascii: ",") {
+          guard isWhole(length, padding) else { return false }
+          (length, padding, isBehind) = (0, 0, false)
+        } else if character == UInt8(ascii: " ") {
+          isBehind = length > 0 || padding > 0
+        } else if isBehind {
+          return false
+        } else if character == UInt8(ascii: "=") {
+          padding += 1
+        } else {
+          guard values[Int(character)] != 0xFF, padding == 0 else { return false }
+          length += 1
+        }
+      }
+      return isWhole(length, padding)
+    }
   }
 }

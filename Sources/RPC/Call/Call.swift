@@ -9,9 +9,10 @@ class Call: @unchecked Sendable {
   /// Bytes a writer may run ahead of the peer's window; over it `write` suspends until half of it is left.
   static let highWater = 64 * 1024
 
-  /// Bytes a reader on the loop takes, unpacked, before it lets others go first; each message counts for a little more.
+  /// Bytes a reader on the loop takes, unpacked, before it lets others go first.
   static let readBytes = 256 * 1024
-  private static let readOverhead = 64
+  /// What a message counts for beside its bytes, and what unpacking one does, which take time even of an empty one.
+  static let readOverhead = 1024
 
   let loop: any EventLoop
   /// The longest message taken, in bytes.
@@ -57,8 +58,10 @@ class Call: @unchecked Sendable {
   func heldChanged(by change: Int) {}
   /// Somebody waits for the rest of a message.
   func waitsForMessage() {}
-  /// A task on the loop has unpacked so many bytes.
+  /// A task on the loop has read or unpacked so many bytes.
   func worked(_ bytes: Int) {}
+  /// Runs `body` once the loop has done something else. On the loop.
+  func giveWay(_ body: @escaping @Sendable () -> Void) { loop.execute(body) }
   /// A framing error in what the peer sent.
   func inboundFailed(_ status: Status) {}
 
@@ -143,11 +146,11 @@ class Call: @unchecked Sendable {
     return message
   }
 
-  /// A message that came compressed was unpacked on this thread.
+  /// A message that came compressed was unpacked on this thread, as far as so many bytes.
   final func unpacked(_ bytes: Int) {
     guard loop.inEventLoop else { return }
-    readSince += bytes
-    worked(bytes)
+    readSince += bytes + Self.readOverhead
+    worked(bytes + Self.readOverhead)
   }
 
   /// The next message; nil at the end. One reader at a time.
@@ -161,18 +164,32 @@ class Call: @unchecked Sendable {
       if let end = inbound.end { return try end.map { ByteBuffer?.none }.get() }
     }
     return try await loop.wait { waiter in
-      self.readSince = 0
-      if let message = self.takeMessage() {
-        waiter.resume(.success(message))
-      } else if let end = self.inbound.end {
-        waiter.resume(end.map { ByteBuffer?.none })
-      } else if let other = self.inbound.reader, !other.isDone {
-        waiter.resume(.failure(Status(.internalError, "two tasks read from one stream")))
-      } else {
-        self.inbound.reader = waiter
-        if self.heldBytes != 0 { self.waitsForMessage() }
-      }
+      guard self.readSince >= Self.readBytes else { return self.read(waiter) }
+      self.stopped()
+      // A continuation that is resumed at once would not even suspend its task.
+      self.giveWay { if !waiter.isDone { self.read(waiter) } }
     }
+  }
+
+  private func read(_ waiter: Waiter<ByteBuffer?>) {
+    if let message = takeMessage() {
+      waiter.resume(.success(message))
+    } else if let end = inbound.end {
+      waiter.resume(end.map { ByteBuffer?.none })
+    } else if let other = inbound.reader, !other.isDone {
+      waiter.resume(.failure(Status(.internalError, "two tasks read from one stream")))
+    } else {
+      stopped()
+      inbound.reader = waiter
+      if heldBytes != 0 { waitsForMessage() }
+    }
+  }
+
+  /// The reader suspends.
+  private func stopped() {
+    guard readSince > 0 else { return }
+    worked(readSince)
+    readSince = 0
   }
 
   // MARK: - Sending

@@ -72,24 +72,31 @@ struct Deframer {
       }
       buffer.writeImmutableBuffer(chunk)
     }
-    while let length = try lengthOfNext() {
-      let end = whole + Framing.prefixBytes + length
-      guard end <= buffer.readableBytes else { break }
-      whole = end
-      completed &+= 1
+    // Over plain memory: a peer may send nothing but prefixes.
+    var whole = whole
+    var completed = completed
+    defer { (self.whole, self.completed) = (whole, completed) }
+    try buffer.withUnsafeReadableBytes { bytes in
+      while let length = try lengthOfNext(bytes, at: whole) {
+        let end = whole + Framing.prefixBytes + length
+        guard end <= bytes.count else { break }
+        whole = end
+        completed &+= 1
+      }
     }
   }
 
-  /// What the prefix behind the whole messages says; nil if it is not there yet.
-  private func lengthOfNext() throws -> Int? {
-    let start = buffer.readerIndex + whole
-    guard let flag: UInt8 = buffer.getInteger(at: start) else { return nil }
+  /// What the prefix that begins there says; nil if it is not there yet.
+  private func lengthOfNext(_ bytes: UnsafeRawBufferPointer, at start: Int) throws -> Int? {
+    guard start < bytes.count else { return nil }
+    let flag = bytes[start]
     // Without an encoding nothing may be compressed.
     guard flag == 0 || (flag == 1 && keepsPrefix) else {
       throw Status(
         .internalError, flag == 1 ? "a message is compressed without an encoding" : "a message has an invalid flag")
     }
-    guard let length: UInt32 = buffer.getInteger(at: start + 1) else { return nil }
+    guard start + Framing.prefixBytes <= bytes.count else { return nil }
+    let length = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: start + 1, as: UInt32.self))
     guard length <= limit else {
       throw Status(.resourceExhausted, "a message of \(length) bytes is over the limit of \(limit)")
     }

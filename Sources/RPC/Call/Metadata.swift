@@ -119,9 +119,7 @@ extension Metadata {
 
   /// Base64, or several joined with commas.
   static func isBinary(_ value: some Collection<UInt8>) -> Bool {
-    value.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false).allSatisfy { part in
-      Base64.decode(part.trimmingSpaces) != nil
-    }
+    value.withContiguousStorageIfAvailable { Base64.isList($0) } ?? Array(value).withUnsafeBufferPointer(Base64.isList)
   }
 
   private static func isName(_ byte: UInt8) -> Bool {

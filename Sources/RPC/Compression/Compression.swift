@@ -80,9 +80,14 @@ extension Call {
     isCompressed = message.readInteger(as: UInt8.self) == 1
     message.moveReaderIndex(forwardBy: Framing.prefixBytes - 1)
     guard isCompressed else { return message }
-    let plain = try Gzip.decompress(message, limit: limit)
-    unpacked(plain.readableBytes)
-    return plain
+    do {
+      let plain = try Gzip.decompress(message, limit: limit)
+      unpacked(plain.readableBytes)
+      return plain
+    } catch {
+      unpacked(limit)  // at most: what is too long costs no less
+      throw error
+    }
   }
 
   /// As `unpack`, for a reader on any thread: what is wrong with a message ends the call.
@@ -101,9 +106,24 @@ extension HeaderBlock {
   /// Whether `grpc-accept-encoding` names gzip.
   var acceptsGzip: Bool {
     for field in self where equals(field.name, "grpc-accept-encoding") {
-      let names = self[field.value].split(separator: UInt8(ascii: ","))
-      if names.contains(where: { $0.filter { $0 != UInt8(ascii: " ") }.elementsEqual("gzip".utf8) }) { return true }
+      if self[field.value].withContiguousStorageIfAvailable({ Self.hasGzip($0) }) == true { return true }
     }
     return false
+  }
+
+  /// Whether one of the names, between commas, is gzip. In one pass and without memory: it may be long, of any bytes.
+  private static func hasGzip(_ names: UnsafeBufferPointer<UInt8>) -> Bool {
+    let gzip: StaticString = "gzip"
+    var matched = 0  // bytes of the name so far; -1: it is another
+    for byte in names {
+      if byte == UInt8(ascii: ",") {
+        if matched == gzip.utf8CodeUnitCount { return true }
+        matched = 0
+      } else if byte != UInt8(ascii: " "), matched >= 0 {
+        let isNext = matched < gzip.utf8CodeUnitCount && byte == gzip.utf8Start[matched]
+        matched = isNext ? matched + 1 : -1
+      }
+    }
+    return matched == gzip.utf8CodeUnitCount
   }
 }

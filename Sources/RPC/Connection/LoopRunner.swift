@@ -9,6 +9,10 @@ protocol TurnDelegate: AnyObject {
 
 /// Runs tasks on an event loop, in turns: take in bytes, run every task that became ready, write once.
 ///
+/// A turn that leaves something to do is followed by another one directly, for a slice of time (`LoopPace.slice`) from
+/// the first look at the clock on; then the loop serves others in between (`LoopPace`). Nothing but a turn that leaves
+/// nothing ends the slice: a writer with a reader as fast as it does one job a turn, for ever.
+///
 /// `@unchecked Sendable`: everything but `remote` is only touched on the loop, which `turn` asserts.
 ///
 /// `@exclusivity(unchecked)`, here and where else each call passes: checking at run time that no two accesses to a
@@ -17,22 +21,26 @@ protocol TurnDelegate: AnyObject {
 final class LoopRunner: TaskExecutor, @unchecked Sendable {
   /// Jobs run in one turn before what came of them is written.
   private static let jobsPerTurn = 512
-  /// Bytes unpacked (`worked`) before the loop gets to serve other connections.
-  private static let workPerSlice = 1024 * 1024
   /// After so many jobs is looked at the clock: one that serves a small call takes little longer than a look.
   private static let jobsPerLook = 16
+  /// After so much work (`worked`), too.
+  private static let workPerLook = 64 * 1024
 
   let loop: any EventLoop
   weak var delegate: (any TurnDelegate)?
   @exclusivity(unchecked) private var jobs: [UnownedJob] = []
   @exclusivity(unchecked) private var running: [UnownedJob] = []
+  /// What tasks that gave way go on with, in the next turn.
+  private var postponed: [@Sendable () -> Void] = []
   @exclusivity(unchecked) private var isRunning = false
   @exclusivity(unchecked) private var isScheduled = false
-  /// The jobs that are left wait for the loop to serve others (`LoopPace`).
+  /// What is left waits for the loop to serve others (`LoopPace`).
   @exclusivity(unchecked) private var isPaused = false
-  /// Bytes that were unpacked since no job was left or the loop served others, and when the time since then is up;
-  /// nil until the first look at the clock.
+  /// This turn is one of `LoopPace`, which knows when the next may be.
+  private var isPaced = false
+  /// Since the last look at the clock.
   @exclusivity(unchecked) private var work = 0
+  /// When the slice ends; nil until the first look at the clock.
   @exclusivity(unchecked) private var sliceEnd: Int64?
   /// Jobs that other threads made ready.
   private let remote = NIOLockedValueBox<[UnownedJob]>([])
@@ -53,6 +61,12 @@ final class LoopRunner: TaskExecutor, @unchecked Sendable {
     }
   }
 
+  /// Runs `body` in the next turn: whatever is ready by now comes first. On the loop.
+  func postpone(_ body: @escaping @Sendable () -> Void) {
+    postponed.append(body)
+    schedule()
+  }
+
   /// Makes sure that a turn comes. During one nothing is needed: it looks again before it ends.
   func schedule() {
     guard !isRunning, !isScheduled else { return }
@@ -63,7 +77,7 @@ final class LoopRunner: TaskExecutor, @unchecked Sendable {
   /// The caller promises to call `turn` before it returns to the loop: what becomes ready until then waits for it.
   func hold() { isScheduled = true }
 
-  /// A job has unpacked so many bytes, which took far longer than a job that serves a small call.
+  /// A job has read or unpacked so many bytes, which took longer than a job that serves a small call.
   func worked(_ bytes: Int) { work += bytes }
 
   func turn() {
@@ -74,13 +88,25 @@ final class LoopRunner: TaskExecutor, @unchecked Sendable {
     let isUnfinished = delegate?.turnEnded() ?? false
     isRunning = false
     isScheduled = false
-    if isUnfinished || (!isPaused && !jobs.isEmpty) { schedule() }
+    guard !isPaused else { return }
+    if !isUnfinished, jobs.isEmpty, postponed.isEmpty {
+      sliceEnd = nil
+    } else if isPaced || isLate() {
+      isPaused = true
+      LoopPace.of(loop).wait(self)
+    } else {
+      schedule()
+    }
   }
 
   /// The loop has served others.
-  func goOn() {
+  /// - Parameter end: When it is to do so again, in nanoseconds of uptime.
+  func goOn(until end: Int64) {
     isPaused = false
+    sliceEnd = end
+    isPaced = true
     turn()
+    isPaced = false
   }
 
   private func runJobs() {
@@ -89,28 +115,31 @@ final class LoopRunner: TaskExecutor, @unchecked Sendable {
       jobs.append(contentsOf: remote)
       remote.removeAll(keepingCapacity: true)
     }
+    if !postponed.isEmpty {
+      let bodies = postponed
+      postponed = []
+      for body in bodies { body() }
+    }
     let executor = asUnownedTaskExecutor()
     var count = 0
-    while !jobs.isEmpty, count < Self.jobsPerTurn {
+    var isOver = false
+    while !jobs.isEmpty, count < Self.jobsPerTurn, !isOver {
       swap(&jobs, &running)
       var next = 0
-      while next < running.count, !isPaused {
+      while next < running.count, !isOver {
         running[next].runSynchronously(on: executor)
         next += 1
         count += 1
-        if work >= Self.workPerSlice || (count % Self.jobsPerLook == 0 && isLate()) { isPaused = true }
+        if count % Self.jobsPerLook == 0 || work >= Self.workPerLook { isOver = isLate() }
       }
       if next < running.count { jobs.insert(contentsOf: running[next...], at: 0) }
       running.removeAll(keepingCapacity: true)
-      if isPaused { break }
     }
-    if isPaused { LoopPace.of(loop).wait(self) }
-    guard isPaused || jobs.isEmpty else { return }
-    work = 0
-    sliceEnd = nil
   }
 
+  /// Looks at the clock.
   private func isLate() -> Bool {
+    work = 0
     let now = Deadline.now
     if let sliceEnd { return now >= sliceEnd }
     sliceEnd = now + LoopPace.slice

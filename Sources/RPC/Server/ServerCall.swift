@@ -179,6 +179,8 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
   override func waitsForMessage() { connection.waitsForMessage(stream) }
 
+  override func giveWay(_ body: @escaping @Sendable () -> Void) { connection.runner.postpone(body) }
+
   /// The peer had to wait for window: its time begins now.
   func requestMayGoOn() { began = connection.ticks }
 
@@ -227,7 +229,7 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     dropUnread()
     if status.code != .ok {
       stop(status)
-    } else if !route.takesOneMessage {
+    } else if !route.takesOneMessage || last == nil {  // all but unary calls
       fail(CancellationError())  // for a reader or writer that outlived its handler
     }
   }

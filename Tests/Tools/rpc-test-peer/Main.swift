@@ -1,4 +1,5 @@
 import Foundation
+import NIOPosix
 import RPC
 
 /// The server that Tests/interop/hostile attacks, and the client that it serves badly. Both speak raw bytes, so that
@@ -7,7 +8,8 @@ import RPC
 ///     rpc-test-peer server [option=value …]            prints its port, serves until it is killed
 ///     rpc-test-peer client HOST:PORT METHOD [option=value …]   prints `grpc-status message` of each call it makes
 ///
-/// An option is a field of `ServerOptions` or `ClientOptions`; times are in milliseconds.
+/// An option is a field of `ServerOptions` or `ClientOptions`; times are in milliseconds. `threads` of the server: how
+/// many event loops it has, instead of one a core.
 @main
 enum TestPeer {
   static func main() async {
@@ -37,9 +39,11 @@ enum TestPeer {
   }
 
   private static func serve(_ settings: Settings) async throws {
+    var settings = settings
+    let group = settings.take("threads").map { MultiThreadedEventLoopGroup(numberOfThreads: $0) }
     var options = ServerOptions()
     try settings.apply(to: &options, numbers: ServerOptions.numbers, times: ServerOptions.times)
-    let server = Server(router: Target.router, options: options, log: { say($0) })
+    let server = Server(router: Target.router, options: options, group: group, log: { say($0) })
     let address = try await server.start(host: "127.0.0.1", port: 0)
     say("listening on \(address.port)")
     while true { try await Task.sleep(for: .seconds(3_600)) }

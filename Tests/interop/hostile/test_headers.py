@@ -106,6 +106,26 @@ def test_hpack_bomb(arena):
             assert peer.reset_code(stream) == INTERNAL_ERROR
 
 
+def test_binary_values_of_nothing_but_commas(arena):
+    """Requests of 40 bytes that refer to a `-bin` value of 3,500 commas in the table four times: each comma could begin
+    another value. They cost no more than other values of that length."""
+    with arena.attacked() as server:
+        costs = []
+        for value in ["A" * 3_500, "," * 3_500]:
+            peer = server.peer()
+            fields = [("x-bin", value)]
+            peer.send(peer.request(body=message(b"x"), extra=fields)[1])
+            begun = server.cpu()
+            for _ in range(8):
+                batch = [peer.request(body=message(b"x"), extra=fields * 4) for _ in range(50)]
+                assert sum(len(request) for _, request in batch) < 50 * 100
+                peer.send(b"".join(request for _, request in batch))
+                assert peer.status(batch[-1][0]) == OK
+            costs.append(server.cpu() - begun)
+        print(f"[{costs[0]:.2f} s, {costs[1]:.2f} s]", end=" ")
+        assert costs[1] <= 2 * costs[0] + 0.3, costs
+
+
 def test_hpack_table_size_games(arena):
     """Table size updates above what was offered break the compression; below it, as often as the peer likes, they
     are only work. SETTINGS that ask for a table of 4 GiB cost nothing: ours stays at 4,096 bytes."""
