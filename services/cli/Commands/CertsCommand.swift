@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import RPC
 import ServiceKit
 import X509
 
@@ -73,7 +74,7 @@ struct CertsCommand: AsyncParsableCommand {
     var force = false
 
     func validate() throws {
-      for text in address where SubjectAlternativeNames.bytes(text) == nil {
+      for text in address where IPAddress.bytes(text) == nil {
         throw ValidationError("--address \(text) is no IP address; a name is given with --name")
       }
       for text in name where text.isEmpty || !text.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) {
