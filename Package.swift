@@ -75,7 +75,7 @@ let fuzzTargets: [Target] = [
   .systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzz/CLibFuzzer"),
   .executableTarget(
     name: "fuzz", dependencies: ["FuzzTargets", "CLibFuzzer"], path: "Tests/Fuzz/Runner", swiftSettings: strict(),
-    linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]),
+    linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]),
 ]
 
 // Everything that runs on it.
@@ -257,7 +257,8 @@ func strict() -> [SwiftSetting] {
   ]
   if Context.environment["CI"] != nil { rules.append(.treatAllWarnings(as: .error)) }
   // Testable, as tests are, and yet fast: a fuzzer finds as much as it tries.
-  if isFuzzed { rules.append(.unsafeFlags(["-sanitize=fuzzer", "-O"])) }
+  // Both sanitizers, for of several such flags the compiler obeys the last.
+  if isFuzzed { rules.append(.unsafeFlags(["-sanitize=fuzzer,address", "-O"])) }
   return rules
 }
 

@@ -54,8 +54,26 @@ private final class Owner {
     let violation = guardian.note(
       session.takeFrameCounts(), provoked: session.takeProvoked(), sent: session.takeSentFrames(), now: now)
     if let violation, !isOver { session.terminate(code: .enhanceYourCalm, reason: violation.rawValue) }
+    act()
     try drain()
     if !session.isAlive { isOver = true }
+  }
+
+  /// What an owner does without having been told anything.
+  private func act() {
+    switch choice() {
+    case 0..<8: session.submitPing()
+    case 8..<16: session.submitShutdownNotice()
+    case 16..<24: session.submitGoAway()
+    case 24..<32: if role == .client, session.canRequest { try? request() }
+    case 32..<40:  // a call fails while its messages still wait
+      for (stream, output) in outputs.sorted(by: { $0.key < $1.key }) {
+        output.discard()
+        output.end(trailers: ["grpc-status": "13"])
+        session.resume(stream: stream, output: output)
+      }
+    default: break
+    }
   }
 
   private func handleEvents() throws {
