@@ -17,26 +17,29 @@ extension Status {
 
   static let detailsKey = "grpc-status-details-bin"
 
-  /// The most that details take in the trailers, in bytes of base64: peers refuse metadata that is too long, and then
-  /// neither code nor message would arrive.
+  /// The most that message and details take in the trailers, in bytes: percent-encoded the one, base64 the others.
+  /// Peers refuse trailers that are too long, and then not even the code would arrive.
   public static let maximumDetailBytes = 8 * 1024
 
-  /// A status with details, the most important first: the last ones are left out when all of them would take more than
-  /// `maximumDetailBytes`, and so is one that cannot be encoded.
+  /// A status with details, the most important first. Where message and details would take more than
+  /// `maximumDetailBytes`, other metadata counted in, the message is cut to 1 KiB of `grpc-message`; where they take
+  /// more even then, the last details are left out. So is one that cannot be encoded.
   ///
   /// Code and message are in the details too, where some libraries compare them: set them here, not later.
   public init(_ code: Code, _ message: String = "", details: [any ProtobufMessage], metadata: Metadata = [:]) {
     self.init(code, message, metadata: metadata)
+    self.metadata.removeAll(Self.detailsKey)
     var packed = GoogleRpcStatus(code: Int32(code.rawValue), message: message)
     packed.details = details.compactMap { try? GoogleProtobufAny(packing: $0) }
-    self.metadata.removeAll(Self.detailsKey)
-    while !packed.details.isEmpty {
-      if let bytes = try? packed.bytes(), (bytes.count + 2) / 3 * 4 <= Self.maximumDetailBytes {
-        self.metadata.addBinary(bytes, for: Self.detailsKey)
-        return
-      }
-      packed.details.removeLast()
+    guard !packed.details.isEmpty else { return }
+    if packed.trailerBytes > StatusMessage.room(beside: self.metadata) {
+      let short = StatusMessage.encode(message, limit: StatusMessage.minimumBytes)
+      packed.message = StatusMessage.decode(short)
     }
+    while packed.trailerBytes > Self.maximumDetailBytes { packed.details.removeLast() }
+    guard !packed.details.isEmpty, let bytes = try? packed.bytes() else { return }
+    self.message = packed.message
+    self.metadata.addBinary(bytes, for: Self.detailsKey)
   }
 
   /// All details, as they came; empty if there are none, or they cannot be read: the code and message count then.
@@ -56,6 +59,15 @@ extension Status {
       if let detail = any.unpacked(as: type) { return detail }
     }
     return nil
+  }
+}
+
+extension GoogleRpcStatus {
+  /// As message and details of a status. Nothing without details, or where it cannot be encoded: a message with a zero.
+  fileprivate var trailerBytes: Int {
+    guard !details.isEmpty, let bytes = try? bytes() else { return 0 }
+    let message = StatusMessage.encode(message, limit: .max).utf8.count
+    return message + Status.detailsKey.utf8.count + (bytes.count + 2) / 3 * 4
   }
 }
 

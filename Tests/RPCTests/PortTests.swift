@@ -37,6 +37,18 @@ struct PortTests {
     await server.shutdown(grace: .zero)
   }
 
+  /// TEST-NET-1 is nobody's (RFC 5737), and so is `.invalid` (RFC 6761): the resolver's words end with "not known", or
+  /// are others where there is no network.
+  @Test(arguments: [("192.0.2.1", "the address is none of this machine's"), ("nobody.invalid", "name")])
+  func aServerDoesNotListenElsewhere(host: String, reason: String) async throws {
+    let server = Server(router: Router())
+    let error = try await #require(throws: BindError.self) { try await server.start(host: host, port: 0) }
+    #expect(error.description.hasPrefix("cannot listen on \(host):0: "))
+    #expect(error.reason.contains(reason) && !error.reason.contains("error"))
+    #expect(!error.isInUse)
+    await server.shutdown(grace: .zero)
+  }
+
   @Test func aStatusIsDigitsOnly() async throws {
     for text in ["+5", "-0", " 5", ""] {
       let status = try await RawServer.outcome { session, stream in

@@ -98,6 +98,53 @@ import Testing
     }
   }
 
+  /// What a program acts on counts for more than the end of a long message.
+  @Test func aLongMessageLeavesRoomForDetails() async throws {
+    let long = String(repeating: "a", count: 6_500)
+    let sent = Status.retry(after: .seconds(1), .unavailable, long)
+    #expect(sent.retryDelay == .seconds(1))
+    for status in try await travelled(sent) {
+      #expect(status.code == .unavailable)
+      #expect(status.message == String(long.prefix(1_024)))
+      #expect(status.retryDelay == .seconds(1))
+      // Some libraries take a status for none whose details say another message.
+      #expect(try GoogleRpcStatus(wire: status.metadata.binary("grpc-status-details-bin") ?? []).message
+        == status.message)
+    }
+    // As long as both fit, the message is whole.
+    let whole = String(repeating: "a", count: 3_000)
+    for status in try await travelled(.retry(after: .seconds(1), .unavailable, whole)) {
+      #expect(status.message == whole)
+      #expect(status.retryDelay == .seconds(1))
+    }
+  }
+
+  /// Together they are no longer than a client takes, whatever the message becomes on its way.
+  @Test func aLongMessageOfAnotherScript() async throws {
+    let debug = Status.DebugInfo(stackEntries: [], detail: String(repeating: "d", count: 3_300))
+    let long = String(repeating: "語", count: 950)
+    for status in try await travelled(Status(.aborted, long, details: [debug])) {
+      #expect(status.code == .aborted)
+      #expect(status.message == String(long.prefix(1_024 / 9)))
+      #expect(status.detail(Status.DebugInfo.self) == debug)
+    }
+  }
+
+  /// Metadata of one's own takes from the message, not from the code.
+  @Test(arguments: [6_000, 12_000]) func aLongMessageBesideMetadata(length: Int) async throws {
+    let metadata: Metadata = ["x-long": String(repeating: "v", count: length)]
+    let long = String(repeating: "語", count: 950)
+    for details in [[], [info]] {
+      for status in try await travelled(Status(.aborted, long, details: details, metadata: metadata)) {
+        #expect(status.code == .aborted)
+        #expect(long.hasPrefix(status.message))
+        #expect(status.message.count >= 1_024 / 9)
+        #expect(status.details(of: Status.ErrorInfo.self) == details)
+        #expect(status.metadata["x-long"]?.count == length)
+      }
+    }
+  }
+
   @Test func whatCannotBeReadHidesNothing() async throws {
     var raw = Metadata()
     raw.addBinary([0xFF, 1, 2, 3], for: "grpc-status-details-bin")

@@ -32,6 +32,8 @@ def spellings(default):
         return ["none", "nil", "never", "`Deadline.current`", "`ClientOptions."]
     if default in ("empty", '""', "[]", "[:]"):
         return ["empty", "none"]
+    if default.lstrip("[").startswith("InfrastructureServices."):
+        return ["| health and reflection |" if default.endswith(".names") else "| health |"]
     if found := re.fullmatch(r"\.(milliseconds|seconds)\(([\d_]+)\)", default):
         amount, unit = int(found[2].replace("_", "")), found[1]
         if unit == "milliseconds":
@@ -46,8 +48,8 @@ def spellings(default):
         return [found[1].upper()]
     if found := re.fullmatch(r"(?:\w+)?(\.\w+)", default):
         return [found[1]]
-    if found := re.fullmatch(r"(\w+)\(\)", default):
-        return [f"`{found[1]}`"]
+    if found := re.fullmatch(r"(\w+)\(\)|(default\w+)", default):
+        return [f"`{found[1] or found[2]}`"]
     return [default]
 
 
@@ -69,17 +71,44 @@ def test_every_option_is_there_with_its_default(struct, name, default):
     assert any(spelling in block for block in mentions for spelling in wanted), (wanted, mentions)
 
 
+TYPES = {
+    "RPC/Client/Retry/RetryPolicy.swift": ("RetryPolicy", "HedgingPolicy", "RetryThrottling"),
+    "RPC/TLS/ServerTLS.swift": ("ServerTLS",),
+    "RPC/TLS/ClientTLS.swift": ("ClientTLS",),
+    "RPC/Interceptors/Authentication.swift": ("Authentication",),
+    "RPC/Interceptors/ConcurrencyLimit.swift": ("ConcurrencyLimit",),
+    "RPC/Interceptors/Credentials.swift": ("Credentials",),
+    "RPC/Interceptors/DefaultDeadline.swift": ("DefaultDeadline",),
+    "RPCTelemetry/CallLogging.swift": ("CallLogging",),
+    "RPCTelemetry/CallMetrics.swift": ("CallMetrics",),
+    "RPCTelemetry/CallTracing.swift": ("CallTracing",),
+}
+
+
+def apart(text):
+    """The parts between the commas that stand in no brackets."""
+    parts, depth = [""], 0
+    for character in text.replace("->", "→"):
+        depth += (character in "([{<") - (character in ")]}>")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts if part.strip()]
+
+
 def parameters():
-    """(struct, parameter, default as Swift or None) of the initializers that options are made with."""
-    files = {"Client/Retry/RetryPolicy.swift": ("RetryPolicy", "HedgingPolicy", "RetryThrottling"),
-             "TLS/ServerTLS.swift": ("ServerTLS",), "TLS/ClientTLS.swift": ("ClientTLS",)}
-    for file, structs in files.items():
-        text = (RPC / file).read_text()
-        for struct in structs:
-            body = text.split(f"public struct {struct}:")[1]
-            given = re.search(r"  public init\((.*?)\n?\s*\) throws", body, flags=re.S)[1]
-            for name, default in re.findall(r"(\w+): (?:[\w.?<>\[\]]|@escaping .*?Void)+(?: = ([^,\n]+))?", given):
-                yield struct, name, default.strip() or None
+    """(type, parameter, default as Swift or None) of the initializer that each is made with, the last where there are more."""
+    for file, types in TYPES.items():
+        text = (RPC.parent / file).read_text()
+        for kind in types:
+            body = re.split(rf"^public (?:struct|final class) {kind}: ", text, flags=re.M)[1].split("\n}\n")[0]
+            last = re.split(r"^  public init\(", body, flags=re.M)[-1]
+            for parameter in apart(re.match(r"(.*?)\s*\)(?: async)?(?: throws\S*)? \{", last, flags=re.S)[1]):
+                names, _, rest = parameter.partition(": ")
+                default = rest.split(" = ", 1)[1] if " = " in rest else None
+                label, *inner = names.split(" ")
+                yield kind, inner[0] if label == "_" else label, default
 
 
 @pytest.mark.parametrize("struct, name, default", list(parameters()), ids=lambda value: str(value))
@@ -92,8 +121,28 @@ def test_every_parameter_is_there_with_its_default(struct, name, default):
 
 def test_there_are_parameters():
     found = list(parameters())
-    assert len(found) == 24, found
+    assert len(found) == 46, found
+    assert ("ConcurrencyLimit", "queue", "0") in found and ("DefaultDeadline", "maximum", "nil") in found
+    assert ("Credentials", "maximumRetry", ".seconds(60)") in found and ("CallLogging", "logger", None) in found
     assert ("RetryPolicy", "backoffMultiplier", "2") in found and ("HedgingPolicy", "hedgingDelay", None) in found
+
+
+def constants():
+    """(type.name, value) of the limits that nobody can change."""
+    for folder in ["RPC", "RPCTelemetry", "StandardServices", "Stubs"]:
+        for path in sorted((RPC.parent / folder).rglob("*.swift")):
+            for name, value in re.findall(r"^  (?:public )?static let (\w+Limit) = (.+)$", path.read_text(), flags=re.M):
+                yield f"{path.stem}.{name}", value
+
+
+@pytest.mark.parametrize("name, value", list(constants()), ids=lambda value: value)
+def test_every_constant_limit_is_there(name, value):
+    sentences = [part for part in re.split(r"\n\n|^(?=\|)", README, flags=re.M) if f"`{name}`" in part]
+    assert sentences and any(spelling in sentences[0] for spelling in spellings(value)), (name, value)
+
+
+def test_there_are_constants():
+    assert {"Health.listLimit", "CallMetrics.methodLimit"} <= {name for name, _ in constants()}
 
 
 def test_lines_end_at_column_130():

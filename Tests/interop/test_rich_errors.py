@@ -15,10 +15,10 @@ def stub():
         yield testing_pb2_grpc.EchoStub(channel)
 
 
-def failures(stub):
+def failures(stub, wish="1"):
     """The same error of each kind of call."""
     message = testing_pb2.EchoMessage(text="a")
-    metadata = [("x-fail", "1")]
+    metadata = [("x-fail", wish)]
     for call in [
         lambda: stub.Say(message, metadata=metadata, timeout=30),
         lambda: list(stub.Expand(testing_pb2.ExpandRequest(count=1), metadata=metadata, timeout=30)),
@@ -39,6 +39,14 @@ def test_our_details_are_read_by_theirs(stub):
         assert status.details[0].Unpack(info) and status.details[1].Unpack(retry)
         assert info.reason == "OUT_OF_STOCK" and info.domain == "shop.example" and info.metadata["item"] == "äpfel"
         assert retry.retry_delay.ToMilliseconds() == 1_500
+
+
+def test_a_message_that_was_cut_is_the_same_in_the_details(stub):
+    for error in failures(stub, "long"):
+        assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
+        status = rpc_status.from_call(error)
+        assert status.message.startswith("no äpfel left no") and len(status.message) > 500
+        assert len(status.details) == 2
 
 
 class DetailedEcho(TheirEcho):

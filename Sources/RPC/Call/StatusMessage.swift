@@ -1,12 +1,21 @@
 import HTTP2
 
 /// `grpc-message` is percent-encoded UTF-8: everything but printable ASCII, and `%` itself.
-enum StatusMessage {
-  /// What is sent of a message, encoded, in bytes; the rest is cut off. Callers take little more: with longer headers
-  /// they would get no status at all.
-  static let maximumBytes = 8 * 1024
+package enum StatusMessage {
+  /// What is sent of a message and the metadata beside it, encoded, in bytes; the rest of the message is cut off.
+  /// Callers take little more: with longer headers they would get no status at all.
+  package static let maximumBytes = 8 * 1024
 
-  static func encode(_ message: String, limit: Int = maximumBytes) -> String {
+  /// What of a message goes out whatever is beside it.
+  package static let minimumBytes = 1024
+
+  /// How much of a message is sent beside this metadata, encoded, in bytes.
+  package static func room(beside metadata: Metadata) -> Int {
+    let taken = metadata.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count }
+    return max(minimumBytes, maximumBytes - taken)
+  }
+
+  package static func encode(_ message: String, limit: Int = maximumBytes) -> String {
     if message.utf8.allSatisfy(isPlain) {
       return message.utf8.count <= limit ? message : String(message.unicodeScalars.prefix(limit))
     }
@@ -29,7 +38,7 @@ enum StatusMessage {
   }
 
   /// Takes what is not an escape as it stands: a peer's odd message must not hide its status.
-  static func decode(_ text: String) -> String {
+  package static func decode(_ text: String) -> String {
     let bytes = Array(text.utf8)
     guard bytes.contains(UInt8(ascii: "%")) else { return text }
     var result: [UInt8] = []
@@ -81,7 +90,10 @@ extension HeaderBlock {
   private func appending(_ status: Status) -> HeaderBlock {
     var block = self
     block.append("grpc-status", String(status.code.rawValue))
-    if !status.message.isEmpty { block.append("grpc-message", StatusMessage.encode(status.message)) }
+    if !status.message.isEmpty {
+      let room = StatusMessage.room(beside: status.metadata)
+      block.append("grpc-message", StatusMessage.encode(status.message, limit: room))
+    }
     block.append(status.metadata)
     return block
   }

@@ -40,11 +40,7 @@ struct UnixListener: Sendable {
 
   /// - Throws: `BindError`.
   init(path: String, mode: UInt32, address: BoundAddress) throws {
-    func failure(_ code: Int32) -> BindError {
-      let isInUse = code == EADDRINUSE
-      let reason = isInUse ? "the address is already in use" : String(cString: strerror(code)).lowercased()
-      return BindError(address: address, reason: reason, isInUse: isInUse)
-    }
+    func failure(_ code: Int32) -> BindError { BindError(code, at: address) }
     self.path = path
     try Self.removeStale(path, failure)
     descriptor = try Self.bound(to: path, failure)

@@ -1,3 +1,4 @@
+import Glibc
 import NIOConcurrencyHelpers
 public import NIOCore
 import NIOPosix
@@ -24,6 +25,28 @@ public struct BindError: Error, Sendable, Hashable, CustomStringConvertible {
   public let isInUse: Bool
 
   public var description: String { "cannot listen on \(address): \(reason)" }
+}
+
+extension BindError {
+  /// - Parameter code: An `errno`.
+  init(_ code: Int32, at address: BoundAddress) {
+    let reason =
+      switch code {
+      case EADDRINUSE: "the address is already in use"
+      case EADDRNOTAVAIL: "the address is none of this machine's"
+      default: String(cString: strerror(code)).lowercased()
+      }
+    self.init(address: address, reason: reason, isInUse: code == EADDRINUSE)
+  }
+
+  fileprivate init(_ error: any Error, at address: BoundAddress) {
+    switch error {
+    case let error as IOError: self.init(error.errnoCode, at: address)
+    case let error as SocketAddressError.UnknownHost:
+      self.init(address: address, reason: error.errorDescription.lowercased(), isInUse: false)
+    default: self.init(address: address, reason: "\(error)", isInUse: false)
+    }
+  }
 }
 
 /// A gRPC server: HTTP/2, with TLS where `ServerOptions.tls` says so. Handlers run as tasks on their connection's event
@@ -100,9 +123,7 @@ public final class Server: Sendable {
     } catch let error as BindError {
       throw error
     } catch {
-      let isInUse = (error as? IOError)?.errnoCode == EADDRINUSE
-      let reason = isInUse ? "the address is already in use" : "\(error)"
-      throw BindError(address: address, reason: reason, isInUse: isInUse)
+      throw BindError(error, at: address)
     }
   }
 

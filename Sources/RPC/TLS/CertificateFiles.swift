@@ -1,6 +1,8 @@
 import Glibc
 import NIOCore
 import NIOSSL
+import SwiftASN1
+import X509
 
 /// A certificate and its private key, each in a PEM file. Both may be replaced while they are in use.
 public struct CertificateFiles: Sendable, Hashable {
@@ -46,7 +48,12 @@ enum PEMFile {
   }
 
   private static func check(_ path: String) throws(TLSFileError) {
-    guard access(path, R_OK) != 0 else { return }
+    // Not to wait for a writer, if it is a pipe.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor < 0 else {
+      close(descriptor)
+      return
+    }
     throw TLSFileError(description: "cannot read \(path): \(String(cString: strerror(errno)).lowercased())")
   }
 }
@@ -69,8 +76,19 @@ extension TLSConfiguration {
     } catch NIOSSLError.failedToLoadPrivateKey {
       let files = certificate ?? CertificateFiles(chain: "", key: "")
       throw TLSFileError(description: "the key \(files.key) does not belong to the certificate \(files.chain)")
+    } catch NIOSSLError.failedToLoadCertificate {
+      let chain = certificate?.chain ?? ""
+      let reason = mayNotSign ? ": its key may not sign (key usage); is it an authority's?" : ""
+      throw TLSFileError(description: "\(chain) is no certificate to show in TLS\(reason)")
     } catch {
       throw TLSFileError(description: "the certificates cannot be used: \(error)")
     }
+  }
+  /// The first certificate forbids what a handshake needs of its key (RFC 8446, section 4.4.2.2).
+  private var mayNotSign: Bool {
+    guard case .certificate(let first)? = certificateChain.first, let bytes = try? first.toDERBytes(),
+      let parsed = try? Certificate(derEncoded: bytes), let usage = try? parsed.extensions.keyUsage
+    else { return false }
+    return !usage.digitalSignature
   }
 }

@@ -32,11 +32,12 @@ public struct ClientTLS: Sendable {
   /// Reads the files, so that what is wrong with them shows here: not for an event loop.
   /// - Parameters:
   ///   - certificate: What the client shows a server that asks (mutual TLS).
-  ///   - own: What that certificate must be. Unless given, servers alone judge it.
+  ///   - own: What that certificate must be. Unless given, servers alone judge it, and a new authority to trust is taken
+  ///     over beside it, whatever it is.
   ///   - serverName: The name to ask for and to verify, instead of the one that the client connects to.
   ///   - minimumVersion: TLS 1.3 unless given.
   ///   - reloadInterval: How often the files are looked at. New ones are used for new connections; unusable ones are
-  ///     not, and the old certificates stay. 10 ms at least.
+  ///     not, and the old certificates stay until they are. 10 ms at least.
   ///   - log: Gets a line when files were read again, or could not be.
   /// - Throws: `TLSFileError`.
   public init(

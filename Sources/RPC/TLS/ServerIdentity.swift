@@ -44,9 +44,9 @@ enum ServerIdentity {
 }
 
 /// An IP address as a certificate has it.
-enum IPAddress {
+package enum IPAddress {
   /// 4 or 16 bytes in network order; nil for what is no address.
-  static func bytes(_ text: String) -> [UInt8]? {
+  package static func bytes(_ text: String) -> [UInt8]? {
     var v4 = [UInt8](repeating: 0, count: 4)
     if inet_pton(AF_INET, text, &v4) == 1 { return v4 }
     // The interface behind a link-local address is no part of it.

@@ -6,13 +6,17 @@ import NIOSSL
 /// A context that is made from files, and made again when they change. Connections that exist keep theirs.
 ///
 /// Files that cannot be used, for example because only half of them are written yet, change nothing but for a line in
-/// the log; they are looked at again when they change again.
+/// the log. They are tried again at each look, for the reason may pass without a change of the files: permissions, too
+/// many open files, a certificate whose time comes. What is logged is a reason that is not that of the time before.
 final class TLSContexts: Sendable {
   typealias Make = @Sendable () throws(TLSFileError) -> NIOSSLContext
 
   private struct State {
     var context: NIOSSLContext
+    /// The files that the context is made from.
     var seen: [FileStamp?]
+    /// Why they could not be used when they were last looked at.
+    var problem: String?
   }
 
   private let files: [String]
@@ -50,14 +54,18 @@ final class TLSContexts: Sendable {
 
   private func look() {
     let seen = files.map(FileStamp.init)
-    guard state.withLockedValue({ $0.seen != seen }) else { return }
+    guard state.withLockedValue({ $0.problem != nil || $0.seen != seen }) else { return }
     do {
       let context = try make()
       state.withLockedValue { $0 = State(context: context, seen: seen) }
       log("TLS: new certificates are used from now on, read from \(files.joined(separator: ", "))")
     } catch {
-      state.withLockedValue { $0.seen = seen }
-      log("TLS: the certificates changed and the old ones stay in use: \(error)")
+      let problem = "\(error)"
+      let isNew = state.withLockedValue { state in
+        defer { state.problem = problem }
+        return state.problem != problem
+      }
+      if isNew { log("TLS: the certificates changed and the old ones stay in use: \(problem)") }
     }
   }
 }

@@ -105,6 +105,7 @@ struct Echo: EchoHandler {
   func expand(
     _ request: ExpandRequest, _ responses: ResponseWriter<EchoMessage>, _ context: ServerContext
   ) async throws {
+    guard request.count >= 0 else { throw Status.badRequest([("count", "must not be negative")]) }
     for _ in 0..<request.count { try await responses.write(EchoMessage(text: request.text)) }
   }
 

@@ -75,6 +75,13 @@ struct SecurityOptions: ParsableArguments {
   @Option(help: "The PEM file of that certificate's key.")
   var key: String?
 
+  func validate() throws {
+    guard flag || usesTLS || [ca, serverName, certificate, key].allSatisfy({ $0 == nil }) else {
+      throw ValidationError("--ca, --server-host-override, --certificate and --key are for TLS: give --use-tls, too")
+    }
+    guard (certificate == nil) == (key == nil) else { throw ValidationError("--certificate and --key go together") }
+  }
+
   /// Nil for plain text.
   func tls() throws -> ClientTLS? {
     guard flag || usesTLS else { return nil }
@@ -87,6 +94,9 @@ struct SecurityOptions: ParsableArguments {
 
 /// How long and how hard the soak cases try.
 struct SoakOptions: ParsableArguments {
+  /// A year, in seconds.
+  static let maximumTimeout = 31_536_000
+
   @Option(name: [.customLong("soak-iterations"), .customLong("soak_iterations")], help: "Calls in all.")
   var iterations = 10
 
@@ -108,7 +118,10 @@ struct SoakOptions: ParsableArguments {
 
   func validate() throws {
     guard iterations > 0 else { throw ValidationError("--soak-iterations must be above 0") }
-    guard timeout > 0 else { throw ValidationError("--soak-overall-timeout-seconds must be above 0") }
+    guard latency >= 0 else { throw ValidationError("--soak-per-iteration-max-acceptable-latency-ms is below 0") }
+    guard (1...Self.maximumTimeout).contains(timeout) else {
+      throw ValidationError("--soak-overall-timeout-seconds must be 1 to \(Self.maximumTimeout)")
+    }
   }
 }
 

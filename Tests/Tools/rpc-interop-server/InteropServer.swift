@@ -31,8 +31,12 @@ struct InteropServer: AsyncParsableCommand {
   var clientCA: String?
 
   func validate() throws {
-    guard tls || usesTLS, certificate == nil || key == nil else { return }
-    throw ValidationError("TLS needs --certificate and --key")
+    if tls || usesTLS {
+      guard certificate == nil || key == nil else { return }
+      throw ValidationError("TLS needs --certificate and --key")
+    }
+    guard certificate != nil || key != nil || clientCA != nil else { return }
+    throw ValidationError("--certificate, --key and --client-ca are for TLS: give --tls, too")
   }
 
   private func options() throws -> ServerOptions {

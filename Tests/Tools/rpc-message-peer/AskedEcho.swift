@@ -3,7 +3,7 @@ import RPC
 import Stubs
 
 /// The Echo service, with wishes in a call's metadata: `x-compress` for compressed responses, `x-fail` for an error
-/// with details. What begins with `x-echo-` comes back before and behind the messages, with what the server saw.
+/// with details (`long`: and with a long message). What begins with `x-echo-` comes back before and behind the messages, with what the server saw.
 struct AskedEcho: EchoHandler {
   private func begin(_ context: ServerContext) throws -> Metadata {
     let asked = context.metadata
@@ -20,9 +20,9 @@ struct AskedEcho: EchoHandler {
     if let size = asked["x-trailer-bytes"].flatMap({ Int($0) }) {
       context.setTrailingMetadata(["x-long": String(repeating: "v", count: size)])
     }
-    if asked["x-fail"] != nil {
+    if let wish = asked["x-fail"] {
       throw Status(
-        .failedPrecondition, "no äpfel left",
+        .failedPrecondition, wish == "long" ? String(repeating: "no äpfel left ", count: 500) : "no äpfel left",
         details: [
           Status.ErrorInfo(reason: "OUT_OF_STOCK", domain: "shop.example", metadata: ["item": "äpfel"]),
           Status.RetryInfo(retryDelay: GoogleProtobufDuration(.milliseconds(1_500))),
@@ -40,6 +40,7 @@ struct AskedEcho: EchoHandler {
     _ request: ExpandRequest, _ responses: ResponseWriter<EchoMessage>, _ context: ServerContext
   ) async throws {
     _ = try begin(context)
+    guard request.count >= 0 else { throw Status.badRequest([("count", "must not be negative")]) }
     for number in 0..<request.count {
       try await responses.write(EchoMessage(text: request.text), isCompressed: number % 2 == 0)
     }

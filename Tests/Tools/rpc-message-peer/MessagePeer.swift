@@ -7,16 +7,21 @@ import Stubs
 /// what the metadata of a call asks for; `call PORT` makes calls and prints a line for each, what it sent and saw.
 @main
 enum MessagePeer {
-  static func main() async throws {
+  static func main() async {
     let arguments = CommandLine.arguments.dropFirst()
-    switch arguments.first {
-    case "serve": try await serve()
-    case "call":
-      guard let port = arguments.dropFirst().first.flatMap({ Int($0) }) else { fallthrough }
-      try await Caller(port: port).run()
-    default:
-      print("usage: rpc-message-peer serve | call PORT")
-      exit(2)
+    do {
+      switch arguments.first {
+      case "serve": try await serve()
+      case "call":
+        guard let port = arguments.dropFirst().first.flatMap({ Int($0) }) else { fallthrough }
+        try await Caller(port: port).run()
+      default:
+        print("usage: rpc-message-peer serve | call PORT")
+        exit(2)
+      }
+    } catch {
+      FileHandle.standardError.write(Data("rpc-message-peer: \(error)\n".utf8))
+      exit(1)
     }
   }
 

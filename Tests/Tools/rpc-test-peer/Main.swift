@@ -56,6 +56,7 @@ enum TestPeer {
     var settings = settings
     let calls = settings.take("calls") ?? 1
     let timeout = Duration.milliseconds(settings.take("timeout") ?? 5_000)
+    guard calls >= 0, timeout >= .zero else { throw UsageError("calls and timeout that are not negative") }
     var options = ClientOptions()
     try settings.apply(to: &options, numbers: ClientOptions.numbers, times: ClientOptions.times)
     let client = Client(host: String(address[..<colon]), port: port, options: options)

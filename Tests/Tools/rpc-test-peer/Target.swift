@@ -4,6 +4,8 @@ import RPC
 
 /// The methods of the service under attack: requests and responses are bytes.
 enum Target {
+  /// Of a message that is asked for.
+  private static let maximumSize = 64 << 20
   private static let bytes = Codec<ByteBuffer>.bytes
   private static let say = method("Say")
   private static let collect = method("Collect")
@@ -27,7 +29,9 @@ enum Target {
     // "count size": that many messages of that many bytes.
     router.serverStreaming(expand) { request, responses, _ in
       let numbers = String(buffer: request).split(separator: " ").compactMap { Int($0) }
-      guard numbers.count == 2 else { throw Status(.invalidArgument, "expected a count and a size") }
+      guard numbers.count == 2, numbers[0] >= 0, (0...maximumSize).contains(numbers[1]) else {
+        throw Status(.invalidArgument, "expected a count and a size, of at most \(maximumSize) bytes")
+      }
       let message = ByteBuffer(repeating: 1, count: numbers[1])
       for _ in 0..<numbers[0] { try await responses.write(message) }
     }
@@ -41,9 +45,9 @@ enum Target {
       try await Task.sleep(for: .seconds(3_600))
       return ByteBuffer()
     }
-    // A handler that does what none may: it keeps its loop's thread for that many milliseconds.
+    // A handler that does what none may: it keeps its loop's thread for that many milliseconds, a minute at most.
     router.unary(block) { request, _ in
-      usleep(1_000 * (UInt32(String(buffer: request)) ?? 0))
+      usleep(1_000 * min(UInt32(String(buffer: request)) ?? 0, 60_000))
       return request
     }
     return router

@@ -1,5 +1,6 @@
 import Crypto
 import Foundation
+import RPC
 import SwiftASN1
 import X509
 
@@ -89,18 +90,10 @@ struct CertificateAuthority {
 extension SubjectAlternativeNames {
   /// A service's: its SPIFFE id, this machine, and what else it is called by.
   init(spiffe id: String, names: [String], addresses: [String]) {
-    let bytes = (["127.0.0.1", "::1"] + addresses).compactMap(Self.bytes).withoutRepetitions
+    let bytes = (["127.0.0.1", "::1"] + addresses).compactMap(IPAddress.bytes).withoutRepetitions
     self.init(
       [.uniformResourceIdentifier(id)] + (["localhost"] + names).withoutRepetitions.map(GeneralName.dnsName)
         + bytes.map { .ipAddress(ASN1OctetString(contentBytes: $0[...])) })
-  }
-
-  /// Of an IP address in text; nil where it is none.
-  static func bytes(_ address: String) -> [UInt8]? {
-    var (v4, v6) = (in_addr(), in6_addr())
-    if inet_pton(AF_INET, address, &v4) == 1 { return withUnsafeBytes(of: v4) { Array($0) } }
-    if inet_pton(AF_INET6, address, &v6) == 1 { return withUnsafeBytes(of: v6) { Array($0) } }
-    return nil
   }
 }
 

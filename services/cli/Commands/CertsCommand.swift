@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import RPC
 import ServiceKit
 import X509
 
