@@ -94,7 +94,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
     case .headers(let headers):
       wasUseful = true
       calls[headers.stream]?.receivedHeaders(headers)
-    case .data(let stream, let chunk): calls[stream]?.received(chunk)
+    case .data(let stream, let chunk): calls[stream]?.receivedData(chunk)
     case .end(let stream):
       calls[stream]?.finish(Status(.internalError, "the server ended the call without a status"), reset: true)
     case .closed(let stream, let code):
