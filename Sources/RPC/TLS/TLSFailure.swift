@@ -102,5 +102,5 @@ extension String {
 
 extension IOError {
   /// The system's own words: NIO's add where in NIO it came up.
-  fileprivate var reasonText: String { String(cString: strerror(errnoCode)).lowercased() }
+  var reasonText: String { String(cString: strerror(errnoCode)).lowercased() }
 }
