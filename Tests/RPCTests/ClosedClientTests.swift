@@ -14,7 +14,7 @@ struct ClosedClientTests {
   }
 
   private static let closed = Status(.unavailable, "the client was closed")
-  private static let patience = CallOptions.timeout(.seconds(30))
+  private static var patience: CallOptions { .timeout(.seconds(30)) }
 
   /// A call made afterwards makes no attempts.
   @Test(arguments: [false, true])
