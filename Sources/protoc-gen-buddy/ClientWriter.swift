@@ -3,7 +3,7 @@ enum ClientWriter {
   static func write(_ service: ServiceCode, into text: inout SourceText) {
     text.doc(service.comment, isDeprecated: service.isDeprecated)
     text.line("///")
-    text.line("/// Every call throws `Status`, and nothing else.")
+    text.line(errorNote(service))
     if service.isDeprecated { text.line("@available(*, deprecated)") }
     text.block("public struct \(service.name)Client: Sendable") { text in
       text.line("private let client: Client")
@@ -16,6 +16,12 @@ enum ClientWriter {
         call(method, of: service, into: &text)
       }
     }
+  }
+
+  private static func errorNote(_ service: ServiceCode) -> String {
+    service.methods.contains(where: \.isClientStreaming)
+      ? "/// Every call throws `Status`; one that takes a closure also throws what the closure threw."
+      : "/// Every call throws `Status`, and nothing else."
   }
 
   /// What the types of a function alone do not say.

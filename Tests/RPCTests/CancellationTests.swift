@@ -67,6 +67,19 @@ struct CancellationTests {
     }
   }
 
+  @Test func whoWaitsForMetadataIsToldByStatus() async throws {
+    let release = Gate()
+    var router = Router()
+    router.serverStreaming(Echo.expand) { _, _, _ in await release.wait() }
+    try await withPair(router) { (client, _) async throws in
+      let responses = try await client.serverStreaming(Echo.expand, "")
+      let waiting = Task { await status { try await responses.initialMetadata } }
+      waiting.cancel()
+      #expect(await waiting.value?.code == .cancelled)
+      await release.open()
+    }
+  }
+
   @Test func cancellingAReaderEndsItsStream() async throws {
     let (started, stopped) = (Gate(), Gate())
     var router = Router()

@@ -160,6 +160,59 @@ struct InterceptorTests {
     await server.shutdown(grace: .zero)
   }
 
+  /// Holds a call on its way in or out.
+  private struct Hold: ServerInterceptor {
+    let release: Gate
+    let afterwards: Bool
+
+    func intercept(_ context: ServerContext, _ next: @Sendable () async throws -> Void) async throws {
+      if afterwards { try await next() }
+      await release.wait()
+      if !afterwards { throw Status(.permissionDenied, "too late") }
+    }
+  }
+
+  /// A call that ends while another interceptor holds it: whoever stands outside of that sees what the caller got.
+  @Test(arguments: [false, true])
+  func aDeadlineThatPassesInsideAnInterceptor(afterwards: Bool) async throws {
+    let (record, release) = (Record(), Gate())
+    let server = Server(
+      router: Echo.router,
+      interceptors: [Door(record: record), Door(record: record), Hold(release: release, afterwards: afterwards)])
+    let address = try await server.start(host: "127.0.0.1", port: 0)
+    let peer = try await RawPeer.connect(to: address)
+    let stream = try peer.request(path: Echo.say.path, body: peer.frame("a"), extra: ["grpc-timeout": "50m"])
+    #expect(try await peer.trailers(stream)["grpc-status"] == "4")
+    #expect(record.all.isEmpty)
+    await release.open()
+    try await record.becomes(["DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"])
+    await peer.close()
+    await server.shutdown(grace: .zero)
+  }
+
+  @Test func aDeadlineThatPassesInTheQueueOfALimit() async throws {
+    let (record, release) = (Record(), Gate())
+    let limit = ConcurrencyLimit(maximum: 1, queue: 1)
+    var router = Router()
+    router.unary(Echo.say) { request, _ in
+      await release.wait()
+      return request
+    }
+    let server = Server(router: router, interceptors: [Door(record: record), limit])
+    let address = try await server.start(host: "127.0.0.1", port: 0)
+    let peer = try await RawPeer.connect(to: address)
+    let first = try peer.request(path: Echo.say.path, body: peer.frame("a"))
+    try await eventually("the first runs") { limit.load == (1, 0) }
+    let second = try peer.request(path: Echo.say.path, body: peer.frame("b"), extra: ["grpc-timeout": "50m"])
+    #expect(try await peer.trailers(second)["grpc-status"] == "4")
+    try await record.becomes(["DEADLINE_EXCEEDED"])
+    await release.open()
+    #expect(try await peer.trailers(first)["grpc-status"] == "0")
+    try await record.becomes(["DEADLINE_EXCEEDED", "OK"])
+    await peer.close()
+    await server.shutdown(grace: .zero)
+  }
+
   @Test func aCallersOwnDeadline() async throws {
     let (record, started, cancelled) = (Record(), Gate(), Gate())
     let callers = [Caller(name: "c", record: record)]

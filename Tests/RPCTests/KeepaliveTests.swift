@@ -13,6 +13,7 @@ struct KeepaliveTests {
   private final class SilentServer: Sendable {
     let pings = Counter()
     let requests = Counter()
+    let connections = Counter()
     private let channel = NIOLockedValueBox<(any Channel)?>(nil)
 
     /// `@unchecked Sendable`: each instance serves one channel, on its loop.
@@ -35,7 +36,10 @@ struct KeepaliveTests {
         context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
       }
 
-      func channelActive(context: ChannelHandlerContext) { flush(context) }
+      func channelActive(context: ChannelHandlerContext) {
+        server.connections.add(1)
+        flush(context)
+      }
 
       func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         try? session.receive(unwrapInboundIn(data))
@@ -79,6 +83,39 @@ struct KeepaliveTests {
     #expect(status == Status(.unavailable, "the server did not answer a keepalive PING"))
     #expect(server.requests.value == 1)
     #expect(server.pings.value == 1)
+    await client.close()
+    await server.stop()
+  }
+
+  /// Calls that time out, each before a PING is due: what they send themselves, their resets too, is no sign of life.
+  @Test func callsThatTimeOutInTurnDoNotHideASilentServer() async throws {
+    let server = SilentServer()
+    let client = Client(host: "127.0.0.1", port: try await server.start(), options: options(.milliseconds(200)))
+    let begin = ContinuousClock.now
+    // Longer than a connection may stay silent, many times over.
+    while server.connections.value < 2, ContinuousClock.now - begin < .seconds(20) {
+      _ = await status { try await client.unary(Echo.say, "a", .timeout(.milliseconds(20))) }
+    }
+    #expect(server.pings.value > 0)
+    #expect(server.connections.value == 2)
+    await client.close()
+    await server.stop()
+  }
+
+  /// With pauses between them, too: the PING that was due meanwhile goes out with the next call.
+  @Test func aCallAfterAPauseAsks() async throws {
+    let server = SilentServer()
+    var options = options(.milliseconds(20))
+    options.keepaliveTimeout = .seconds(60)
+    let client = Client(host: "127.0.0.1", port: try await server.start(), options: options)
+    try await client.connect()
+    let hasSeen = { try await client.look { $0.ready.first?.connections.first?.keepaliveRests } }
+    try await eventually("nothing is asked") { try await hasSeen() == true }
+    #expect(server.pings.value == 0)
+    let call = Task { await status { try await client.unary(Echo.say, "a") } }
+    try await eventually("a PING") { server.pings.value == 1 }
+    call.cancel()
+    #expect(await call.value?.code == .cancelled)
     await client.close()
     await server.stop()
   }
@@ -130,21 +167,22 @@ struct KeepaliveTests {
   }
 
   @Test func theDecisions() {
-    var keepalive = Keepalive(interval: 100_000_000, timeout: 20_000_000, withoutCalls: false, now: 0)
-    #expect(keepalive.check(isInUse: true, now: 60_000_000) == .wait(40_000_000))
-    keepalive.heard(now: 90_000_000)
-    #expect(keepalive.check(isInUse: true, now: 100_000_000) == .wait(90_000_000))
-    #expect(keepalive.check(isInUse: false, now: 190_000_000) == .wait(100_000_000))
-    #expect(keepalive.check(isInUse: true, now: 290_000_000) == .ping(20_000_000))
-    #expect(keepalive.check(isInUse: true, now: 305_000_000) == .wait(5_000_000))
-    keepalive.heard(now: 306_000_000)
-    #expect(keepalive.check(isInUse: true, now: 310_000_000) == .wait(96_000_000))
-    #expect(keepalive.check(isInUse: true, now: 406_000_000) == .ping(20_000_000))
-    #expect(keepalive.check(isInUse: true, now: 426_000_000) == .close)
-    var permitted = Keepalive(interval: 5_000_000, timeout: 20_000_000, withoutCalls: true, now: 0)
-    #expect(permitted.check(isInUse: false, now: 5_000_000) == .ping(5_000_000))
-    #expect(permitted.check(isInUse: false, now: 10_000_000) == .wait(5_000_000))
-    #expect(permitted.check(isInUse: false, now: 22_000_000) == .wait(3_000_000))
-    #expect(permitted.check(isInUse: false, now: 25_000_000) == .close)
+    let ms: Int64 = 1_000_000
+    var keepalive = Keepalive(interval: 100 * ms, timeout: 20 * ms, withoutCalls: false, now: 0)
+    #expect(keepalive.check(hasHeard: false, isInUse: true, now: 0) == .wait(25 * ms))
+    #expect(keepalive.check(hasHeard: false, isInUse: true, now: 80 * ms) == .wait(20 * ms))
+    #expect(keepalive.check(hasHeard: true, isInUse: true, now: 90 * ms) == .wait(25 * ms))
+    #expect(keepalive.check(hasHeard: false, isInUse: true, now: 100 * ms) == .wait(25 * ms))
+    #expect(keepalive.check(hasHeard: false, isInUse: false, now: 190 * ms) == .rest)
+    #expect(keepalive.check(hasHeard: false, isInUse: true, now: 290 * ms) == .ping(20 * ms))
+    #expect(keepalive.check(hasHeard: false, isInUse: true, now: 305 * ms) == .wait(5 * ms))
+    #expect(keepalive.check(hasHeard: true, isInUse: true, now: 306 * ms) == .wait(25 * ms))
+    #expect(keepalive.check(hasHeard: false, isInUse: true, now: 406 * ms) == .ping(20 * ms))
+    #expect(keepalive.check(hasHeard: false, isInUse: false, now: 426 * ms) == .close)
+    var permitted = Keepalive(interval: 5 * ms, timeout: 20 * ms, withoutCalls: true, now: 0)
+    #expect(permitted.check(hasHeard: false, isInUse: false, now: 5 * ms) == .ping(5 * ms))
+    #expect(permitted.check(hasHeard: false, isInUse: false, now: 10 * ms) == .wait(5 * ms))
+    #expect(permitted.check(hasHeard: false, isInUse: false, now: 22 * ms) == .wait(3 * ms))
+    #expect(permitted.check(hasHeard: false, isInUse: false, now: 25 * ms) == .close)
   }
 }

@@ -168,6 +168,52 @@ struct TransparentRetryTests {
     }
   }
 
+  /// A proxy's page of an error is no answer: the attempt has failed, whether the page ends or not.
+  @Test(arguments: [false, true])
+  func aPageIsAFailure(ends: Bool) async throws {
+    let received = Received()
+    try await withServer(try Self.configured()) { session, event in
+      received.take(event)
+      guard case .end(let stream) = event else { return nil }
+      if received.streams == 1 {
+        try session.respond(stream, page: "503", ends: ends)
+      } else {
+        try session.answer(stream, "second")
+      }
+      return nil
+    } _: { client in
+      let answer = try await client.unary(Echo.say, "a", .timeout(.seconds(20)))
+      #expect(answer == "second")
+      #expect(received.streams == 2)
+      #expect(received.messages == ["a"])
+    }
+  }
+
+  /// Nor does it win over the other copies of a call that is hedged.
+  @Test func aPageDoesNotEndOtherCopies() async throws {
+    let received = Received()
+    let other = Counter()
+    var options = ClientOptions()
+    let policy = try HedgingPolicy(maximumAttempts: 2, hedgingDelay: .zero)
+    options.methods = [MethodConfiguration(.all, attempts: .hedge(policy))]
+    try await withServer(options) { session, event in
+      received.take(event)
+      switch event {
+      case .end(let stream) where other.value == 0: other.add(Int(stream))
+      case .end(let stream):
+        try session.respond(stream, page: "503", ends: false)
+        session.submitPing()  // its answer comes when the client knows
+      case .pong: try session.answer(Int32(other.value), "healthy")
+      default: break
+      }
+      return nil
+    } _: { client in
+      let answer = try await client.unary(Echo.say, "a", .timeout(.seconds(20)))
+      #expect(answer == "healthy")
+      #expect(received.streams == 2)
+    }
+  }
+
   /// A buffer that overflows between two attempts: the writer waits for the one that is left.
   @Test func anOverflowBetweenAttempts() async throws {
     let received = Received()
@@ -200,6 +246,14 @@ struct TransparentRetryTests {
 }
 
 extension Session {
+  /// What a proxy says.
+  fileprivate func respond(_ stream: Int32, page status: String, ends: Bool) throws {
+    let output = StreamOutput()
+    output.append(ByteBuffer(string: "<html>sorry</html>"))
+    if ends { output.end() }
+    try respond(stream: stream, headers: [":status": status, "content-type": "text/html"], output: output)
+  }
+
   /// UNAVAILABLE in trailers alone.
   fileprivate func refuse(_ stream: Int32, _ message: String, pushback: Int? = nil) throws {
     var headers: HeaderBlock = [":status": "200", "content-type": "application/grpc", "grpc-status": "14"]

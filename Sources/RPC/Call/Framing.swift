@@ -48,6 +48,12 @@ struct Deframer {
   /// A whole message waits.
   var hasMessage: Bool { whole > 0 }
 
+  /// Bytes lie behind the first whole message.
+  var hasMoreThanOneMessage: Bool {
+    guard whole > 0, let length: UInt32 = buffer.getInteger(at: buffer.readerIndex + 1) else { return false }
+    return buffer.readableBytes > Framing.prefixBytes + Int(length)
+  }
+
   /// Part of a message is there and the rest is not.
   var isInsideMessage: Bool { buffer.readableBytes > whole }
 

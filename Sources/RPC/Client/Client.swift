@@ -4,7 +4,8 @@ import NIOPosix
 /// A gRPC client for one target, which may be several servers: connects when it is first needed, reconnects by itself,
 /// and spreads its calls as `ClientOptions` say, by default over one connection. Share one client a target.
 ///
-/// Every method throws `Status`. Cancelling the task that waits for a call cancels the call, at the server too.
+/// Every method throws `Status`; one that runs a closure before it returns also throws what the closure threw.
+/// Cancelling the task that waits for a call cancels the call, at the server too.
 public final class Client: Sendable {
   let channel: ClientChannel
   private let retries: RetryState
@@ -41,7 +42,6 @@ public final class Client: Sendable {
 
   /// Ends the calls under way with UNAVAILABLE and closes the connection. Later calls fail.
   public func close() async {
-    channel.loop.execute { [retries] in retries.close() }
     await channel.closeAndWait()
   }
 

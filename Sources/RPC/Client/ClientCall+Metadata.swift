@@ -4,12 +4,16 @@ import NIOCore
 extension ClientCall {
   /// Waits for the response's headers. Empty when there were none but the status.
   func initialMetadata() async throws -> Metadata {
-    try await loop.wait { waiter in
-      if self.initial != nil || self.isOver {
-        waiter.resume(self.initialResult)
-      } else {
-        self.awaitingInitial.append(waiter)
+    do {
+      return try await loop.wait { waiter in
+        if self.initial != nil || self.isOver {
+          waiter.resume(self.initialResult)
+        } else {
+          self.awaitingInitial.append(waiter)
+        }
       }
+    } catch is CancellationError {
+      throw Status.cancelled
     }
   }
 

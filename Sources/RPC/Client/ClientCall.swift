@@ -136,10 +136,8 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   func receivedHeaders(_ headers: Event.Headers) {
     guard !isOver else { return }
     let head = ResponseHead(headers, acceptsCompressed: acceptsCompressed)
-    if let attempt, !headers.endStream {
-      if case .informational = head { return }
-      return attempt.runner.answered(attempt.number, headers)
-    }
+    // What is no answer of gRPC's is the end of an attempt, even where a page follows it.
+    if let attempt, case .open = head { return attempt.runner.answered(attempt.number, headers) }
     switch head {
     case .informational: break
     case .open(let encoding):
@@ -155,6 +153,13 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
       // The server is done; if we are not, nobody reads the rest.
       finish(status, reset: !headers.endStream || output?.isEnded != true || output?.bufferedBytes != 0)
     }
+  }
+
+  func receivedData(_ chunk: ByteBuffer) {
+    guard !isOver else { return }
+    received(chunk)
+    // At once: with a message waiting no more window is given, so the end of the stream may never come.
+    if hasOneResponse, deframer.hasMoreThanOneMessage, !isOver { finish(.moreThanOneResponse, reset: true) }
   }
 
   /// The stream is gone.
@@ -237,7 +242,7 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
   }
 
   /// Keeps the one response.
-  /// - Returns: Why the call failed after all, if there is not exactly one.
+  /// - Returns: Why the call failed after all, if there is none that can be used.
   private func takeResponse() -> Status? {
     guard let frame = takeMessage() else { return Status(.internalError, "the server sent no response") }
     do {
@@ -245,7 +250,7 @@ final class ClientCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
     } catch {
       return Status(reporting: error)
     }
-    return takeMessage() == nil ? nil : Status(.internalError, "the server sent more than one response")
+    return nil
   }
 
   private func deliverResponse() {

@@ -18,6 +18,8 @@ final class ClientChannel: @unchecked Sendable {
   private(set) var queue = WaitingList<ClientCall>()
   /// Calls that wait for a place in a limit of the client's own.
   var held: [ObjectIdentifier: CallAdmission] = [:]
+  /// Of calls that are not committed to one attempt: between two of them nothing else here knows of the call.
+  var uncommitted: [ObjectIdentifier: AttemptRunner] = [:]
 
   // For the parts in other files.
   var balancer: any Balancer
@@ -176,6 +178,7 @@ final class ClientChannel: @unchecked Sendable {
       call.finish(Self.closedStatus)
     }
     for admission in Array(held.values) { admission.close() }
+    for runner in Array(uncommitted.values) { runner.close(aborting: aborting) }
     let open = Array(connections.values)
     disconnect()
     if aborting { for connection in open { connection.abort(Self.closedStatus) } }

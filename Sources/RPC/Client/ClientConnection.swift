@@ -19,6 +19,8 @@ final class ClientConnection: Connection, @unchecked Sendable {
   private(set) var wasUseful = false
   private var flood: FloodGuard
   private var keepalive: Keepalive?
+  /// It is checked again when a call begins.
+  private(set) var keepaliveRests = false
   /// Since the last look at whether it is idle.
   private var wasUsed = false
   /// How many looks in a row found it idle.
@@ -55,6 +57,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
       call.connection = self
       calls.insert(call, for: stream)
       wasUsed = true
+      if keepaliveRests { checkKeepalive() }
       if stream == .max { retire() }  // ids have run out
       touch()
     } catch {
@@ -89,12 +92,11 @@ final class ClientConnection: Connection, @unchecked Sendable {
   }
 
   override func handle(_ event: Event) {
-    keepalive?.heard(now: Deadline.now)
     switch event {
     case .headers(let headers):
       wasUseful = true
       calls[headers.stream]?.receivedHeaders(headers)
-    case .data(let stream, let chunk): calls[stream]?.received(chunk)
+    case .data(let stream, let chunk): calls[stream]?.receivedData(chunk)
     case .end(let stream):
       calls[stream]?.finish(Status(.internalError, "the server ended the call without a status"), reset: true)
     case .closed(let stream, let code):
@@ -207,25 +209,29 @@ final class ClientConnection: Connection, @unchecked Sendable {
   // MARK: - Keepalive
 
   private func startKeepalive(interval: Int64) {
-    let machine = Keepalive(
+    keepalive = Keepalive(
       interval: interval, timeout: options.keepaliveTimeout.nanoseconds,
       withoutCalls: options.keepaliveWithoutCalls, now: Deadline.now)
-    keepalive = machine
-    checkKeepalive(in: interval)
+    checkKeepalive()
+  }
+
+  private func checkKeepalive() {
+    guard context?.channel.isActive == true else { return }
+    let action = keepalive?.check(hasHeard: hasHeard, isInUse: !calls.isEmpty, now: Deadline.now)
+    hasHeard = false
+    keepaliveRests = action == .rest
+    switch action {
+    case .wait(let time): checkKeepalive(in: time)
+    case .ping(let time):
+      session.submitPing()
+      touch()
+      checkKeepalive(in: time)
+    case .close: giveUp("the server did not answer a keepalive PING")
+    case .rest, nil: break
+    }
   }
 
   private func checkKeepalive(in nanoseconds: Int64) {
-    loop.scheduleTask(in: .nanoseconds(nanoseconds)) { [weak self] in
-      guard let self, self.context?.channel.isActive == true else { return }
-      switch self.keepalive?.check(isInUse: !self.calls.isEmpty, now: Deadline.now) {
-      case .wait(let time): self.checkKeepalive(in: time)
-      case .ping(let time):
-        self.session.submitPing()
-        self.touch()
-        self.checkKeepalive(in: time)
-      case .close: self.giveUp("the server did not answer a keepalive PING")
-      case nil: break
-      }
-    }
+    loop.scheduleTask(in: .nanoseconds(nanoseconds)) { [weak self] in self?.checkKeepalive() }
   }
 }

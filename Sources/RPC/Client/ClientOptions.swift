@@ -44,8 +44,9 @@ public struct ClientOptions: Sendable {
   public var streamWindow = 256 * 1024
   /// Bytes that may be on their way on one connection; the same range.
   public var connectionWindow = 1024 * 1024
-  /// While calls are open and nothing comes, a PING is sent after this long; nil for never. Doubled each time that a
-  /// server says "too_many_pings" (gRFC A8), as it does when asked more often than its `minimumPingInterval`.
+  /// While calls are open and nothing comes, a PING is sent after this long, or up to a quarter later; nil for never.
+  /// Calls that begin and end meanwhile, as those do that time out, change nothing. Doubled each time that a server
+  /// says "too_many_pings" (gRFC A8), as it does when asked more often than its `minimumPingInterval`.
   public var keepaliveInterval: Duration?
   /// A PING after which nothing comes for this long ends the connection, its calls with UNAVAILABLE.
   public var keepaliveTimeout: Duration = .seconds(20)

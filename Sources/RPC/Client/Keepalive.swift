@@ -6,9 +6,14 @@ struct Keepalive {
     case wait(Int64)
     /// Send a PING, and check again then.
     case ping(Int64)
+    /// No call needs the server: check again when one begins.
+    case rest
     /// Nothing came after the PING.
     case close
   }
+
+  /// How often is looked whether anything came, in parts of the interval.
+  private static let looks: Int64 = 4
 
   private let interval: Int64
   private let timeout: Int64
@@ -23,17 +28,18 @@ struct Keepalive {
     lastHeard = now
   }
 
-  /// Anything at all came.
-  mutating func heard(now: Int64) {
-    lastHeard = now
-    pingSent = nil
-  }
-
-  mutating func check(isInUse: Bool, now: Int64) -> Action {
+  /// - Parameters:
+  ///   - hasHeard: Anything at all came since the last check. What we send ourselves is no sign of life.
+  ///   - isInUse: Calls are open.
+  mutating func check(hasHeard: Bool, isInUse: Bool, now: Int64) -> Action {
+    if hasHeard {
+      lastHeard = now
+      pingSent = nil
+    }
     if let pingSent { return now - pingSent >= timeout ? .close : .wait(min(interval, timeout - (now - pingSent))) }
     let silent = now - lastHeard
-    if silent < interval { return .wait(interval - silent) }
-    guard isInUse || withoutCalls else { return .wait(interval) }
+    if silent < interval { return .wait(min(interval - silent, interval / Self.looks)) }
+    guard isInUse || withoutCalls else { return .rest }
     pingSent = now
     // An answer may come long before the timeout: the next PING is due an interval after it.
     return .ping(min(interval, timeout))

@@ -286,24 +286,21 @@ final class ServerCall: Call, NIOScheduledCallbackHandler, @unchecked Sendable {
 
 extension ServerCall {
   private func intercepted(_ rest: ArraySlice<any ServerInterceptor>) async throws -> ByteBuffer? {
-    guard let first = rest.first else { return try await runHandler() }
+    guard let first = rest.first else { return try await route.run(self) }
     let result = Box()
     try await first.intercept(ServerContext(self)) {
-      result.value = try await self.intercepted(rest.dropFirst())
+      var failure: (any Error)?
+      do {
+        result.value = try await self.intercepted(rest.dropFirst())
+      } catch {
+        failure = error
+      }
+      // Where the call is over already, what counts is how it ended, not what then became of the handler, or of an
+      // interceptor that still held the call.
+      if let outcome = await self.currentOutcome() { throw outcome }
+      if let failure { throw failure }
     }
     return result.value
-  }
-
-  /// Where the call was over before its handler, what counts is how it ended, not what became of the handler then.
-  private func runHandler() async throws -> ByteBuffer? {
-    let result: Result<ByteBuffer?, any Error>
-    do {
-      result = .success(try await route.run(self))
-    } catch {
-      result = .failure(error)
-    }
-    if let outcome = await currentOutcome() { throw outcome }
-    return try result.get()
   }
 
   private func currentOutcome() async -> Status? {

@@ -66,7 +66,7 @@ public enum AdminMethods {
 
 /// What whoever runs an installation needs of each service that keeps state.
 ///
-/// Every call throws `Status`, and nothing else.
+/// Every call throws `Status`; one that takes a closure also throws what the closure threw.
 public struct AdminClient: Sendable {
   private let client: Client
 

@@ -63,7 +63,7 @@ public enum ArtifactsMethods {
 
 /// What missions read and what they made: immutable bytes, stored once by content.
 ///
-/// Every call throws `Status`, and nothing else.
+/// Every call throws `Status`; one that takes a closure also throws what the closure threw.
 public struct ArtifactsClient: Sendable {
   private let client: Client
 

@@ -30,7 +30,7 @@ public enum InboxMethods {
 
 /// Takes messages that another service's state changes caused, from its outbox.
 ///
-/// Every call throws `Status`, and nothing else.
+/// Every call throws `Status`; one that takes a closure also throws what the closure threw.
 public struct InboxClient: Sendable {
   private let client: Client
 

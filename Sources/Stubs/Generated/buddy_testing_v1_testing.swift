@@ -63,7 +63,7 @@ public enum EchoMethods {
 
 /// The service buddy.testing.v1.Echo.
 ///
-/// Every call throws `Status`, and nothing else.
+/// Every call throws `Status`; one that takes a closure also throws what the closure threw.
 public struct EchoClient: Sendable {
   private let client: Client
 

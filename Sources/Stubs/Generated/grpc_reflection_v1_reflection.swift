@@ -34,7 +34,7 @@ public enum GrpcReflectionV1ServerReflectionMethods {
 
 /// The service grpc.reflection.v1.ServerReflection.
 ///
-/// Every call throws `Status`, and nothing else.
+/// Every call throws `Status`; one that takes a closure also throws what the closure threw.
 public struct GrpcReflectionV1ServerReflectionClient: Sendable {
   private let client: Client
 

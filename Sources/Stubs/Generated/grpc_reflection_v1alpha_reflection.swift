@@ -34,7 +34,7 @@ public enum GrpcReflectionV1alphaServerReflectionMethods {
 
 /// The service grpc.reflection.v1alpha.ServerReflection.
 ///
-/// Every call throws `Status`, and nothing else.
+/// Every call throws `Status`; one that takes a closure also throws what the closure threw.
 public struct GrpcReflectionV1alphaServerReflectionClient: Sendable {
   private let client: Client
 

@@ -145,7 +145,7 @@ public enum GrpcTestingTestServiceMethods {
 
 /// The service grpc.testing.TestService.
 ///
-/// Every call throws `Status`, and nothing else.
+/// Every call throws `Status`; one that takes a closure also throws what the closure threw.
 public struct GrpcTestingTestServiceClient: Sendable {
   private let client: Client
 

@@ -1,4 +1,4 @@
-import X509
+import RPC
 
 /// The names that a certificate can hold for hosts.
 enum HostName {
@@ -8,7 +8,7 @@ enum HostName {
   /// underscores, which are in use); the first part may be `*` before two others (RFC 6125, section 6.4.3).
   static func problem(_ text: String) -> String? {
     let inner = text.hasPrefix("[") && text.hasSuffix("]") ? String(text.dropFirst().dropLast()) : text
-    if SubjectAlternativeNames.bytes(inner) != nil { return "is an address: use --address \(inner)" }
+    if IPAddress.bytes(inner) != nil { return "is an address: use --address \(inner)" }
     var parts = text.split(separator: ".", omittingEmptySubsequences: false)
     if parts.first == "*", parts.count > 2 { parts.removeFirst() }
     let isName = text.utf8.count <= 253 && parts.allSatisfy(isPart)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import RPC
 import ServiceKit
 import X509
 
@@ -22,7 +23,7 @@ extension CertsCommand {
     var force = false
 
     func validate() throws {
-      for text in address where SubjectAlternativeNames.bytes(text) == nil {
+      for text in address where IPAddress.bytes(text) == nil {
         throw ValidationError("--address \(text) is no IP address; a name is given with --name")
       }
       for text in name {

@@ -1,4 +1,3 @@
-import Glibc
 import NIOCore
 import NIOPosix
 
@@ -141,10 +140,7 @@ final class Subchannel: @unchecked Sendable {
   private static let noAnswer = "it did not answer in time"
 
   private static func reason(_ error: any Error) -> String {
-    if let error = error as? IOError {
-      // The system's own words: NIO's add where in NIO it came up.
-      return String(cString: strerror(error.errnoCode)).lowercased()
-    }
+    if let error = error as? IOError { return error.reasonText }
     if case ChannelError.connectTimeout = error { return noAnswer }
     return "\(error)"
   }

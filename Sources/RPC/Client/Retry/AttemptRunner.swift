@@ -17,7 +17,7 @@ final class AttemptRunner: @unchecked Sendable {
   private var plan: AttemptPlan
   private var replay: ReplayBuffer
   private var hasOverflowed = false
-  private var attempts: [Int: ClientCall] = [:]
+  private(set) var attempts: [Int: ClientCall] = [:]
   private var timer: Scheduled<Void>?
   private var lastStatus: Status?
 
@@ -38,7 +38,7 @@ final class AttemptRunner: @unchecked Sendable {
   /// The call has arrived at its loop.
   func begin() {
     guard let call, !call.isOver else { return }
-    state.add(self)
+    state.channel.uncommitted[ObjectIdentifier(self)] = self
     if let request {
       self.request = nil
       hasOverflowed = !replay.append(request)
@@ -53,7 +53,7 @@ final class AttemptRunner: @unchecked Sendable {
     for action in actions {
       guard let call else { return }
       switch action {
-      case .start(let number, let previous): start(number, previous)
+      case .start(let number, let previous): if !isClosed { start(number, previous) }
       case .cancel(let number): attempts.removeValue(forKey: number)?.abandonAttempt()
       case .wake: wake()
       case .commit(let number):
@@ -63,6 +63,7 @@ final class AttemptRunner: @unchecked Sendable {
       case .finish: call.finish(lastStatus ?? Status(.internalError, "no attempt was made"))
       }
     }
+    if isClosed { call?.finish(ClientChannel.closedStatus) }
   }
 
   private func start(_ number: Int, _ previous: Int) {
@@ -154,8 +155,14 @@ final class AttemptRunner: @unchecked Sendable {
     return "the deadline passed; the last of \(plan.attempts) attempts failed: \(lastStatus)"
   }
 
-  /// The client was closed.
-  func close() { call?.finish(Status(.unavailable, "the client was closed")) }
+  /// The client was closed: no more attempts are made.
+  /// - Parameter aborting: End those under way; otherwise they finish.
+  func close(aborting: Bool) {
+    if aborting || isClosed { call?.finish(ClientChannel.closedStatus) }
+  }
+
+  /// No more attempts are made, and none is under way.
+  private var isClosed: Bool { state.channel.isClosed && attempts.isEmpty }
 
   /// The call is over, or committed to an attempt.
   func leave() {
@@ -163,7 +170,7 @@ final class AttemptRunner: @unchecked Sendable {
     timer?.cancel()
     timer = nil
     replay.release()
-    state.remove(self)
+    state.channel.uncommitted[ObjectIdentifier(self)] = nil
   }
 
   /// The call is over: so are its attempts.

@@ -49,5 +49,6 @@ extension ClientCall {
 
 extension Status {
   static let refusedStream = Status(.unavailable, "the server refused the stream")
+  static let moreThanOneResponse = Status(.internalError, "the server sent more than one response")
   static let cancelled = Status(.cancelled, "the call was cancelled")
 }

@@ -7,8 +7,6 @@ final class RetryState: @unchecked Sendable {
   let channel: ClientChannel
   let budget: ReplayBudget
   var bucket: TokenBucket?
-  /// Calls that are not committed to one attempt: between two of them the channel knows nothing of a call.
-  private var uncommitted: [ObjectIdentifier: AttemptRunner] = [:]
 
   init(channel: ClientChannel) {
     self.channel = channel
@@ -36,13 +34,5 @@ final class RetryState: @unchecked Sendable {
   var countsSuccesses: CallEnd? {
     guard bucket != nil else { return nil }
     return { if $0.code == .ok { self.bucket?.succeeded() } }
-  }
-
-  func add(_ runner: AttemptRunner) { uncommitted[ObjectIdentifier(runner)] = runner }
-  func remove(_ runner: AttemptRunner) { uncommitted[ObjectIdentifier(runner)] = nil }
-
-  /// Ends the calls that wait for their next attempt.
-  func close() {
-    for runner in Array(uncommitted.values) { runner.close() }
   }
 }
