@@ -155,8 +155,8 @@ struct OptionExtremesTests {
 
   @Test func aKeepaliveThatWaitsForEver() {
     var keepalive = Keepalive(interval: 1_000_000, timeout: .max, withoutCalls: true, now: 1)
-    #expect(keepalive.check(isInUse: true, now: 2_000_000) == .ping(1_000_000))
-    #expect(keepalive.check(isInUse: true, now: 3_000_000) == .wait(1_000_000))
+    #expect(keepalive.check(hasHeard: false, isInUse: true, now: 2_000_000) == .ping(1_000_000))
+    #expect(keepalive.check(hasHeard: false, isInUse: true, now: 3_000_000) == .wait(1_000_000))
   }
 
   /// As the kernel lays it out.

@@ -66,7 +66,7 @@ struct TLSHandshakeTests {
       _ = try await garbage.goAwayAndClose()
       try await eventually("a line") { !log.all.isEmpty }
     }
-    #expect(log.all.count == 1)
+    #expect(log.all.count == 1, "\(log.all)")
   }
 
   @Test func aServerThatNeverAnswersIsGivenUp() async throws {

@@ -12,7 +12,8 @@ struct ResponseBudget {
   /// The next one is on its way.
   var isAdmitting = false
 
-  init(limit: Int) { self.limit = limit }
+  /// - Parameter limit: In bytes; below zero as zero, where one response waits at a time.
+  init(limit: Int) { self.limit = max(0, limit) }
 
   var hasWaiting: Bool { !waiting.isEmpty }
 
