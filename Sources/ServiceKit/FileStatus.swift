@@ -1,4 +1,5 @@
-import Glibc
+// Foundation for both Glibc and Dispatch: `stat` is the member of whichever of their modules was built first.
+import Foundation
 
 /// What a file is and who may touch it. Unlike `FileManager`'s attributes also of a file that is open, however a name led
 /// there.
