@@ -1,5 +1,5 @@
-// Foundation for both Glibc and Dispatch: `stat` is the member of whichever of their modules was built first.
-import Foundation
+import Glibc
+import SystemPackage
 
 /// What a file is and who may touch it. Unlike `FileManager`'s attributes also of a file that is open, however a name led
 /// there.
@@ -15,27 +15,30 @@ public struct FileStatus: Sendable, Hashable {
   /// Nil, with `errno`, where there is none.
   /// - Parameter followsLinks: Of a link it is the status of what it leads to.
   public init?(path: String, followsLinks: Bool = true) {
-    var found = stat()
-    guard (followsLinks ? stat(path, &found) : lstat(path, &found)) == 0 else { return nil }
-    self.init(found)
+    self.init { () throws(Errno) in try FilePath(path).stat(followTargetSymlink: followsLinks) }
   }
 
   /// Nil, with `errno`, where the descriptor is not open.
   public init?(descriptor: Int32) {
-    var found = stat()
-    guard fstat(descriptor, &found) == 0 else { return nil }
-    self.init(found)
+    self.init { () throws(Errno) in try FileDescriptor(rawValue: descriptor).stat() }
   }
 
-  private init(_ found: stat) {
+  private init?(_ look: () throws(Errno) -> Stat) {
+    let found: Stat
+    do {
+      found = try look()
+    } catch {
+      errno = error.rawValue
+      return nil
+    }
     kind =
-      switch found.st_mode & S_IFMT {
-      case S_IFREG: .regular
-      case S_IFDIR: .folder
-      case S_IFLNK: .link
-      case S_IFIFO: .pipe
+      switch found.type {
+      case .regular: .regular
+      case .directory: .folder
+      case .symbolicLink: .link
+      case .fifo: .pipe
       default: .other
       }
-    permissions = Int(found.st_mode & 0o7777)
+    permissions = Int(found.permissions.rawValue)
   }
 }
