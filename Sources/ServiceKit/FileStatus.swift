@@ -1,8 +1,8 @@
 import Glibc
 import SystemPackage
 
-/// What a file is and who may touch it. Unlike `FileManager`'s attributes also of a file that is open, however a name led
-/// there.
+/// What a file is and who may touch it. Unlike `FileManager`'s attributes also of a file that is open, however a name
+/// led there.
 public struct FileStatus: Sendable, Hashable {
   public enum Kind: Sendable, Hashable {
     case regular, folder, link, pipe, other

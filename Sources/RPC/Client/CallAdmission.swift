@@ -1,8 +1,8 @@
 import NIOCore
 
 /// Takes one call of a client through its limits before it is sent, and gives its places back when it is over, however
-/// it ends. It enters one limit after the other: one that waits for the second holds a place in the first, but never the
-/// other way round, so no two calls wait for each other.
+/// it ends. It enters one limit after the other: one that waits for the second holds a place in the first, but never
+/// the other way round, so no two calls wait for each other.
 ///
 /// `@unchecked Sendable`: only touched on the channel's loop, but for `turnCame`.
 final class CallAdmission: @unchecked Sendable {

@@ -7,11 +7,11 @@ import NIOConcurrencyHelpers
 /// stream's end. One that waits counts for `ServerOptions.maximumHandlers` of its connection.
 ///
 /// At the client it is for all calls of the client, or of the clients that share it. A call counts from when it is
-/// sent, with all its attempts, until its caller is told how it ended, or gives it up. One that waits has not been sent;
-/// one for which there is no room never is, nor is it made again by a retry policy.
+/// sent, with all its attempts, until its caller is told how it ended, or gives it up. One that waits has not been
+/// sent; one for which there is no room never is, nor is it made again by a retry policy.
 ///
-/// At both, one whose caller gives up leaves the queue at once. A call must not wait for another call of the same limit,
-/// which may wait behind it: so each side takes a limit of its own.
+/// At both, one whose caller gives up leaves the queue at once. A call must not wait for another call of the same
+/// limit, which may wait behind it: so each side takes a limit of its own.
 public final class ConcurrencyLimit: ServerInterceptor, ClientInterceptor {
   /// What shares a limit.
   public enum Scope: Sendable {

@@ -32,8 +32,8 @@ public struct ClientTLS: Sendable {
   /// Reads the files, so that what is wrong with them shows here: not for an event loop.
   /// - Parameters:
   ///   - certificate: What the client shows a server that asks (mutual TLS).
-  ///   - own: What that certificate must be. Unless given, servers alone judge it, and a new authority to trust is taken
-  ///     over beside it, whatever it is.
+  ///   - own: What that certificate must be. Unless given, servers alone judge it, and a new authority to trust is
+  ///     taken over beside it, whatever it is.
   ///   - serverName: The name to ask for and to verify, instead of the one that the client connects to.
   ///   - minimumVersion: TLS 1.3 unless given.
   ///   - reloadInterval: How often the files are looked at. New ones are used for new connections; unusable ones are

@@ -29,8 +29,8 @@ public struct ServerTLS: Sendable {
 
   /// Reads the files, so that what is wrong with them shows here: not for an event loop.
   /// - Parameters:
-  ///   - own: What the certificate must be. Unless given, clients alone judge it, and a new authority of clients is taken
-  ///     over beside it, whatever it is.
+  ///   - own: What the certificate must be. Unless given, clients alone judge it, and a new authority of clients is
+  ///     taken over beside it, whatever it is.
   ///   - minimumVersion: TLS 1.3 unless given.
   ///   - reloadInterval: How often the files are looked at. New ones are used for new connections; unusable ones are
   ///     not, and the old certificates stay until they are. 10 ms at least.
