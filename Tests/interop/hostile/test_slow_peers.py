@@ -60,21 +60,25 @@ def test_settings_that_are_not_acknowledged(arena):
         peer.expect_goaway(SETTINGS_TIMEOUT, "our SETTINGS were not acknowledged in time")
 
 
+def trickle(peer, method, beginning):
+    """Begins 99 calls, sends each a byte now and then, and expects the deadline of all, and of nothing else."""
+    streams = []
+    for _ in range(99):
+        stream, request = peer.request(method, beginning, end=False)
+        streams.append(stream)
+        peer.send(request)
+    start = time.monotonic()
+    while time.monotonic() - start < 0.3:
+        peer.send(b"".join(frame(DATA, 0, stream, b"x") for stream in streams))
+        time.sleep(0.05)
+    assert [peer.status(stream) for stream in streams] == [DEADLINE_EXCEEDED] * 99
+    assert peer.call() == OK
+
+
 def test_a_request_that_is_never_finished(arena):
     """Slowloris on DATA: calls that send a byte now and then would hold their streams for ever. `requestTimeout`."""
     with arena.attacked(requestTimeout=500) as server:
-        peer = server.peer()
-        streams = []
-        for _ in range(99):
-            stream, request = peer.request("Say", message(b"", 1_000), end=False)
-            streams.append(stream)
-            peer.send(request)
-        start = time.monotonic()
-        while time.monotonic() - start < 0.3:
-            peer.send(b"".join(frame(DATA, 0, stream, b"x") for stream in streams))
-            time.sleep(0.05)
-        assert [peer.status(stream) for stream in streams] == [DEADLINE_EXCEEDED] * 99
-        assert peer.call() == OK
+        trickle(server.peer(), "Say", message(b"", 1_000))
 
 
 def test_a_stream_of_requests_may_take_its_time(arena):
@@ -102,18 +106,7 @@ def test_a_stream_of_requests_may_take_its_time(arena):
 def test_a_message_of_a_stream_that_is_never_finished(arena):
     """It may rest between messages, not within one. `requestTimeout`."""
     with arena.attacked(requestTimeout=500) as server:
-        peer = server.peer()
-        streams = []
-        for _ in range(99):
-            stream, request = peer.request("Collect", message(b"a") + message(b"", 1_000), end=False)
-            streams.append(stream)
-            peer.send(request)
-        start = time.monotonic()
-        while time.monotonic() - start < 0.3:
-            peer.send(b"".join(frame(DATA, 0, stream, b"x") for stream in streams))
-            time.sleep(0.05)
-        assert [peer.status(stream) for stream in streams] == [DEADLINE_EXCEEDED] * 99
-        assert peer.call() == OK
+        trickle(server.peer(), "Collect", message(b"a") + message(b"", 1_000))
 
 
 @pytest.mark.parametrize("rate", [0, 1])
