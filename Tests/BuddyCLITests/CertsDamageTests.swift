@@ -10,18 +10,10 @@ import X509
 
 /// Folders of certificates in which something does not fit.
 @Suite("Damaged certificates", .timeLimit(.minutes(2)))
-struct CertsDamageTests {
-  private let temporary: TemporaryFolder
-  private var folder: String { temporary.file("certs") }
+struct CertsDamageTests: CertsSuite {
+  let temporary: TemporaryFolder
 
   init() throws { temporary = try TemporaryFolder("certs") }
-
-  private func certs(_ arguments: String..., in folder: String? = nil) async throws {
-    var command = try #require(
-      try Buddy.parseAsRoot(["certs", arguments[0], "--folder", folder ?? self.folder] + arguments.dropFirst())
-        as? any AsyncParsableCommand)
-    try await command.run()
-  }
 
   private func refusal(_ arguments: String...) async -> CommandError? {
     do {

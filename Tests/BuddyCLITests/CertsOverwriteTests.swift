@@ -10,18 +10,10 @@ import X509
 
 /// What `buddy certs` replaces, and what it must leave alone.
 @Suite("Certificates that are replaced", .timeLimit(.minutes(2)))
-struct CertsOverwriteTests {
-  private let temporary: TemporaryFolder
-  private var folder: String { temporary.file("certs") }
+struct CertsOverwriteTests: CertsSuite {
+  let temporary: TemporaryFolder
 
   init() throws { temporary = try TemporaryFolder("certs") }
-
-  private func certs(_ arguments: String..., in folder: String? = nil) async throws {
-    var command = try #require(
-      try Buddy.parseAsRoot(["certs", arguments[0], "--folder", folder ?? self.folder] + arguments.dropFirst())
-        as? any AsyncParsableCommand)
-    try await command.run()
-  }
 
   /// All files with what is in them.
   private func contents() throws -> [String: Data] {

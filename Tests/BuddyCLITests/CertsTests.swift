@@ -11,18 +11,10 @@ import X509
 
 /// Certificates that the command makes, looked at with other people's tools.
 @Suite("Certificates", .timeLimit(.minutes(2)))
-struct CertsTests {
-  private let temporary: TemporaryFolder
-  private var folder: String { temporary.file("certs") }
+struct CertsTests: CertsSuite {
+  let temporary: TemporaryFolder
 
   init() throws { temporary = try TemporaryFolder("certs") }
-
-  private func certs(_ arguments: String...) async throws {
-    var command = try #require(
-      try Buddy.parseAsRoot(["certs", arguments[0], "--folder", folder] + arguments.dropFirst())
-        as? any AsyncParsableCommand)
-    try await command.run()
-  }
 
   /// What openssl prints, of both kinds.
   private func openssl(_ arguments: String...) throws -> (code: Int32, text: String) {
